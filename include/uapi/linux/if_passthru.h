@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Netlink attributes of the link type "passthru".
+ *
+ * They are nested in IFLA_LINKINFO / IFLA_INFO_DATA beside an IFLA_INFO_KIND
+ * of "passthru". The kernel module, the iproute2 plugin and the tests all read
+ * this file.
+ */
+#ifndef _UAPI_LINUX_IF_PASSTHRU_H
+#define _UAPI_LINUX_IF_PASSTHRU_H
+
+/**
+ * enum passthru_attr - attributes in IFLA_INFO_DATA
+ * @IFLA_PASSTHRU_UNSPEC: no attribute
+ * @IFLA_PASSTHRU_PEER_INFO: the child device: a struct ifinfomsg and then any
+ *	IFLA_* attribute that creation takes (name, address, MTU, queues, network
+ *	namespace, ...). In requests that create a pair; never dumped.
+ * @IFLA_PASSTHRU_MODE: u32, enum passthru_mode. In requests that create a pair;
+ *	dumped.
+ * @IFLA_PASSTHRU_ROLE: u32, enum passthru_role. Dumped; refused in requests.
+ */
+enum passthru_attr {
+	IFLA_PASSTHRU_UNSPEC,
+	IFLA_PASSTHRU_PEER_INFO,
+	IFLA_PASSTHRU_MODE,
+	IFLA_PASSTHRU_ROLE,
+	__IFLA_PASSTHRU_MAX
+};
+
+#define IFLA_PASSTHRU_MAX (__IFLA_PASSTHRU_MAX - 1)
+
+/**
+ * enum passthru_mode - what a pair carries
+ * @PASSTHRU_MODE_L3: IPv4 and IPv6 packets without a link layer header
+ * @PASSTHRU_MODE_L2: Ethernet frames
+ */
+enum passthru_mode {
+	PASSTHRU_MODE_L3,
+	PASSTHRU_MODE_L2,
+	__PASSTHRU_MODE_MAX
+};
+
+#define PASSTHRU_MODE_MAX (__PASSTHRU_MODE_MAX - 1)
+
+/**
+ * enum passthru_role - which end of its pair a device is
+ * @PASSTHRU_ROLE_PORT: the end that was asked for, the parent's
+ * @PASSTHRU_ROLE_CHILD: the end that was made with it, the child's
+ */
+enum passthru_role {
+	PASSTHRU_ROLE_PORT,
+	PASSTHRU_ROLE_CHILD
+};
+
+#endif /* _UAPI_LINUX_IF_PASSTHRU_H */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The C interfaces that this module uses, for bindgen and for helpers.c.
+ * What bindgen takes from here is listed in bindings.allow.
+ */
+#ifndef PASSTHRU_BINDINGS_H
+#define PASSTHRU_BINDINGS_H
+
+#include <linux/cpumask.h>
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/if_arp.h>
+#include <linux/if_vlan.h>
+#include <linux/netdevice.h>
+#include <linux/percpu.h>
+#include <linux/rtnetlink.h>
+#include <linux/skbuff.h>
+#include <net/dropreason.h>
+#include <net/ip_tunnels.h>
+#include <net/netdev_lock.h>
+#include <net/netlink.h>
+#include <net/rtnetlink.h>
+
+#include <uapi/linux/if_passthru.h>
+
+#include "helpers.h"
+
+#endif /* PASSTHRU_BINDINGS_H */
