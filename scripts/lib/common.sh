@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What every part of the lab needs: messages, the cache, and building a part
+# of the cache once.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+CACHE=${PASSTHRU_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/passthru}
+KERNEL_SUITE=${KERNEL_SUITE:-trixie-backports}
+SUITE=${KERNEL_SUITE%-backports}
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+
+die() {
+	say "error: $*"
+	exit 1
+}
+
+# need_space GIB WHAT - refuse to begin what the disk cannot hold.
+need_space() {
+	local free
+	free=$(($(stat -f -c '%a * %S' "$CACHE") / 1024 / 1024 / 1024))
+	[ "$free" -ge "$1" ] ||
+		die "$2 needs $1 GiB in $CACHE, only $free GiB are free (set PASSTHRU_CACHE to a larger disk)"
+}
+
+# recipe_hash FILE... - a key that changes when a recipe does.
+recipe_hash() { cat "$@" | sha256sum | cut -c1-12; }
+
+# elapsed_ticker WHAT ESTIMATE - on a terminal, show that time goes by.
+elapsed_ticker() {
+	local start=$SECONDS
+	while sleep 1; do
+		printf '\rlab: %s: %d s of about %d s ' "$1" $((SECONDS - start)) "$2" >&2
+	done
+}
+
+# part NAME DIR SECONDS GIB FUNCTION [ARG...] - make sure that DIR is there,
+# by FUNCTION DIR ARG... where it is not. Trees of kernels remember where they
+# were made, so a part is made in place: the file .complete, written last, is
+# what makes it count, and a half one left by a stopped build is begun anew.
+# A lock keeps two runs from making the same part.
+part() {
+	local name=$1 dir=$2 seconds=$3 gib=$4
+	shift 4
+	[ -e "$dir/.complete" ] && return
+	mkdir -p "$(dirname "$dir")" "$CACHE/log" || die "cannot write to $CACHE"
+	(
+		flock 9
+		# Not `||`: there set -e would not hold within.
+		if [ ! -e "$dir/.complete" ]; then
+			make_part "$name" "$dir" "$seconds" "$gib" "$@"
+		fi
+	) 9>"$dir.lock" || exit 1
+}
+
+make_part() {
+	local name=$1 dir=$2 seconds=$3 gib=$4 start=$SECONDS log ticker='' status=0
+	shift 4
+	log=$CACHE/log/$name.log
+	need_space "$gib" "$name"
+	rm -rf --one-file-system "$dir"
+	mkdir -p "$dir"
+	say "$name: making it, once (about $seconds s; log: $log)"
+	if [ -t 2 ]; then
+		elapsed_ticker "$name" "$seconds" 9>&- &
+		ticker=$!
+	fi
+	# A subshell of its own, so that set -e holds inside the recipe.
+	set +e
+	(set -e; "$1" "$dir" "${@:2}") >"$log" 2>&1 9>&-
+	status=$?
+	set -e
+	if [ -n "$ticker" ]; then
+		kill "$ticker"
+		wait "$ticker" 2>/dev/null || true
+		printf '\r\033[K' >&2
+	fi
+	if [ $status -ne 0 ]; then
+		tail -n 25 "$log" >&2
+		die "$name: failed; the whole log is $log"
+	fi
+	touch "$dir/.complete"
+	say "$name: done in $((SECONDS - start)) s"
+}

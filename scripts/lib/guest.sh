@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Run a command in a fresh guest of a lab.
+
+# Sets ACCEL. Whether KVM works is found by booting: where it can be opened, a
+# guest may still die in it. The answer is kept per host kernel.
+probe_kvm() {
+	local answer
+	ACCEL=tcg
+	[ -w /dev/kvm ] || return 0
+	answer=$CACHE/kvm-$(uname -rnv | cat - /proc/sys/kernel/random/boot_id | sha256sum | cut -c1-12)
+	if [ ! -e "$answer" ]; then
+		if timeout -k 5 40 "$0" run --timeout 20 --accel kvm -- true >"$CACHE/log/kvm.log" 2>&1; then
+			echo kvm >"$answer"
+		else
+			echo tcg >"$answer"
+		fi
+		say "guests run on $(cat "$answer") here"
+	fi
+	ACCEL=$(cat "$answer")
+}
+
+# lab_of ARG... - which lab the options of a run name.
+lab_of() {
+	local lab=${LAB:-stock}
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		case $1 in
+		--lab) lab=${2:-} ;;
+		--lab=*) lab=${1#--lab=} ;;
+		esac
+		shift
+	done
+	echo "$lab"
+}
+
+run_guest() {
+	local lab
+	lab=$(lab_of "$@")
+	guest_image
+	tree "$lab"
+	case " $* " in
+	*' --accel '* | *' --icount '*) ACCEL=tcg ;;
+	*) probe_kvm ;;
+	esac
+	in_toolchain python3 "$TOP/scripts/lib/run.py" --accel "$ACCEL" --boot "$BOOT" --image "$IMAGE" \
+		--tree "$TREE" --top "$TOP" "$@"
+}

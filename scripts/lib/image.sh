@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What a guest boots: the stock kernel and its modules as Debian ships them,
+# an initramfs that finds the disk, and one root image for every lab.
+
+make_boot() {
+	local dir=$1
+	fetch_packages "$dir/pkg" "linux-binary-$KREL" "linux-modules-$KREL"
+	# Newer packages keep the kernel beside its modules.
+	mv "$dir/pkg/usr/lib/modules/$KREL/vmlinuz" "$dir/vmlinuz" 2>/dev/null ||
+		mv "$dir/pkg/boot/vmlinuz-$KREL" "$dir/vmlinuz"
+	in_toolchain bash -ec '
+		dir=$1 release=$2 top=$3
+		depmod -b "$dir/pkg/usr" -m /lib/modules "$release" 2>/dev/null || depmod -b "$dir/pkg/usr" "$release"
+		mkdir -p "$dir/initrd/bin" "$dir/initrd/dev" "$dir/initrd/root"
+		cp /bin/busybox "$dir/initrd/bin/"
+		cp "$top/scripts/guest/initrd" "$dir/initrd/init"
+		# The one driver between the stock kernel and its disk is a module.
+		xz -dc "$dir/pkg/usr/lib/modules/$release/kernel/drivers/block/virtio_blk.ko.xz" >"$dir/initrd/virtio_blk.ko"
+		(cd "$dir/initrd" && find . | cpio --quiet -o -H newc) >"$dir/initrd.img"
+		rm -r "$dir/initrd"
+		tar -C "$dir/pkg" -cf "$dir/modules.tar" usr/lib/modules' - "$dir" "$KREL" "$TOP"
+	rm -rf "$dir/pkg"
+}
+
+make_image() {
+	local dir=$1
+	# shellcheck disable=SC2016 # $1 is the hook's: the new root
+	debootstrap_root "$dir/root.tar" "$(packages guest)" \
+		--customize-hook="tar-in '$BOOT/modules.tar' /" \
+		--customize-hook="copy-in '$TOP/scripts/guest/init' /" \
+		--customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/usr/share/doc "$1"/usr/share/locale' \
+		--customize-hook='mkdir -p "$1/passthru" "$1/out"'
+	in_toolchain mke2fs -q -t ext4 -L guest -O ^has_journal -d "$dir/root.tar" "$dir/root.img" 2G
+	rm "$dir/root.tar"
+}
+
+# Sets BOOT (vmlinuz, initrd.img) and IMAGE (root.img).
+guest_image() {
+	local key
+	resolve_kernel
+	key=$(recipe_hash "$TOP/scripts/guest/initrd" "$TOP/scripts/lib/image.sh")
+	BOOT=$KDIR/boot-$key
+	part "boot-$KREL" "$BOOT" 20 1 make_boot
+	key=$(recipe_hash "$TOP/scripts/packages/guest" "$TOP/scripts/guest/init" "$TOP/scripts/lib/image.sh")
+	part "image-$KREL" "$KDIR/image-$key" 40 3 make_image
+	IMAGE=$KDIR/image-$key/root.img
+}

@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Boot a fresh guest, run a command in it, bring back its output and files.
+
+Called by scripts/lab inside the toolchain root. The command's output is our
+standard output; the exit status is the command's, or one of:
+  97  the guest hung or died (its console is shown)
+  98  the kernel complained: a WARN, BUG, lockdep, KASAN or leak report
+"""
+
+import argparse
+import os
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+HUNG, SPLAT = 97, 98
+OUT_DISK_BYTES = 512 << 20
+
+# What a kernel says when something is wrong with it. One line names each.
+SPLATS = re.compile(
+    r"WARNING: |BUG: |BUG\b.*at |kernel BUG|Oops|KASAN:|UBSAN:|KFENCE:|Kernel panic|general protection"
+    r"|INFO: possible|INFO: task .* blocked|INFO: suspicious|suspicious RCU|possible recursive locking"
+    r"|inconsistent lock state|rcu.*self-detected stall|rcu.*detected stalls|soft lockup|hard LOCKUP"
+    r"|unregister_netdevice: waiting|refcount_t: |ref_tracker: .*(leaked|has \d)|ODEBUG: "
+    r"|scheduling while atomic|sleeping function called|DEBUG_LOCKS_WARN_ON|still has \d+ elements"
+    r"|Objects remaining|double free|list_(add|del) corruption|Bad page|stack-protector"
+    r"|kmemleak: \d+ new suspected|rust_kernel: panicked|panicked at"
+)
+START = "lab: command starts"
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(prog="scripts/lab run", description=__doc__.split("\n")[0])
+    parser.add_argument("--lab", default=os.environ.get("LAB") or "stock", choices=["stock", "uml", "debug"])
+    parser.add_argument("--timeout", type=float, default=300, metavar="S", help="seconds until a guest counts as hung")
+    parser.add_argument("--mem", type=int, default=1500, metavar="MB")
+    parser.add_argument("--cpus", type=int, default=2, metavar="N")
+    parser.add_argument("--icount", action="store_true", help="one instruction is one nanosecond (implies one CPU)")
+    parser.add_argument("--in", dest="files", action="append", default=[], metavar="FILE", help="also copied to /passthru")
+    parser.add_argument("--out", metavar="DIR", help="where the guest's /out goes")
+    parser.add_argument("--nic", type=int, default=0, metavar="N", help="virtio NICs, on a hub of their own")
+    parser.add_argument("--qemu", action="append", default=[], metavar="ARG", help="passed on to QEMU")
+    parser.add_argument("--append", default="", metavar="WORDS", help="more of the kernel's command line")
+    parser.add_argument("--console", metavar="FILE", help="keep the kernel's log there")
+    parser.add_argument("--boot", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--image", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--tree", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--top", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--accel", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    args = parser.parse_args()
+    if args.command[:1] == ["--"]:
+        args.command = args.command[1:]
+    if not args.command:
+        parser.error("no command given")
+    if args.icount:
+        args.cpus = 1
+    return args
+
+
+def checkout_files(top):
+    """What git would clone, as it stands in the work tree, and what was built."""
+    listing = subprocess.run(
+        ["git", "-c", "safe.directory=*", "-C", top, "ls-files", "-coz", "--exclude-standard"],
+        capture_output=True, check=False,
+    )
+    if listing.returncode == 0:
+        names = [os.fsdecode(n) for n in listing.stdout.split(b"\0") if n]
+    else:  # a source archive without git
+        names = [
+            os.path.relpath(os.path.join(d, f), top)
+            for d, _, files in os.walk(top) for f in files if not d.startswith(os.path.join(top, "build"))
+        ]
+    return [n for n in names if os.path.lexists(os.path.join(top, n))]
+
+
+def built_files(top, lab):
+    """The module of this lab, the plugin, and helpers of tests and benchmarks."""
+    module = os.path.join("build", lab, "passthru.ko")
+    if os.path.exists(os.path.join(top, module)):
+        yield module
+    for part in ("iproute2", "bench", "tests"):
+        base = os.path.join(top, "build", part)
+        for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
+            if os.path.isfile(os.path.join(base, name)):
+                yield os.path.join("build", part, name)
+
+
+def environment(args):
+    env = {
+        "LAB": args.lab,
+        "PASSTHRU_KO": f"/passthru/build/{args.lab}/passthru.ko",
+        "IP_LIB_DIR": "/passthru/build/iproute2",
+        "OUT": "/out",
+        "LAB_KMEMLEAK": "1" if args.lab == "debug" else "",
+    }
+    for name, value in os.environ.items():
+        if name.startswith("PASSTHRU_TEST_"):
+            env[name] = value
+    return "".join(f"{k}={shlex.quote(v)}\n" for k, v in env.items())
+
+
+def make_input(args, path):
+    """The input disk: a tar of the checkout, the built files and the command."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        def reset(info):
+            info.uid = info.gid = 0
+            info.uname = info.gname = "root"
+            return info
+
+        for name in [*checkout_files(args.top), *built_files(args.top, args.lab)]:
+            tar.add(os.path.join(args.top, name), os.path.join("passthru", name), recursive=False, filter=reset)
+        for name in args.files:
+            tar.add(name, os.path.join("passthru", os.path.basename(name.rstrip("/"))), filter=reset)
+        scratch = os.path.dirname(path)
+        for name, text in (("env", environment(args)), ("command", shlex.join(args.command) + "\n")):
+            with open(os.path.join(scratch, name), "w") as file:
+                file.write(text)
+            tar.add(os.path.join(scratch, name), os.path.join("lab", name), filter=reset)
+        tar.add(os.path.join(args.top, "scripts/guest/start"), "lab/start", filter=reset)
+
+
+def qemu_command(args, scratch):
+    cmd = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-m", str(args.mem),
+           "-machine", "q35", "-smp", str(args.cpus)]
+    if args.icount:
+        # One thread, one clock, one seed: the same run at every run.
+        cmd += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off",
+                "-seed", "1", "-rtc", "base=2026-01-01,clock=vm", "-cpu", "max"]
+    elif args.accel == "kvm":
+        cmd += ["-accel", "kvm", "-cpu", "host"]
+    else:
+        cmd += ["-accel", "tcg", "-cpu", "max"]
+    words = f"console=ttyS0 panic=-1 quiet net.ifnames=0 {args.append}"
+    if args.lab == "debug":
+        cmd += ["-kernel", f"{args.tree}/arch/x86/boot/bzImage"]
+        words += " root=/dev/vda rw init=/init"
+    else:
+        cmd += ["-kernel", f"{args.boot}/vmlinuz", "-initrd", f"{args.boot}/initrd.img"]
+    cmd += ["-append", words, "-serial", f"file:{scratch}/console"]
+    cmd += ["-device", "virtio-serial-pci", "-chardev", "stdio,id=out,signal=off",
+            "-device", "virtserialport,chardev=out,name=out"]
+    for name, options in ((args.image, "snapshot=on"), (f"{scratch}/in.tar", "readonly=on"), (f"{scratch}/out.tar", "")):
+        cmd += ["-drive", f"file={name},if=virtio,format=raw,cache=unsafe,{options}".rstrip(",")]
+    for i in range(args.nic):
+        # A hub with nothing else on it: the NICs reach each other and no one.
+        cmd += ["-netdev", f"hubport,id=nic{i},hubid=0", "-device", f"virtio-net-pci,netdev=nic{i}"]
+    return cmd + args.qemu
+
+
+def uml_command(args, scratch):
+    return [f"{args.tree}/linux", f"mem={args.mem}M", "seccomp=on", f"ncpus={args.cpus}",
+            f"ubd0={scratch}/cow,{args.image}", f"ubd1r={scratch}/in.tar", f"ubd2={scratch}/out.tar",
+            "root=/dev/ubda", "rootfstype=ext4", "rw", "init=/init", "quiet", "panic=-1",
+            f"uml_dir={scratch}/", "console=tty0", f"con0=null,fd:{args.console_fd}", "con1=null,fd:1", "con=null",
+            *shlex.split(args.append)]
+
+
+def pump(process, deadline):
+    """Pass the command's output on until the guest ends. False if it hung."""
+    selector = selectors.DefaultSelector()
+    selector.register(process.stdout, selectors.EVENT_READ)
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        if not selector.select(left):
+            continue
+        data = os.read(process.stdout.fileno(), 65536)
+        if not data:
+            break
+        os.write(1, data)
+    try:
+        process.wait(max(1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def boot(args, scratch):
+    with open(f"{scratch}/console", "wb") as console:
+        args.console_fd = console.fileno()
+        command = uml_command(args, scratch) if args.lab == "uml" else qemu_command(args, scratch)
+        # Standard input stays open and silent: at its end QEMU would take the
+        # command's stream for closed.
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=console,
+            pass_fds=[console.fileno()], start_new_session=True,
+            env={**os.environ, "TMPDIR": scratch},
+        )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return pump(process, time.monotonic() + args.timeout)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def take_output(scratch, out):
+    """Unpack what the guest left. Returns its exit status, or None, and its log."""
+    files = os.path.join(scratch, "files")
+    os.mkdir(files)
+    try:
+        with tarfile.open(f"{scratch}/out.tar") as tar:
+            tar.extractall(files, filter="tar")
+        with open(f"{files}/.status") as file:
+            status = int(file.read())
+    except (tarfile.TarError, OSError, ValueError):
+        status = None
+    texts = {}
+    for name in (".dmesg", ".kmemleak"):
+        try:
+            with open(f"{files}/{name}", errors="replace") as file:
+                texts[name] = file.read()
+        except OSError:
+            texts[name] = ""
+    if out:
+        os.makedirs(out, exist_ok=True)
+        for name in os.listdir(files):
+            if not name.startswith("."):
+                target = os.path.join(out, name)
+                if os.path.isdir(target) and not os.path.islink(target):
+                    shutil.rmtree(target)
+                shutil.move(os.path.join(files, name), target)
+    return status, texts[".dmesg"], texts[".kmemleak"]
+
+
+def complaints(console, dmesg, kmemleak):
+    """The first lines of what the kernel complained of while the command ran."""
+    _, started, after = console.partition(START)
+    text = after if started else console
+    if START in dmesg:
+        text += dmesg.partition(START)[2]
+    found = [line.strip() for line in text.splitlines() if SPLATS.search(line)]
+    if "unreferenced object" in kmemleak:
+        found.append("kmemleak: unreferenced objects:\n" + kmemleak[:4000])
+    return list(dict.fromkeys(found))
+
+
+def main():
+    args = parse_args()
+    with tempfile.TemporaryDirectory(prefix="guest-", dir="/tmp") as scratch:
+        make_input(args, f"{scratch}/in.tar")
+        with open(f"{scratch}/out.tar", "wb") as disk:
+            disk.truncate(OUT_DISK_BYTES)
+        ended = boot(args, scratch)
+        with open(f"{scratch}/console", errors="replace") as file:
+            console = file.read()
+        status, dmesg, kmemleak = take_output(scratch, args.out)
+        if args.console:
+            shutil.copyfile(f"{scratch}/console", args.console)
+    found = complaints(console, dmesg, kmemleak)
+    if found:
+        text = console if len(console) > len(dmesg) else dmesg
+        print("lab: the kernel complained:", *found[:10], "lab: its log ends:", *text.splitlines()[-150:],
+              sep="\n", file=sys.stderr)
+        return SPLAT
+    if not ended or status is None:
+        why = "died" if ended else f"was still running after {args.timeout:g} s and was ended"
+        print(f"lab: the guest {why}; its console ends:", *console.splitlines()[-60:], sep="\n", file=sys.stderr)
+        return HUNG
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# The toolchain root: a directory with the suite's compilers, bindgen, QEMU
+# and checkers. A kernel module must be built by the very rustc its kernel
+# names, and a host of another release cannot install that one.
+
+# host_tools TOOL=PACKAGE... - see that the host has the few tools that bring
+# up the rest; as root they are installed, else asked for.
+host_tools() {
+	local pair missing=()
+	for pair in "$@"; do
+		command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+	done
+	[ ${#missing[@]} -eq 0 ] && return
+	[ "$(id -u)" = 0 ] || die "missing here: install ${missing[*]} (apt-get install ${missing[*]})"
+	say "installing on this machine: ${missing[*]}"
+	mkdir -p "$CACHE/log"
+	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+		>"$CACHE/log/host.log" 2>&1 || die "apt-get could not install ${missing[*]}; see $CACHE/log/host.log"
+}
+
+# Without root the roots are made and entered in a user namespace.
+need_privilege() {
+	[ "$(id -u)" = 0 ] && return
+	host_tools newuidmap=uidmap
+	unshare --user --map-auto --map-root-user true 2>/dev/null ||
+		die "not root, and user namespaces with subordinate ids do not work here (see /etc/subuid, user.max_user_namespaces): run as root"
+}
+
+# packages NAME - the list scripts/packages/NAME, with commas, for this suite.
+packages() {
+	sed -e '/^#/d' -e "s/@GCC@/$(suite_gcc)/" -e "s/@LLVM@/$(suite_llvm)/" "$TOP/scripts/packages/$1" | paste -sd,
+}
+
+# debootstrap_root TARGET PACKAGES [OPTION...] - a minimal root of the suite.
+debootstrap_root() {
+	local target=$1 list=$2 mode=unshare
+	shift 2
+	[ "$(id -u)" = 0 ] && mode=root
+	suite_sources | mmdebstrap --mode=$mode --variant=minbase --skip=cleanup/apt/lists \
+		--include="$list" "$@" "$SUITE" "$target" -
+}
+
+make_toolchain() { debootstrap_root "$1/root" "$(packages toolchain)"; }
+
+# Sets TOOLCHAIN to the root, made where it is not there yet.
+toolchain() {
+	local key
+	[ -n "${TOOLCHAIN:-}" ] && return
+	need_privilege
+	host_tools mmdebstrap=mmdebstrap flock=util-linux sha256sum=coreutils
+	key=$(suite_sources | cat - "$TOP/scripts/packages/toolchain" "$TOP/scripts/lib/toolchain.sh" | sha256sum | cut -c1-12)
+	part "toolchain-$SUITE" "$CACHE/toolchain/$SUITE-$key" 90 6 make_toolchain
+	TOOLCHAIN=$CACHE/toolchain/$SUITE-$key/root
+}
+
+# in_toolchain COMMAND... - run it there, in this directory, with the checkout
+# and the cache at their own paths. Whatever it starts ends with it.
+in_toolchain() {
+	local userns=()
+	toolchain
+	[ "$(id -u)" = 0 ] || userns=(--user --map-auto --map-root-user)
+	unshare "${userns[@]}" --mount --pid --fork --kill-child -- \
+		"$TOP/scripts/lib/enter" "$TOOLCHAIN" "$TOP" "$CACHE" "$PWD" "$@"
+}
