@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a real parent has: connection tracking, NAT, a ruleset.
+
+Each level holds the ones before it:
+
+conntrack  every connection tracked, established ones accepted first
+nat        and what the children send to the outside is masqueraded
+rules20    and 20 rules that match nothing, walked by every packet
+rules200   and 200 of them
+"""
+import json
+
+LEVELS = ("none", "conntrack", "nat", "rules20", "rules200")
+_FAMILY = {4: "ip", 6: "ip6"}
+
+
+def _blocked(ip, number):
+    """An address range that nothing here comes from."""
+    if ip == 4:
+        return f"203.0.{number >> 8}.{number & 255}"
+    return f"2001:db8::{number:x}"
+
+
+def _walked(level, ip):
+    """Rules that no packet matches."""
+    count = {"rules20": 20, "rules200": 200}.get(level, 0)
+    return [f"{_FAMILY[ip]} saddr {_blocked(ip, n)} drop" for n in range(count)]
+
+
+def _filter_chain(hook, level, ip):
+    rules = _walked(level, ip) + ["ct state established,related counter accept",
+                                  "ct state invalid drop", "ct state new counter accept"]
+    body = "\n".join(rules)
+    return (f"chain {hook} {{ type filter hook {hook} priority filter; policy drop;\n"
+            f"{body}\n}}\n")
+
+
+def _nat_chain(plan):
+    return ("chain leave { type nat hook postrouting priority srcnat;\n"
+            f"{_FAMILY[plan.ip]} saddr {plan.children}/{plan.children_length} "
+            f"{_FAMILY[plan.ip]} daddr {plan.outside} counter masquerade\n}}\n")
+
+
+def install(network, level):
+    """Loads a level's ruleset in the parent."""
+    if level == "none":
+        return
+    plan = network.plan
+    text = "table inet bench {\n"
+    for hook in ("input", "forward", "output"):
+        text += _filter_chain(hook, level, plan.ip)
+    if level != "conntrack":
+        text += _nat_chain(plan)
+    network.parent.run("nft", "-f", "-", text=text + "}\n")
+
+
+def _counters(network, chains):
+    found = json.loads(network.parent.run("nft", "-j", "list", "table", "inet", "bench"))
+    rules = [entry["rule"] for entry in found["nftables"] if "rule" in entry]
+    return sum(part["counter"]["packets"] for rule in rules if rule["chain"] in chains
+               for part in rule["expr"] if "counter" in part)
+
+
+def seen(network):
+    """How many packets the parent's rules have counted."""
+    return _counters(network, ("input", "forward", "output"))
+
+
+def masqueraded(network):
+    """How many connections the parent has translated."""
+    return _counters(network, ("leave",))

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds one contestant: an uplink, a parent, children, and what joins them."""
+import os
+import time
+import tomllib
+from pathlib import Path
+
+from addresses import OUTSIDE_MAC, PORT_MAC, UPLINK_MAC, Plan, addresses_for, child_mac
+from netns import CommandFailed, Namespace
+from pktgen import newest_threads
+from redirect import Redirect
+from rtnl import Rtnl
+
+TABLE = Path(__file__).resolve().parent.parent / "paths.toml"
+SETTLE = 0.3
+FORWARDING = {4: ("ipv4/conf/all/forwarding", "1"), 6: ("ipv6/conf/all/forwarding", "1")}
+
+
+def table():
+    """The contestants, in the order of the table."""
+    return tomllib.loads(TABLE.read_text(encoding="utf-8"))["path"]
+
+
+def why_missing(path):
+    """What the kernel says if a contestant cannot be made; None if it can."""
+    if path["kind"] == "host":
+        return None
+    namespace, other = Namespace(), Namespace()
+    try:
+        if path["kind"] == "slave":
+            namespace.batch(["link add up0 type dummy",
+                             f"link add c0 link up0 type {path['link']}"])
+        else:
+            namespace.batch([f"link add p0 type {path['link']} peer name c0 netns {other.path}"])
+    except CommandFailed as error:
+        return str(error).partition(": ")[2]
+    finally:
+        namespace.close()
+        other.close()
+    return None
+
+
+def settle():
+    """Lets the kernel finish what earlier namespaces left to do.
+
+    Under -icount the guest's idle time takes none of ours.
+    """
+    time.sleep(SETTLE)
+
+
+class Child:
+    """A child's namespace and what the parent needs to know of it."""
+
+    def __init__(self, number, namespace):
+        self.number = number
+        self.namespace = namespace
+        self.mac = child_mac(number)
+        self.addresses = []
+
+
+class Network:
+    """A parent with its uplink and children; `with` takes it down again.
+
+    uplink  "dummy": packets come from pktgen and end at the device
+            "veth": packets come from and go to a namespace outside
+    """
+
+    def __init__(self, path, ip, uplink="dummy", children=1):
+        self.path = path
+        self.plan = Plan(ip)
+        self.children = []
+        self.addresses = []             # the child (or None) of each address
+        self.outside = None
+        self.parent = Namespace([FORWARDING[ip]])
+        self.generators = newest_threads()
+        self.rtnl = Rtnl(self.parent)
+        self._redirect = None
+        self._make_uplink(uplink)
+        if path["kind"] == "bridge":
+            self._make_bridge()
+        if "bpf" in path:
+            self._redirect = Redirect(self.parent, self.uplink, path["bpf"])
+        self.grow(children)
+        settle()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Lets go of everything; the kernel cleans up by itself."""
+        if self._redirect:
+            self._redirect.close()
+        for child in self.children:
+            child.rtnl.close()
+        self.rtnl.close()
+        if self.outside:
+            self._outside_rtnl.close()
+        spaces = [child.namespace for child in self.children] + [self.parent, self.outside]
+        for namespace in {space for space in spaces if space}:
+            namespace.close()
+        self.children = []
+
+    # --- the uplink and what is behind it ---
+
+    def _make_uplink(self, uplink):
+        if uplink == "dummy":
+            self.parent.batch([f"link add up0 address {UPLINK_MAC} type dummy"])
+        else:
+            self.outside = Namespace()
+            self.parent.batch([f"link add up0 address {UPLINK_MAC} type veth peer name out0 "
+                               f"address {OUTSIDE_MAC} netns {self.outside.path}"])
+            self._set_up_outside()
+        self.uplink = self.rtnl.index("up0")
+        self.rtnl.up(self.rtnl.index("lo"))
+        self.rtnl.up(self.uplink)
+        self.lan = self.uplink
+        if self.path["kind"] != "bridge":
+            self._address_lan()
+
+    def _address_lan(self):
+        self.rtnl.address(self.lan, self.plan.parent, self.plan.lan)
+        self.rtnl.neighbour(self.lan, self.plan.outside, OUTSIDE_MAC)
+
+    def _set_up_outside(self):
+        plan, rtnl = self.plan, Rtnl(self.outside)
+        out0 = rtnl.index("out0")
+        rtnl.up(out0)
+        rtnl.address(out0, plan.outside, plan.lan)
+        rtnl.neighbour(out0, plan.parent, UPLINK_MAC)
+        if not self.path.get("own_mac"):
+            rtnl.route(out0, plan.children, plan.children_length, plan.parent)
+        else:
+            rtnl.route(out0, plan.children, plan.children_length)
+        self._outside_rtnl, self._out0 = rtnl, out0
+
+    def _make_bridge(self):
+        self.parent.batch([f"link add br0 address {UPLINK_MAC} type bridge mcast_snooping 0",
+                           "link set up0 master br0"])
+        self.lan = self.rtnl.index("br0")
+        self.rtnl.up(self.lan)
+        self._address_lan()
+
+    # --- children ---
+
+    def grow(self, children):
+        """Adds children until there are so many."""
+        have = len(self.children)
+        new = range(have, children)
+        if self.path["kind"] == "host":
+            made = [Child(n, self.parent) for n in new]
+        else:
+            made = [Child(n, Namespace()) for n in new]
+            self._link(made)
+        for child in made:
+            self._configure(child)
+        self.children += made
+        self._give_addresses(addresses_for(self.plan.ip, children))
+
+    def _link(self, children):
+        if not self.path.get("one_by_one"):
+            self.parent.batch([self._link_line(child) for child in children])
+            return
+        for child in children:
+            self.rtnl.pair(self.path["link"], f"p{child.number}", "c0", child.namespace)
+
+    def _link_line(self, child):
+        n, link = child.number, self.path["link"]
+        mac = f"address {child.mac}" if self.path.get("mac") else ""
+        if self.path["kind"] == "slave":
+            mac = mac if self.path.get("own_mac") else ""
+            return f"link add c0 link up0 {mac} netns {child.namespace.path} type {link}"
+        port_mac = f"address {PORT_MAC}" if mac and self.path["kind"] == "pair" else ""
+        return (f"link add p{n} {port_mac} type {link} peer name c0 {mac} "
+                f"netns {child.namespace.path}")
+
+    def _configure(self, child):
+        if self.path["kind"] == "host":
+            child.device = self.uplink
+            child.rtnl = self.rtnl
+            return
+        child.rtnl = Rtnl(child.namespace)
+        child.device = child.rtnl.index("c0")
+        child.rtnl.up(child.rtnl.index("lo"))
+        child.rtnl.up(child.device)
+        self._configure_port(child)
+        self._add_way_out(child)
+
+    def _configure_port(self, child):
+        if self.path["kind"] == "slave":
+            return
+        child.port = self.rtnl.index(f"p{child.number}")
+        self.rtnl.up(child.port)
+        if self.path["kind"] == "bridge":
+            self.parent.batch([f"link set p{child.number} master br0"])
+
+    def _add_way_out(self, child):
+        """The child's default route."""
+        any_, gateway = self.plan.any, self.plan.gateway
+        if not self.path.get("mac"):
+            child.rtnl.route(child.device, any_, 0)
+            return
+        routed = self.path["kind"] == "pair"
+        child.rtnl.neighbour(child.device, gateway, PORT_MAC if routed else OUTSIDE_MAC)
+        child.rtnl.route(child.device, any_, 0, gateway)
+
+    def _give_addresses(self, count):
+        for i in range(len(self.addresses), count):
+            child = self.children[i % len(self.children)]
+            self._give_address(child, self.plan.child(i))
+            self.addresses.append(child)
+        if self.path["kind"] in ("bridge", "slave") and self.path.get("mac"):
+            self._introduce_siblings()
+
+    def _give_address(self, child, address):
+        child.addresses.append(address)
+        child.rtnl.address(child.device, address, self.plan.host)
+        if self.path["kind"] in ("pair",):
+            self._route_to(child, address)
+        elif self.path.get("own_mac") and self.outside:
+            self._outside_rtnl.neighbour(self._out0, address, child.mac)
+        if self._redirect:
+            self._redirect.add(address, child.port)
+
+    def _route_to(self, child, address):
+        local = self.path.get("route") == "local"
+        self.rtnl.route(child.port, address, self.plan.host, local=local)
+        if self.path.get("mac"):
+            self.rtnl.neighbour(child.port, address, child.mac)
+
+    def _introduce_siblings(self):
+        """The first two children of a LAN reach each other without ARP."""
+        for here, there in ((0, 1), (1, 0)):
+            if len(self.children) < 2:
+                return
+            child, other = self.children[here], self.children[there]
+            mac = other.mac if self.path.get("own_mac") else UPLINK_MAC
+            child.rtnl.neighbour(child.device, other.addresses[0], mac)
+            child.rtnl.route(child.device, other.addresses[0], self.plan.host)
+
+
+def guest_file(name):
+    """A compiled helper."""
+    return os.environ.get("BENCH_BUILD", "/passthru/build/bench") + "/" + name

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Addresses, routes and neighbours by rtnetlink.
+
+A program per address is too slow for thousands of namespaces, so the few
+requests that are made once per child are sent from here. Links, whose
+attributes differ by type, are made by `ip -batch`.
+"""
+import ipaddress
+import os
+import socket
+import struct
+
+REQUEST, ACK, CREATE, REPLACE = 1, 4, 0x400, 0x100
+NEWLINK, SETLINK, NEWADDR, NEWROUTE, NEWNEIGH = 16, 19, 20, 24, 28
+IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 18, 28
+INFO_KIND, INFO_DATA, INFO_PEER, NESTED = 1, 2, 1, 0x8000
+IFF_UP = 1
+IFA_LOCAL, IFA_ADDRESS, IFA_F_NODAD = 2, 1, 2
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTNH_F_ONLINK = 1, 4, 5, 4
+NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
+NLMSG_ERROR = 2
+UNICAST, LOCAL = 1, 2
+TABLE_MAIN, TABLE_LOCAL = 254, 255
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST = 0, 253, 254
+
+
+def _attribute(kind, data):
+    return struct.pack("HH", len(data) + 4, kind) + data + bytes(-len(data) % 4)
+
+
+def _packed(address):
+    return ipaddress.ip_address(address).packed
+
+
+def _family(packed):
+    return socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+
+
+class Rtnl:
+    """A rtnetlink socket in the namespace it was made in."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+        with namespace:
+            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+            self.socket.bind((0, 0))
+
+    def close(self):
+        """Closes the socket, which would keep the namespace alive."""
+        self.socket.close()
+
+    def _ask(self, what, kind, body, *attributes):
+        data = body + b"".join(attributes)
+        flags = REQUEST | ACK | CREATE | REPLACE
+        self.socket.send(struct.pack("IHHII", 16 + len(data), kind, flags, 1, 0) + data)
+        reply = self.socket.recv(8192)
+        error = -struct.unpack_from("i", reply, 16)[0]
+        if struct.unpack_from("H", reply, 4)[0] != NLMSG_ERROR or error:
+            raise OSError(error, f"{what}: {os.strerror(error)}")
+
+    def index(self, name):
+        """The ifindex of a device."""
+        with self.namespace:
+            return socket.if_nametoindex(name)
+
+    def up(self, index):
+        """Brings a device up."""
+        self._ask("link up", SETLINK, struct.pack("BxHiII", 0, 0, index, IFF_UP, IFF_UP))
+
+    def pair(self, kind, name, peer, namespace):
+        """Makes a pair of devices, the peer in another namespace."""
+        nothing = struct.pack("BxHiII", 0, 0, 0, 0, 0)
+        there = (_attribute(IFLA_IFNAME, peer.encode() + b"\0")
+                 + _attribute(IFLA_NET_NS_FD, struct.pack("I", namespace.fd)))
+        data = _attribute(INFO_PEER | NESTED, nothing + there)
+        info = _attribute(INFO_KIND, kind.encode()) + _attribute(INFO_DATA | NESTED, data)
+        self._ask(f"link {name}", NEWLINK, nothing, _attribute(IFLA_IFNAME, name.encode() + b"\0"),
+                  _attribute(IFLA_LINKINFO | NESTED, info))
+
+    def address(self, index, address, length):
+        """Adds an address."""
+        packed = _packed(address)
+        body = struct.pack("BBBBi", _family(packed), length, IFA_F_NODAD, 0, index)
+        self._ask(f"address {address}", NEWADDR, body,
+                  _attribute(IFA_LOCAL, packed), _attribute(IFA_ADDRESS, packed))
+
+    def route(self, index, target, length, gateway=None, local=False):
+        """Adds a route through a device; the gateway need not be on its link."""
+        packed = _packed(target)
+        scope = SCOPE_HOST if local else SCOPE_UNIVERSE if gateway else SCOPE_LINK
+        body = struct.pack("BBBBBBBBI", _family(packed), length, 0, 0,
+                           TABLE_LOCAL if local else TABLE_MAIN, 3, scope,
+                           LOCAL if local else UNICAST, RTNH_F_ONLINK if gateway else 0)
+        attributes = [_attribute(RTA_OIF, struct.pack("i", index))]
+        if length:
+            attributes.append(_attribute(RTA_DST, packed))
+        if gateway:
+            attributes.append(_attribute(RTA_GATEWAY, _packed(gateway)))
+        self._ask(f"route {target}", NEWROUTE, body, *attributes)
+
+    def neighbour(self, index, address, mac):
+        """Adds a permanent neighbour."""
+        packed = _packed(address)
+        body = struct.pack("BxxxiHBB", _family(packed), index, NUD_PERMANENT, 0, 0)
+        self._ask(f"neighbour {address}", NEWNEIGH, body, _attribute(NDA_DST, packed),
+                  _attribute(NDA_LLADDR, bytes.fromhex(mac.replace(":", ""))))

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kinds of work: each measures one cell of the plan on one path."""
+import json
+from collections import namedtuple
+
+import firewall
+import window
+from addresses import PORT
+from netns import CommandFailed, run
+from path import Network, guest_file
+from pktgen import Pktgen, take_the_cpu
+from sink import Sinks
+
+# value       nanoseconds per unit of work, which are instructions under -icount
+# generation  the load's own share of it
+# seen        whether the parent's rules saw the packets (None: it has none)
+Figure = namedtuple("Figure", "value generation sent delivered seen children", defaults=[None])
+
+
+class Lost(Exception):
+    """Packets went missing: the path has no figure."""
+
+
+def _expect(sent, delivered):
+    if sent != delivered:
+        raise Lost(f"delivered {delivered} of {sent}")
+
+
+# --- receive ---
+
+_DROP = """table netdev control {
+  chain early { type filter hook ingress device up0 priority 0; policy drop; }
+}
+"""
+
+
+class Control:
+    """The generator's share: the same packets, freed at the uplink's ingress."""
+
+    def __init__(self, host):
+        self._host = host
+        self._known = {}
+        self.notes = {}
+
+    def value(self, cell, children):
+        """Nanoseconds per packet until the uplink's ingress drops it."""
+        cpus = cell.get("cpus", 1)
+        key = (cell["ip"], cell["size"], cell["flows"], children, cpus)
+        if key not in self._known:
+            self._known[key] = self._measure(cell, children, cpus)
+        return self._known[key]
+
+    def _measure(self, cell, children, cpus):
+        with Network(self._host, cell["ip"], children=children) as network:
+            take_the_cpu(network)
+            generator = Pktgen(network, cpus)
+            network.parent.run("nft", "-f", "-", text=_DROP)
+            generator.configure(cell["size"], cell["flows"], spread=children > 1)
+            generator.send(cell["warm"])
+            value = generator.send(cell["count"])
+            generator.close()
+            return value
+
+
+def _first_reply(network, sinks):
+    """A packet back, so that the connection is established.
+
+    Returns the address that the outside then sends to: the parent's own where
+    the parent translates and can translate back (behind a slave it cannot:
+    packets for the child pass it by).
+    """
+    sinks.sockets[0].reply()
+    if network.path["kind"] == "slave" or not firewall.masqueraded(network):
+        return None
+    return network.plan.parent
+
+
+def _receive(network, cell, sinks, generator, control):
+    children = len(network.children)
+    spread, target = children > 1, None
+    firewalled = cell["firewall"] != "none"
+    generator.configure(cell["size"], cell["flows"], spread)
+    if firewalled:
+        if cell["firewall"] == "conntrack":
+            generator.send(10)
+        target = _first_reply(network, sinks)
+        generator.configure(cell["size"], cell["flows"], spread, target)
+    generator.send(max(cell["warm"], 2 * len(network.addresses)))
+    before = sinks.count(), firewall.seen(network) if firewalled else 0
+    value = window.measured(generator.send, cell["count"])
+    sent = window.total(cell["count"]) * cell.get("cpus", 1)
+    delivered = sinks.count() - before[0]
+    _expect(sent, delivered)
+    seen = firewall.seen(network) - before[1] >= sent if firewalled else None
+    return Figure(value, control.value(cell, children), sent, delivered, seen, children)
+
+
+def receive(path, cell, control):
+    """UDP from the uplink to sockets of children; `children` may be a list."""
+    steps = cell["children"] if isinstance(cell["children"], list) else [cell["children"]]
+    with Network(path, cell["ip"]) as network:
+        take_the_cpu(network)
+        firewall.install(network, cell["firewall"])
+        sinks = Sinks(network, cell["connected"])
+        generator = Pktgen(network, cell.get("cpus", 1))
+        try:
+            for children in steps:
+                network.grow(children)
+                sinks.grow()
+                yield _receive(network, cell, sinks, generator, control)
+        finally:
+            generator.close()
+            sinks.close()
+
+
+# --- what the load program does ---
+
+def _load(name, source, target, addresses, cell):
+    """Runs the load program from one namespace to another."""
+    words = {"from": source.path, "to": target.path, "src": addresses[0], "dst": addresses[1],
+             "port": PORT, "size": cell["size"], "warm": cell["warm"],
+             "own": str(not window.PROFILING).lower(),
+             "connected": str(cell["connected"]).lower(),
+             "reverse": str(cell.get("direction") == "out").lower()}
+    words = [f"{key}={value}" for key, value in words.items()]
+    return window.measured(
+        lambda count: json.loads(run("chrt", "-f", "10", guest_file("load"), name, *words,
+                                     f"count={count}")),
+        cell["count"])
+
+
+def _unit(cell):
+    """How many bytes or operations one figure counts."""
+    return 1024 if cell["work"].endswith("stream") else 1
+
+
+def _figure(result, cell, seen):
+    _expect(result["sent"], result["delivered"])
+    units = result["sent"] / _unit(cell)
+    return Figure(result["ns"] / units, result["own_ns"] / units, result["sent"],
+                  result["delivered"], seen, cell["children"])
+
+
+def _rules_see(network, cell, packets):
+    """Whether the parent's rules counted at least so many packets."""
+    return firewall.seen(network) >= packets if cell["firewall"] != "none" else None
+
+
+def _packets_of(cell):
+    """A number of packets that a work cannot do without."""
+    return cell["count"] // 65536 if cell["work"].endswith("stream") else cell["count"]
+
+
+def transmit(path, cell, _control):
+    """UDP from a child to the uplink."""
+    with Network(path, cell["ip"]) as network:
+        firewall.install(network, cell["firewall"])
+        child = network.children[0]
+        before = _transmitted(network)
+        result = _load("tx-udp", child.namespace, network.parent,
+                       (child.addresses[0], network.plan.outside), cell)
+        others = window.before_last(cell["count"]) + window.runs() * cell["warm"]
+        result["delivered"] = _transmitted(network) - before - others
+        yield _figure(result, cell, _rules_see(network, cell, cell["count"]))
+
+
+def _transmitted(network):
+    """Packets that left by the uplink."""
+    with network.parent, open("/proc/net/dev", encoding="ascii") as file:
+        for line in file:
+            name, _, numbers = line.partition(":")
+            if name.strip() == "up0":
+                return int(numbers.split()[9])
+    raise CommandFailed("the uplink is gone")
+
+
+def tcp(path, cell, _control):
+    """TCP between the outside and a child.
+
+    The outside connects; where the parent does NAT the child does, through the
+    translation.
+    """
+    with Network(path, cell["ip"], uplink="veth") as network:
+        firewall.install(network, cell["firewall"])
+        child, plan = network.children[0], network.plan
+        ends = [(network.outside, plan.outside), (child.namespace, child.addresses[0])]
+        if cell["firewall"] in ("nat", "rules20", "rules200"):
+            ends.reverse()
+            if "direction" in cell:
+                cell = dict(cell, direction="out" if cell["direction"] == "in" else "in")
+        (source, src), (target, dst) = ends
+        result = _load(cell["work"], source, target, (src, dst), cell)
+        yield _figure(result, cell, _rules_see(network, cell, _packets_of(cell)))
+
+
+def sibling(path, cell, _control):
+    """TCP from one child to another."""
+    with Network(path, cell["ip"], children=2) as network:
+        firewall.install(network, cell["firewall"])
+        one, two = network.children
+        name = cell["work"].replace("sibling", "tcp")
+        result = _load(name, one.namespace, two.namespace,
+                       (one.addresses[0], two.addresses[0]), cell)
+        yield _figure(result, cell, _rules_see(network, cell, _packets_of(cell)))
+
+
+KINDS = {
+    "rx-udp": receive, "tx-udp": transmit,
+    "tcp-rr": tcp, "tcp-crr": tcp, "tcp-stream": tcp,
+    "sibling-rr": sibling, "sibling-stream": sibling,
+}

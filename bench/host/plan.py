@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured: cells of work, grouped into boots."""
+
+FIREWALLS = ("conntrack", "nat", "rules20", "rules200")
+GROWTH = (1, 10, 100, 1000, 5000)
+# pktgen counts frames without their checksum: 60 is a 64-byte frame.
+SMALL, LARGE = 60, 1400
+
+
+def _cell(work, ip, **keys):
+    cell = {"work": work, "ip": ip, "connected": False, "size": SMALL, "flows": 1,
+            "children": 1, "firewall": "none"}
+    return cell | keys
+
+
+def _receive(ip, count, **keys):
+    return _cell("rx-udp", ip, count=count, warm=500, **keys)
+
+
+def _transmit(ip, count, **keys):
+    return _cell("tx-udp", ip, count=count, warm=200, **keys)
+
+
+def _load(work, ip, count, warm, size, **keys):
+    return _cell(work, ip, count=count, warm=warm, size=size, connected=True, **keys)
+
+
+def _tcp(ip, scale, firewall="none"):
+    """TCP between the outside and a child; `scale` 1 is a full run's length."""
+    megabytes = 1 << 20
+    keys = {"firewall": firewall}
+    yield _load("tcp-rr", ip, int(1000 * scale), 100, 1, **keys)
+    yield _load("tcp-crr", ip, int(300 * scale), 50, 1, **keys)
+    for direction in ("in", "out"):
+        yield _load("tcp-stream", ip, int(64 * scale) * megabytes, 16 * megabytes, 65536,
+                    direction=direction, **keys)
+
+
+def _siblings(ip, scale, firewall="none"):
+    megabytes = 1 << 20
+    keys = {"firewall": firewall, "children": 2}
+    yield _load("sibling-rr", ip, int(1000 * scale), 100, 1, **keys)
+    yield _load("sibling-stream", ip, int(64 * scale) * megabytes, 16 * megabytes, 65536, **keys)
+
+
+def _full_receive(ip, count):
+    for connected in (False, True):
+        for size in (SMALL, LARGE):
+            yield _receive(ip, count, connected=connected, size=size)
+    yield _receive(ip, count, flows=1000)
+    yield _receive(4 * count and ip, 4 * count, flows=1000, children=1000)
+    for firewall in FIREWALLS:
+        for connected in (False, True):
+            yield _receive(ip, count, connected=connected, firewall=firewall)
+
+
+def _full_other(ip, scale):
+    for firewall in ("none", *FIREWALLS):
+        yield _transmit(ip, int(4000 * scale), connected=True, firewall=firewall)
+        yield from _tcp(ip, scale, firewall)
+        yield from _siblings(ip, scale, firewall)
+    yield _transmit(ip, int(4000 * scale))
+    yield _transmit(ip, int(4000 * scale), connected=True, size=LARGE)
+
+
+def quick(ip):
+    """A look at the main figures within two minutes."""
+    cells = [_receive(ip, 2000), _receive(ip, 2000, connected=True),
+             _receive(ip, 2000, firewall="rules20"),
+             _transmit(ip, 1000, connected=True),
+             *[c for c in _tcp(ip, 0.25) if c["work"] != "tcp-crr"],
+             next(_siblings(ip, 0.25))]
+    return [cells]
+
+
+def full(ip):
+    """Every cell, a boot for each kind of work."""
+    growth = [_receive(ip, 20000, children=list(GROWTH), flows=1)]
+    lives = [_cell("lifecycle", ip, children=1000)]
+    return [list(_full_receive(ip, 5000)), list(_full_other(ip, 1)), growth, lives]
+
+
+def native(ip, is_quick):
+    """For a lab that counts time: fewer cells, more packets."""
+    scale = 1 if is_quick else 4
+    cells = [_receive(ip, 20000 * scale, connected=connected) for connected in (False, True)]
+    cells += [_transmit(ip, 20000 * scale, connected=True), *_tcp(ip, scale), *_siblings(ip, scale)]
+    if not is_quick:
+        cells += [_receive(ip, 80000, firewall="rules20"), _receive(ip, 80000, flows=1000, children=1000)]
+    return [cells]

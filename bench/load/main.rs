@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Load for the benchmarks: both ends of a connection in one thread.
+//!
+//! Packaged tools run each end as a process of its own, so that their figures
+//! hold scheduling and polling as well as packets. Here every packet has
+//! arrived when the system call that sent it returns, the other end's turn
+//! follows at once, and the count of instructions is the same at every run.
+//!
+//! Arguments are `KEY=VALUE`; see [`args::Args`]. One line of JSON is printed.
+
+mod args;
+mod clock;
+mod marker;
+mod own;
+mod sys;
+mod tcp;
+mod udp;
+
+use std::io;
+
+/// What one run measured, after its warm-up.
+pub struct Outcome {
+    /// Time of the measured part in nanoseconds (instructions under `-icount`).
+    pub ns: u64,
+    /// The load's own share: its loop and its system calls' entry and exit.
+    pub own_ns: u64,
+    /// Operations, or bytes of a stream, that were sent.
+    pub sent: u64,
+    /// Those that were seen to arrive; a sender alone reports what it sent.
+    pub delivered: u64,
+}
+
+fn run(name: &str, args: &args::Args) -> io::Result<Outcome> {
+    match name {
+        "tx-udp" => udp::transmit(args),
+        "tcp-rr" => tcp::request_response(args),
+        "tcp-crr" => tcp::connect_request_response(args),
+        "tcp-stream" => tcp::stream(args),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "unknown load")),
+    }
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let name = words.next().unwrap_or_default();
+    if name == "mark" {
+        marker::mark();
+        return;
+    }
+    let outcome = args::Args::parse(words).and_then(|args| run(&name, &args));
+    match outcome {
+        Ok(o) => println!(
+            "{{\"ns\":{},\"own_ns\":{},\"sent\":{},\"delivered\":{}}}",
+            o.ns, o.own_ns, o.sent, o.delivered
+        ),
+        Err(error) => {
+            eprintln!("load {name}: {error}");
+            std::process::exit(1);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+//! TCP with both ends in this thread.
+
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use crate::args::Args;
+use crate::clock::timed;
+use crate::{own, sys, Outcome};
+
+/// Without progress for so long, the path lost something for good.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Repeats `step` while it would block.
+fn until_done<T>(mut step: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut since = None;
+    loop {
+        match step() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            done => return done,
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            return Err(Error::new(ErrorKind::TimedOut, "nothing arrives"));
+        }
+        sys::give_way();
+    }
+}
+
+/// The namespaces and addresses of the two ends.
+struct Ends<'a> {
+    args: &'a Args,
+    listener: TcpListener,
+}
+
+impl<'a> Ends<'a> {
+    /// Listens in `to` and leaves the thread in `from`.
+    fn new(args: &'a Args) -> Result<Self> {
+        sys::enter(&args.to)?;
+        let listener = TcpListener::from(sys::tcp_listen(args.dst)?);
+        sys::enter(&args.from)?;
+        Ok(Ends { args, listener })
+    }
+
+    /// Makes a connection: the connecting and the accepting side.
+    fn connect(&self) -> Result<(TcpStream, TcpStream)> {
+        let source = SocketAddr::new(self.args.src, 0);
+        let near = TcpStream::from(sys::tcp_connect(source, self.args.dst)?);
+        let (far, _) = until_done(|| self.listener.accept())?;
+        far.set_nonblocking(true)?;
+        Ok((near, far))
+    }
+}
+
+fn write_whole(stream: &mut TcpStream, mut data: &[u8]) -> Result<()> {
+    while !data.is_empty() {
+        let n = until_done(|| stream.write(data))?;
+        data = &data[n..];
+    }
+    Ok(())
+}
+
+fn read_whole(stream: &mut TcpStream, data: &mut [u8]) -> Result<()> {
+    let mut have = 0;
+    while have < data.len() {
+        let n = until_done(|| stream.read(&mut data[have..]))?;
+        if n == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        have += n;
+    }
+    Ok(())
+}
+
+/// One request and its response, each as long as `data`.
+fn transact(near: &mut TcpStream, far: &mut TcpStream, data: &mut [u8]) -> Result<()> {
+    write_whole(near, data)?;
+    read_whole(far, data)?;
+    write_whole(far, data)?;
+    read_whole(near, data)
+}
+
+/// Requests and responses over one connection.
+pub fn request_response(args: &Args) -> Result<Outcome> {
+    let (mut near, mut far) = Ends::new(args)?.connect()?;
+    sys::no_delay(near.as_raw_fd())?;
+    sys::no_delay(far.as_raw_fd())?;
+    let mut data = vec![0u8; args.size];
+    for _ in 0..args.warm {
+        transact(&mut near, &mut far, &mut data)?;
+    }
+    let (done, ns) = timed(|| {
+        (0..args.count).try_fold(0, |done, _| {
+            transact(&mut near, &mut far, &mut data).map(|()| done + 1)
+        })
+    })?;
+    let own_ns = own::share(args, 4 * args.count, &data)?;
+    Ok(Outcome {
+        ns,
+        own_ns,
+        sent: args.count,
+        delivered: done,
+    })
+}
+
+/// A connection for each request and response.
+pub fn connect_request_response(args: &Args) -> Result<Outcome> {
+    let ends = Ends::new(args)?;
+    let mut data = vec![0u8; args.size];
+    let mut once = || -> Result<()> {
+        let (mut near, mut far) = ends.connect()?;
+        transact(&mut near, &mut far, &mut data)
+    };
+    for _ in 0..args.warm {
+        once()?;
+    }
+    let (done, ns) = timed(|| (0..args.count).try_fold(0, |done, _| once().map(|()| done + 1)))?;
+    // socket, bind, connect, accept, fcntl, four transfers, two closes
+    let own_ns = own::share(args, 11 * args.count, &[0])?;
+    Ok(Outcome {
+        ns,
+        own_ns,
+        sent: args.count,
+        delivered: done,
+    })
+}
+
+/// Fills the path, then empties it: returns bytes written and bytes read.
+fn turn(
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    data: &mut [u8],
+    most: u64,
+) -> Result<(u64, u64)> {
+    let (mut sent, mut seen) = (0, 0);
+    while sent < most {
+        match from.write(data) {
+            Ok(n) => sent += n as u64,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    loop {
+        match to.read(data) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => seen += n as u64,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok((sent, seen)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Moves `total` bytes and returns bytes written, bytes read and turns taken.
+fn pump(
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    data: &mut [u8],
+    total: u64,
+) -> Result<(u64, u64, u64)> {
+    let (mut sent, mut seen, mut turns) = (0, 0, 0);
+    let mut progress = Instant::now();
+    while sent < total || seen < sent {
+        let (more_sent, more_seen) = turn(from, to, data, total - sent)?;
+        sent += more_sent;
+        seen += more_seen;
+        turns += 1;
+        if more_sent + more_seen > 0 {
+            progress = Instant::now();
+        } else if progress.elapsed() > PATIENCE {
+            return Err(Error::new(ErrorKind::TimedOut, "the stream stands still"));
+        }
+    }
+    Ok((sent, seen, turns))
+}
+
+/// A stream of `count` bytes in writes of `size`.
+pub fn stream(args: &Args) -> Result<Outcome> {
+    let (near, far) = Ends::new(args)?.connect()?;
+    let (mut from, mut to) = if args.reverse {
+        (far, near)
+    } else {
+        (near, far)
+    };
+    let mut data = vec![0u8; args.size];
+    pump(&mut from, &mut to, &mut data, args.warm)?;
+    let ((sent, delivered, turns), ns) = timed(|| pump(&mut from, &mut to, &mut data, args.count))?;
+    let calls = (sent + delivered) / args.size as u64 + 2 * turns;
+    let own_ns = own::share(args, calls, &data)?;
+    Ok(Outcome {
+        ns,
+        own_ns,
+        sent,
+        delivered,
+    })
+}
