@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the variables are for the other parts
 # What every part of the lab needs: messages, the cache, and building a part
 # of the cache once.
 

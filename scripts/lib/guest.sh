@@ -45,3 +45,11 @@ run_guest() {
 	in_toolchain python3 "$TOP/scripts/lib/run.py" --accel "$ACCEL" --boot "$BOOT" --image "$IMAGE" \
 		--tree "$TREE" --top "$TOP" "$@"
 }
+
+# run_test FILE - one test in a guest of its own, which may ask for more of the
+# guest by a line "# lab: OPTIONS".
+run_test() {
+	local options
+	read -ra options <<<"$(sed -n 's/^# lab: //p' "$1" | head -n 1)"
+	run_guest "${options[@]}" -- "./$1"
+}

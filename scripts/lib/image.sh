@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034 # inner shells expand; IMAGE is for guest.sh
 # What a guest boots: the stock kernel and its modules as Debian ships them,
 # an initramfs that finds the disk, and one root image for every lab.
 
@@ -25,7 +25,6 @@ make_boot() {
 
 make_image() {
 	local dir=$1
-	# shellcheck disable=SC2016 # $1 is the hook's: the new root
 	debootstrap_root "$dir/root.tar" "$(packages guest)" \
 		--customize-hook="tar-in '$BOOT/modules.tar' /" \
 		--customize-hook="copy-in '$TOP/scripts/guest/init' /" \

@@ -42,6 +42,7 @@ fetch_packages() {
 	for name in "$@"; do
 		(cd "$dir/deb" && in_toolchain apt-get -qq -o APT::Sandbox::User=root download "$name=$KVER")
 	done
+	# shellcheck disable=SC2016 # the inner shell expands
 	in_toolchain bash -ec 'for deb in "$1"/deb/*.deb; do dpkg-deb -x "$deb" "$1"; done' - "$dir"
 	rm -rf "$dir/deb"
 }
