@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Every packet and byte is counted once on each end, in both directions, from
+# any number of CPUs, and every place that shows the counters shows the same.
+
+. "$(dirname "$0")/lib.sh"
+load_module
+
+# all_counters NS DEV: rx packets, rx bytes, tx packets, tx bytes
+all_counters() {
+	local json re='"rx":\{"bytes":([0-9]+),"packets":([0-9]+),.*"tx":\{"bytes":([0-9]+),"packets":([0-9]+),'
+	json=$(ip_ns "$1" -s -j link show dev "$2")
+	[[ $json =~ $re ]] && echo "${BASH_REMATCH[2]} ${BASH_REMATCH[1]} ${BASH_REMATCH[4]} ${BASH_REMATCH[3]}"
+}
+
+troubles() { # NS DEV: the sum of all errors and drops
+	local key sum=0
+	for key in rx_errors tx_errors rx_dropped tx_dropped; do
+		sum=$((sum + $(in_ns "$1" cat "/sys/class/net/$2/statistics/$key")))
+	done
+	echo "$sum"
+}
+
+# The pair is silent but for what the test sends: no IPv6, no ARP.
+silent_pair() { # MODE
+	netns_add blue
+	pair "$1" p1 c0 blue
+	quiet - p1
+	quiet blue c0
+	address - p1 10.0.1.1/24
+	address blue c0 10.0.1.2/24
+	if [ "$1" = l2 ]; then
+		ip neigh add 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1
+		ip -n blue neigh add 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0
+	fi
+	discard_server -
+	discard_server blue
+}
+
+# sent NAME NS DEV NS DEV ADDR COUNT SIZE [CPUS]: sends and compares both ends.
+sent() {
+	local name=$1 from=("${@:2:2}") to=("${@:4:2}") addr=$6 count=$7 size=$8 cpus=${9:-1}
+	local before_from before_to bytes
+	read -ra before_from <<<"$(all_counters "${from[@]}")"
+	read -ra before_to <<<"$(all_counters "${to[@]}")"
+	send_udp "${from[0]}" "$addr" "$count" "$size" "$cpus"
+	bytes=$((count * (size + 28 + header)))
+	eventually 5 "$name: the receiving end counts them" equals \
+		"$((before_to[0] + count)) $((before_to[1] + bytes)) ${before_to[2]} ${before_to[3]}" all_counters "${to[@]}"
+	is "$(all_counters "${from[@]}")" \
+		"${before_from[0]} ${before_from[1]} $((before_from[2] + count)) $((before_from[3] + bytes))" \
+		"$name: the sending end counts them"
+}
+
+for mode in l3 l2; do
+	[ "$KIND:$mode" = veth:l3 ] && continue
+	silent_pair "$mode"
+	# A link without an Ethernet header counts none.
+	header=14
+	[ "$(link_value - p1 link_type)" = none ] && header=0
+	is "$(all_counters - p1) $(all_counters blue c0)" "0 0 0 0 0 0 0 0" "$mode: nothing is counted before the first packet"
+
+	sent "$mode: one packet out" - p1 blue c0 10.0.1.2 1 1
+	sent "$mode: one packet back" blue c0 - p1 10.0.1.1 1 1
+	sent "$mode: 500 packets out" - p1 blue c0 10.0.1.2 500 100
+	sent "$mode: 500 packets back" blue c0 - p1 10.0.1.1 500 1472
+	sent "$mode: 2 CPUs out" - p1 blue c0 10.0.1.2 2000 64 2
+	sent "$mode: 2 CPUs back" blue c0 - p1 10.0.1.1 2000 64 2
+	sent "$mode: 4 senders out" - p1 blue c0 10.0.1.2 2000 700 4
+	is "$(troubles - p1) $(troubles blue c0)" "0 0" "$mode: no errors and no drops"
+
+	# The same numbers wherever they are shown.
+	read -r rx_packets rx_bytes tx_packets tx_bytes <<<"$(all_counters blue c0)"
+	is "$(in_ns blue cat /sys/class/net/c0/statistics/{rx_packets,rx_bytes,tx_packets,tx_bytes} | xargs)" \
+		"$rx_packets $rx_bytes $tx_packets $tx_bytes" "$mode: sysfs says the same"
+	is "$(in_ns blue sed -n 's/^ *c0: *//p' /proc/net/dev | awk '{ print $2, $1, $10, $9 }')" \
+		"$rx_packets $rx_bytes $tx_packets $tx_bytes" "$mode: /proc/net/dev says the same"
+	if [ "$KIND" = passthru ]; then
+		stats=$(in_ns blue ethtool -S c0)
+		like "$stats" "[a-z_]+: [0-9]+" "$mode: ethtool -S shows counters"
+		for key in rx_packets rx_bytes tx_packets tx_bytes; do
+			shown=$(sed -n "s/^ *$key: //p" <<<"$stats")
+			is "${shown:-${!key}}" "${!key}" "$mode: ethtool -S, if it shows $key, says the same"
+		done
+	fi
+
+	# Two families and two directions at once, and large sends: what leaves one
+	# end is what enters the other.
+	in_ns blue sysctl -qw net.ipv6.conf.c0.disable_ipv6=0
+	sysctl -qw net.ipv6.conf.p1.disable_ipv6=0
+	address - p1 fd00:1::1/64
+	address blue c0 fd00:1::2/64
+	iperf_server blue
+	succeeds "$mode: iperf3, both directions" timeout 60 iperf3 -c fd00:1::2 --bidir -n 3M
+	end_background
+	sleep 0.5
+	read -ra port <<<"$(all_counters - p1)"
+	read -ra inner <<<"$(all_counters blue c0)"
+	is "${port[2]} ${port[3]}" "${inner[0]} ${inner[1]}" "$mode: all that the port sent, the child received"
+	is "${port[0]} ${port[1]}" "${inner[2]} ${inner[3]}" "$mode: all that the child sent, the port received"
+	between "${inner[1]}" 3000000 100000000 "$mode: bytes of large sends are counted as bytes"
+	reset_net
+done
+
+done_testing

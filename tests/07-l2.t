@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# mode l2 is Ethernet: bridge ports with VLAN filtering, VLAN and macvlan devices
+# above it, ARP and neighbour discovery, broadcast and multicast.
+
+. "$(dirname "$0")/lib.sh"
+load_module
+
+lladdr_of() { # NS ADDR DEV: the link address that the neighbour table has
+	ip_ns "$1" neigh show "$2" dev "$3" | sed -n 's/.*lladdr \([0-9a-f:]*\).*/\1/p'
+}
+
+# --- Neighbours --------------------------------------------------------------
+child l2 blue 1
+ping_ok "ARP finds the child" - 10.0.1.2
+ping_ok "neighbour discovery finds the child" - fd00:1::2
+is "$(lladdr_of - 10.0.1.2 p1)" "$(link_value blue c0 address)" "ARP: the child's address is learnt"
+is "$(lladdr_of - fd00:1::2 p1)" "$(link_value blue c0 address)" "ND: the child's address is learnt"
+ping_ok "link-local addresses answer" blue "$(ip -6 -br addr show dev p1 scope link | awk '{ print $3 }' | cut -d/ -f1)%c0"
+
+must ip -n blue link set c0 address 02:00:00:00:00:aa
+ip neigh flush dev p1
+ping_ok "the child's address may change" - 10.0.1.2
+is "$(lladdr_of - 10.0.1.2 p1)" 02:00:00:00:00:aa "ARP learns the new one"
+fails "a multicast address is refused" ip link set p1 address 01:00:5e:00:00:01
+fails "the zero address is refused" ip link set p1 address 00:00:00:00:00:00
+ip neigh replace 10.0.1.2 lladdr 02:00:00:00:00:bb dev p1
+fails "a frame for another station is not for the child's stack" pings - 10.0.1.2
+ip neigh flush dev p1
+
+# --- Broadcast and multicast -------------------------------------------------
+in_ns blue sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+ping_ok "IPv4 broadcast is answered" - 10.0.1.255 -b
+ping_ok "IPv4 multicast is answered" - 224.0.0.1 -I p1
+ping_ok "IPv6 multicast is answered" - ff02::1%p1
+background blue socat -u UDP4-RECV:5000,ip-add-membership=239.1.1.1:c0 "OPEN:$SCRATCH/group,creat,append"
+wait_until 10 listening blue udp 5000
+for _ in 1 2 3; do echo joined | socat -u - UDP4-DATAGRAM:239.1.1.1:5000,ip-multicast-if=10.0.1.1; done
+eventually 5 "a group that the child joined reaches it" grep -q joined "$SCRATCH/group"
+reset_net
+
+# --- A bridge with VLAN filtering --------------------------------------------
+# blue and red in VLAN 10, green in VLAN 20, trunk has both, tagged.
+netns_add blue red green trunk
+ip link add br0 type bridge vlan_filtering 1 vlan_default_pvid 0
+ip link set br0 up
+number=0
+for ns in blue red green trunk; do
+	number=$((number + 1))
+	pair l2 "p$number" c0 "$ns"
+	succeeds "$ns: its port joins the bridge" ip link set "p$number" master br0
+	ip link set "p$number" up
+	address "$ns" c0 "10.0.0.$number/24" "fd00::$number/64"
+done
+for dev in p1 p2; do bridge vlan add dev "$dev" vid 10 pvid untagged; done
+bridge vlan add dev p3 vid 20 pvid untagged
+bridge vlan add dev p4 vid 10
+bridge vlan add dev p4 vid 20
+ip -n trunk addr flush dev c0
+for vid in 10 20; do
+	must ip -n trunk link add link c0 name "c0.$vid" type vlan id "$vid"
+	address trunk "c0.$vid" "10.0.0.4/24" "fd00::4/64"
+	# One address on two VLANs: the way out is chosen by the test.
+	ip -n trunk addr del fd00::4/64 dev "c0.$vid"
+	ip -n trunk addr del 10.0.0.4/24 dev "c0.$vid"
+	address trunk "c0.$vid" "10.0.0.$((100 + vid))/24" "fd00::$((100 + vid))/64"
+done
+ping_ok "bridge: within a VLAN (IPv4)" blue 10.0.0.2 -s 1472 -M "do"
+ping_ok "bridge: within a VLAN (IPv6)" blue fd00::2
+fails "bridge: not between VLANs (IPv4)" pings blue 10.0.0.3
+fails "bridge: not between VLANs (IPv6)" pings blue fd00::3
+ping_ok "bridge: a tagged trunk reaches VLAN 10" trunk 10.0.0.1 -I c0.10 -s 1472 -M "do"
+ping_ok "bridge: a tagged trunk reaches VLAN 20" trunk 10.0.0.3 -I c0.20 -s 1472 -M "do"
+fails "bridge: the trunk's VLAN 10 is not VLAN 20" pings trunk 10.0.0.3 -I c0.10
+like "$(bridge fdb show br br0 dynamic)" "$(link_value blue c0 address) dev p1" "bridge: the child's address is learnt on its port"
+iperf_server red
+succeeds "bridge: bulk TCP between two children" timeout 60 ip netns exec blue iperf3 -c 10.0.0.2 -n "$(scale 8M 2M)"
+capture trunk c0 "$SCRATCH/tags.pcap"
+in_ns blue sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+pings blue 10.0.0.255 -b >/dev/null
+capture_end
+like "$(captured "$SCRATCH/tags.pcap" -e)" "vlan 10" "bridge: a broadcast reaches the trunk with its tag"
+capture green c0 "$SCRATCH/green.pcap" host 10.0.0.2
+ip -n blue neigh flush dev c0
+pings blue 10.0.0.2 >/dev/null
+capture_end
+is "$(captured "$SCRATCH/green.pcap" | wc -l)" 0 "bridge: another VLAN's child sees none of it"
+succeeds "bridge: a port leaves" ip link set p1 nomaster
+fails "bridge: and is cut off" pings blue 10.0.0.2
+reset_net
+
+# --- Devices above, on both sides --------------------------------------------
+child l2 blue 1
+for ns in - blue; do
+	dev=p1 last=1
+	[ "$ns" = blue ] && dev=c0 last=2
+	must ip_ns "$ns" link add link "$dev" name vlan5 type vlan id 5
+	address "$ns" vlan5 "10.5.0.$last/24" "fd05::$last/64"
+	must ip_ns "$ns" link add link "$dev" name svlan7 type vlan proto 802.1ad id 7
+	must ip_ns "$ns" link set svlan7 up
+	must ip_ns "$ns" link add link svlan7 name cvlan8 type vlan id 8
+	address "$ns" cvlan8 "10.8.0.$last/24"
+	if can_link macvlan >/dev/null 2>&1 || ip link help macvlan >/dev/null 2>&1; then
+		must ip_ns "$ns" link add link "$dev" name mac0 type macvlan mode bridge
+		address "$ns" mac0 "10.6.0.$last/24" "fd06::$last/64"
+	fi
+done
+ping_ok "VLAN over the pair (IPv4)" - 10.5.0.2 -s 1472 -M "do"
+ping_ok "VLAN over the pair (IPv6)" - fd05::2
+ping_ok "VLAN in VLAN over the pair" - 10.8.0.2
+ping_ok "macvlan to macvlan (IPv4)" - 10.6.0.2
+ping_ok "macvlan to macvlan (IPv6)" - fd06::2
+isnt "$(lladdr_of - 10.6.0.2 mac0)" "$(link_value blue c0 address)" "macvlan has an address of its own"
+iperf_server blue
+succeeds "bulk TCP over a VLAN" timeout 60 iperf3 -c 10.5.0.2 -n "$(scale 8M 2M)"
+succeeds "bulk TCP over macvlan" timeout 60 iperf3 -c 10.6.0.2 -n "$(scale 8M 2M)"
+ip -n blue link set c0 down
+is "$(link_value - vlan5 operstate)" LOWERLAYERDOWN "a VLAN above follows the carrier"
+ip -n blue link set c0 up
+reset_net
+
+# Promiscuous and allmulti reach the device.
+child l2 blue 1
+must ip -n blue link set c0 promisc on
+must ip -n blue link set c0 allmulticast on
+like "$(ip -n blue link show c0)" "PROMISC.*ALLMULTI|ALLMULTI.*PROMISC" "promisc and allmulti can be set"
+must ip -n blue link set c0 promisc off allmulticast off
+reset_net
+
+done_testing

@@ -1,0 +1,146 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The device by itself: carrier, operational state, what ethtool shows and sets,
+# headroom, switches of `ip link set`.
+
+. "$(dirname "$0")/lib.sh"
+load_module
+
+states() { # operational state of port and child
+	echo "$(link_value - p1 operstate) $(link_value blue c0 operstate)"
+}
+
+carriers() {
+	echo "$(cat /sys/class/net/p1/carrier 2>/dev/null || echo -) $(in_ns blue cat /sys/class/net/c0/carrier 2>/dev/null || echo -)"
+}
+
+drops() { # NS DEV
+	echo $(($(in_ns "$1" cat "/sys/class/net/$2/statistics/tx_dropped") + $(in_ns "$1" cat "/sys/class/net/$2/statistics/rx_dropped")))
+}
+
+for mode in l3 l2; do
+	[ "$KIND:$mode" = veth:l3 ] && continue
+
+	# Carrier: there while both are up.
+	netns_add blue
+	pair "$mode" p1 c0 blue
+	is "$(states)" "DOWN DOWN" "$mode: both begin down"
+	ip link set p1 up
+	is "$(states)" "LOWERLAYERDOWN DOWN" "$mode: one up: no carrier"
+	is "$(carriers)" "0 -" "$mode: one up: carrier is 0"
+	ip -n blue link set c0 up
+	eventually 5 "$mode: both up: both run" equals "UP UP" states
+	is "$(carriers)" "1 1" "$mode: both up: carrier is 1"
+	ip link set p1 down
+	is "$(states)" "DOWN LOWERLAYERDOWN" "$mode: the port down: the child loses its carrier"
+	ip link set p1 up
+	eventually 5 "$mode: the port up again" equals "UP UP" states
+	ip -n blue link set c0 down
+	is "$(states)" "LOWERLAYERDOWN DOWN" "$mode: the child down: the port loses its carrier"
+	ip -n blue link set c0 up
+	eventually 5 "$mode: the child up again" equals "UP UP" states
+	like "$(in_ns blue ethtool c0)" "Link detected: yes" "$mode: ethtool: link detected"
+	ip link set p1 down
+	like "$(in_ns blue ethtool c0)" "Link detected: no" "$mode: ethtool: no link"
+	ip link set p1 up
+
+	# The monitor hears of it.
+	background blue ip monitor link >"$SCRATCH/monitor"
+	sleep "$(scale 0.3 2)"
+	ip link set p1 down
+	ip link set p1 up
+	eventually 5 "$mode: the child's side is told of the lost carrier" grep -q 'NO-CARRIER' "$SCRATCH/monitor"
+	eventually 5 "$mode: and of the carrier" grep -q 'c0.*LOWER_UP' "$SCRATCH/monitor"
+
+	# A packet for a peer that is down is dropped, and counted by its sender.
+	address - p1 10.0.1.1/24
+	address blue c0 10.0.1.2/24
+	eventually 5 "$mode: up" equals "UP UP" states
+	quiet - p1
+	ip -n blue link set c0 down
+	before=$(drops - p1)
+	from_tool "$mode: frames to a peer that is down: " python3 -S "$TOOLS/frame.py" send p1 --count 5 ipv4
+	between "$(($(drops - p1) - before))" 0 5 "$mode: no more drops than packets"
+	ip -n blue link set c0 up
+	eventually 5 "$mode: traffic returns with the carrier" pings - 10.0.1.2
+
+	# ethtool.
+	info=$(ethtool -i p1)
+	like "$info" "driver: $KIND" "$mode: ethtool -i: driver"
+	like "$(ethtool p1)" "Speed: 10000Mb/s" "$mode: ethtool: speed as veth's"
+	like "$(ethtool p1)" "Duplex: Full" "$mode: ethtool: duplex"
+	for feature in scatter-gather tcp-segmentation-offload generic-segmentation-offload highdma tx-checksum-ip-generic tx-udp-segmentation tx-gso-list; do
+		like "$(ethtool -k p1)" "$feature: on" "$mode: ethtool -k: $feature on"
+	done
+	for feature in tso gso gro sg tx; do
+		succeeds "$mode: ethtool -K: $feature off" ethtool -K p1 "$feature" off
+		succeeds "$mode: ethtool -K: $feature on" ethtool -K p1 "$feature" on
+	done
+	unlike "$(ethtool -k p1)" "tcp-segmentation-offload: off" "$mode: ethtool -K: all on again"
+	ping_ok "$mode: after all of them" - 10.0.1.2
+
+	# Switches of ip link.
+	for switch in "txqueuelen 13" "alias inner" "group 7" "multicast off" "arp off" "arp on" "promisc on" "promisc off" "allmulticast on" "gso_max_segs 100" "gso_max_size 30000" "addrgenmode none"; do
+		# shellcheck disable=SC2086 # words
+		succeeds "$mode: ip link set $switch" ip link set p1 $switch
+	done
+	is "$(link_value - p1 txqlen) $(link_value - p1 ifalias) $(link_value - p1 gso_max_segs)" "13 inner 100" "$mode: they are kept"
+	if [ "$mode" = l3 ] && [ "$KIND" != veth ]; then
+		pair l3 p2 c2 blue
+		like "$(ip link show p2)" "NOARP" "l3: born without ARP"
+		ip link del p2
+	else
+		unlike "$(ip -n blue link show c0)" "NOARP" "$mode: ARP is there"
+	fi
+	reset_net
+done
+
+# Queues.
+netns_add blue
+must ip link add p1 numtxqueues 4 numrxqueues 4 type "$KIND" peer name c0 numtxqueues 4 numrxqueues 4 netns blue
+is "$(find /sys/class/net/p1/queues -name 'tx-*' | wc -l) $(find /sys/class/net/p1/queues -name 'rx-*' | wc -l)" "4 4" "four queues of each kind"
+address - p1 10.0.1.1/24
+address blue c0 10.0.1.2/24
+quiet - p1
+quiet blue c0
+discard_server blue
+pings - 10.0.1.2 >/dev/null
+before=$(counter blue c0 rx packets)
+send_udp - 10.0.1.2 400 64 4
+eventually 5 "four queues: all arrive" equals $((before + 400)) counter blue c0 rx packets
+if [ "$KIND" != netkit ]; then
+	succeeds "ethtool -l shows the channels" ethtool -l p1
+	succeeds "ethtool -L takes fewer" ethtool -L p1 tx 2 rx 2
+	is "$(find /sys/class/net/p1/queues -name 'tx-*' | wc -l)" 2 "ethtool -L: two are left"
+	fails "ethtool -L refuses more than there are" ethtool -L p1 tx 5
+	fails "ethtool -L refuses none" ethtool -L p1 tx 0
+	before=$(counter blue c0 rx packets)
+	send_udp - 10.0.1.2 400 64 4
+	eventually 5 "two queues: all arrive" equals $((before + 400)) counter blue c0 rx packets
+fi
+reset_net
+
+# Headroom: a bridge asks its ports for what its other ports need, and a port
+# passes that on, so that a tunnel beyond the pair finds room in front.
+if can_load vxlan && can_load bridge; then
+	child l2 blue 1
+	child l2 red 2
+	ip link add br0 type bridge
+	ip link set br0 up
+	ip link add vx0 type vxlan id 9 local 10.0.2.1 remote 10.0.2.2 dstport 4789 dev p2
+	must ip link set p1 master br0
+	must ip link set vx0 up master br0
+	must ip -n red link add vx0 type vxlan id 9 local 10.0.2.2 remote 10.0.2.1 dstport 4789 dev c0
+	ip -n red addr add 10.0.1.3/24 dev vx0
+	ip -n red link set vx0 up
+	ip -n blue route replace 10.0.1.0/24 dev c0
+	ping_ok "headroom: from a child through a bridge into VXLAN" blue 10.0.1.3 -s 1300
+	ip link set vx0 nomaster
+	ip link set p1 nomaster
+	reset_net
+else
+	skip "no vxlan or bridge" "headroom"
+fi
+
+done_testing

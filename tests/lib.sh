@@ -1,0 +1,468 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What every test stands on: TAP, namespaces, pairs, traffic and counters.
+# A test sources this file, calls load_module, checks, and ends with
+# done_testing. It runs as root in a kernel of its own, so it may change
+# anything; it only has to leave the kernel without a complaint.
+
+set -u
+export LC_ALL=C
+
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOOLS=$TESTS/tools
+SCRATCH=$(mktemp -d)
+LAB=${LAB:-stock}
+# The link type under test. veth and netkit are what it is compared with when a
+# test itself is in doubt; dummy must make nearly every check fail.
+KIND=${KIND:-passthru}
+
+TAP_COUNT=0
+TAP_FAILED=0
+JOBS=()
+
+# --- TAP ---------------------------------------------------------------------
+
+diag() {
+	local line
+	while IFS= read -r line; do printf '# %s\n' "$line"; done <<<"$*"
+}
+
+# result STATUS NAME: the one place where a result is counted and printed.
+result() {
+	TAP_COUNT=$((TAP_COUNT + 1))
+	if [ "$1" -eq 0 ]; then
+		printf 'ok %d - %s\n' "$TAP_COUNT" "$2"
+	else
+		TAP_FAILED=$((TAP_FAILED + 1))
+		printf 'not ok %d - %s\n' "$TAP_COUNT" "$2"
+	fi
+	return "$1"
+}
+
+# skip REASON NAME: for what this kernel cannot do, never for what passthru cannot.
+skip() {
+	TAP_COUNT=$((TAP_COUNT + 1))
+	printf 'ok %d - %s # SKIP %s\n' "$TAP_COUNT" "$2" "$1"
+}
+
+skip_all() {
+	printf '1..0 # SKIP %s\n' "$1"
+	TAP_COUNT=-1
+	exit 0
+}
+
+is() { # GOT WANT NAME
+	[ "$1" = "$2" ]
+	result $? "$3" || diag "got:  $1" $'\n'"want: $2"
+}
+
+isnt() { # GOT UNWANTED NAME
+	[ "$1" != "$2" ]
+	result $? "$3" || diag "got: $1"
+}
+
+like() { # GOT REGEX NAME
+	[[ $1 =~ $2 ]]
+	result $? "$3" || diag "got:  $1" $'\n'"want: /$2/"
+}
+
+unlike() { # GOT REGEX NAME
+	! [[ $1 =~ $2 ]]
+	result $? "$3" || diag "got: $1" $'\n'"must not match: /$2/"
+}
+
+between() { # GOT LOW HIGH NAME
+	[ "$1" -ge "$2" ] && [ "$1" -le "$3" ]
+	result $? "$4" || diag "got: $1" $'\n'"want: $2 to $3"
+}
+
+succeeds() { # NAME CMD...
+	local name=$1 out
+	shift
+	out=$("$@" 2>&1)
+	result $? "$name" || diag "command: $*" $'\n'"$out"
+}
+
+fails() { # NAME CMD...
+	local name=$1 out
+	shift
+	! out=$("$@" 2>&1)
+	result $? "$name" || diag "command must fail: $*" $'\n'"$out"
+}
+
+fails_like() { # NAME REGEX CMD...
+	local name=$1 regex=$2 out
+	shift 2
+	if out=$("$@" 2>&1); then
+		result 1 "$name" || diag "command must fail: $*"
+	else
+		like "$out" "$regex" "$name"
+	fi
+}
+
+# must CMD...: a step that the checks after it stand on; it is heard of only
+# when it goes wrong.
+must() {
+	local out
+	out=$("$@" 2>&1) || { result 1 "set-up: $*" || diag "$out"; }
+}
+
+# from_tool PREFIX CMD...: takes over the results of a tool that prints
+# "ok NAME", "not ok NAME" and "# ..." lines. A tool that dies, or that checks
+# nothing, is a failure too.
+from_tool() {
+	local prefix=$1 line before=$TAP_COUNT
+	shift
+	while IFS= read -r line; do
+		case $line in
+		"ok "*" # SKIP "*) skip "${line##* # SKIP }" "$prefix${line%% # SKIP *}" ;;
+		"ok "*) result 0 "$prefix${line#ok }" ;;
+		"not ok "*) result 1 "$prefix${line#not ok }" ;;
+		*) diag "${line#\# }" ;;
+		esac
+	done < <("$@" 2>&1; echo "# exit status $?" >"$SCRATCH/tool_status")
+	grep -qx '# exit status 0' "$SCRATCH/tool_status" && [ "$TAP_COUNT" -gt "$before" ]
+	result $? "${prefix}the tool ran to its end" || diag "$(cat "$SCRATCH/tool_status")"
+}
+
+# --- The kernel --------------------------------------------------------------
+
+load_module() {
+	if [ "$KIND" = passthru ]; then
+		insmod "${PASSTHRU_KO:?path of passthru.ko}" && return
+	else
+		can_load "$KIND"
+		return
+	fi
+	echo "Bail out! cannot load $KIND"
+	exit 1
+}
+
+# can_load MODULE: true when the kernel has it, as a module or built in.
+can_load() {
+	modprobe -q "$1" 2>/dev/null || [ -d "/sys/module/$1" ]
+}
+
+# can_link KIND...: true when the kernel has that kind of link.
+can_link() {
+	can_load "$1"
+	ip link add probe0 type "$@" 2>/dev/null && ip link del probe0
+}
+
+# scale COUNT DEBUG_COUNT: the debug kernel is an order of magnitude slower.
+scale() {
+	if [ "$LAB" = debug ]; then echo "$2"; else echo "$1"; fi
+}
+
+# What the kernel says when something is broken inside it. "unregister_netdevice:
+# waiting" is the sign of a reference to a device that nobody gives back.
+SPLAT='WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (possible|suspicious|task|rcu)|refcount_t|ref_tracker|unregister_netdevice: waiting|possible recursive locking|Unloaded tainted|general protection|kernel panic'
+
+kernel_log_clean() {
+	local splats
+	splats=$(dmesg | grep -E "$SPLAT" | head -n 20)
+	[ -z "$splats" ]
+	result $? "kernel log is clean" || diag "$splats"
+}
+
+# no_leaks NAME: asks kmemleak twice, since an object must look lost in two
+# scans before it is one. Without kmemleak there is nothing to ask.
+no_leaks() {
+	local leak=/sys/kernel/debug/kmemleak
+	if ! echo scan 2>/dev/null >"$leak"; then
+		skip "kernel has no kmemleak" "$1"
+		return
+	fi
+	sleep 6 # objects younger than 5 s are not reported
+	echo scan >"$leak"
+	echo scan >"$leak"
+	is "$(head -n 40 "$leak")" "" "$1"
+}
+
+# --- Waiting -----------------------------------------------------------------
+
+# wait_until SECONDS CMD...: polls; the bound is stretched in the debug lab.
+wait_until() {
+	local end=$((SECONDS + $(scale "$1" $((6 * $1)))))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -ge "$end" ] && return 1
+		sleep 0.05
+	done
+}
+
+eventually() { # SECONDS NAME CMD...
+	local seconds=$1 name=$2
+	shift 2
+	wait_until "$seconds" "$@"
+	result $? "$name" || diag "not within $seconds s: $*" $'\n'"$("$@" 2>&1)"
+}
+
+# background NS CMD...: ended by reset_net or at exit; its pid is in JOB. It must
+# be the command itself that runs as the job, not a subshell around it, for a
+# subshell can be killed and leave the command running.
+background() {
+	local ns=$1
+	shift
+	if [ "$ns" = - ]; then "$@" & else ip netns exec "$ns" "$@" & fi
+	JOB=$!
+	JOBS+=("$JOB")
+}
+
+end_background() {
+	local job
+	for job in "${JOBS[@]+"${JOBS[@]}"}"; do kill "$job" 2>/dev/null; done
+	for job in "${JOBS[@]+"${JOBS[@]}"}"; do wait "$job" 2>/dev/null; done
+	JOBS=()
+}
+
+# --- Namespaces --------------------------------------------------------------
+
+# In all of these "-" is the namespace that the test itself runs in.
+
+in_ns() { # NS CMD...
+	local ns=$1
+	shift
+	if [ "$ns" = - ]; then "$@"; else ip netns exec "$ns" "$@"; fi
+}
+
+ip_ns() { # NS IP-ARGS...
+	local ns=$1
+	shift
+	if [ "$ns" = - ]; then ip "$@"; else ip -n "$ns" "$@"; fi
+}
+
+# Duplicate address detection would only make every test wait a second.
+no_dad() { # NS
+	in_ns "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+}
+
+netns_add() { # NS...
+	local ns
+	for ns in "$@"; do
+		ip netns add "$ns"
+		ip -n "$ns" link set lo up
+		no_dad "$ns"
+	done
+}
+
+forwarding_on() { # NS
+	in_ns "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+}
+
+# reset_net: back to nothing but lo, between two parts of a test.
+reset_net() {
+	local name
+	end_background
+	for name in $(ip netns list | cut -d' ' -f1); do ip netns del "$name"; done
+	for name in $(links_of -); do ip link del "$name" 2>/dev/null; done
+	nft flush ruleset 2>/dev/null
+	return 0
+}
+
+# links_of NS: names of the devices there, without those a namespace is born with.
+links_of() {
+	ip_ns "$1" -br link show | sed 's/[@ ].*//' | grep -vxE 'lo|eth[0-9]+|(tunl|gre|gretap|erspan|sit|ip6tnl|ip6gre|ip_vti|ip6_vti|teql)0'
+}
+
+has_link() { # NS NAME
+	ip_ns "$1" link show dev "$2" >/dev/null 2>&1
+}
+
+no_link() { # NS NAME
+	! has_link "$@"
+}
+
+# --- Pairs -------------------------------------------------------------------
+
+# mode_args MODE: veth has one mode only, so it stands in for l2.
+mode_args() {
+	[ "$KIND" = veth ] || echo "mode $1"
+}
+
+# pair MODE PORT CHILD NS [ARG...]: a port here, its child in NS.
+pair() {
+	local mode=$1 port=$2 child=$3 ns=$4
+	shift 4
+	# shellcheck disable=SC2046 # two words are wanted
+	ip link add "$port" type "$KIND" $(mode_args "$mode") peer name "$child" netns "$ns" "$@"
+}
+
+# address NS DEV ADDR...: gives the addresses and brings the device up.
+address() {
+	local ns=$1 dev=$2 addr
+	shift 2
+	for addr in "$@"; do ip_ns "$ns" addr add "$addr" dev "$dev"; done
+	ip_ns "$ns" link set "$dev" up
+}
+
+# child MODE NS NUMBER: the usual topology. The port pN has 10.0.N.1 and
+# fd00:N::1, the device c0 in NS has .2 and ::2 and its default routes.
+child() {
+	local mode=$1 ns=$2 n=$3
+	has_netns "$ns" || netns_add "$ns"
+	pair "$mode" "p$n" c0 "$ns" || return
+	address - "p$n" "10.0.$n.1/24" "fd00:$n::1/64"
+	address "$ns" c0 "10.0.$n.2/24" "fd00:$n::2/64"
+	ip -n "$ns" route add default via "10.0.$n.1"
+	ip -n "$ns" -6 route add default via "fd00:$n::1"
+}
+
+has_netns() {
+	ip netns list | grep -qE "^$1( |\$)"
+}
+
+# --- What ip says ------------------------------------------------------------
+
+# json_value TEXT KEY: the first scalar value of KEY in a JSON text.
+json_value() {
+	local re="\"$2\":\"?([^\",}]*)"
+	[[ $1 =~ $re ]] && echo "${BASH_REMATCH[1]}"
+}
+
+link_value() { # NS DEV KEY
+	json_value "$(ip_ns "$1" -d -j link show dev "$2")" "$3"
+}
+
+# counter NS DEV rx|tx packets|bytes|errors|dropped
+counter() {
+	local json re="\"$3\":\{[^}]*\"$4\":([0-9]+)"
+	json=$(ip_ns "$1" -s -j link show dev "$2")
+	[[ $json =~ $re ]] && echo "${BASH_REMATCH[1]}"
+}
+
+# at_least NUMBER CMD...: for waiting on a counter.
+at_least() {
+	local want=$1
+	shift
+	[ "$("$@")" -ge "$want" ]
+}
+
+equals() { # WANT CMD...
+	local want=$1
+	shift
+	[ "$("$@")" = "$want" ]
+}
+
+# --- Traffic -----------------------------------------------------------------
+
+pings() { # NS ADDR [PING-ARG...]
+	local ns=$1 addr=$2
+	shift 2
+	in_ns "$ns" ping -n -q -c 1 -W "$(scale 2 10)" "$@" "$addr"
+}
+
+ping_ok() { # NAME NS ADDR [PING-ARG...]
+	local name=$1
+	shift
+	succeeds "$name" pings "$@"
+}
+
+listening() { # NS tcp|udp PORT
+	[ -n "$(in_ns "$1" ss -Hnl "--$2" "sport = :$3")" ]
+}
+
+# echo_server NS [WORD]: TCP and UDP, IPv4 and IPv6, port 7777; answers what it
+# gets, or WORD.
+echo_server() {
+	local ns=$1 port=7777
+	shift
+	background "$ns" python3 -S "$TOOLS/echo.py" "$port" "$@"
+	wait_until 10 listening "$ns" tcp "$port" && wait_until 10 listening "$ns" udp "$port"
+}
+
+# probe PREFIX NS PROTO:ADDR...: one result for each; see tools/probe.py.
+probe() {
+	local prefix=$1 ns=$2
+	shift 2
+	from_tool "$prefix" in_ns "$ns" python3 -S "$TOOLS/probe.py" --port 7777 --wait "$(scale 3 20)" "$@"
+}
+
+# discard_server NS: takes UDP datagrams on port 9 and never answers.
+discard_server() {
+	background "$1" python3 -S "$TOOLS/udp.py" hold 9
+	wait_until 10 listening "$1" udp 9
+}
+
+# send_udp NS ADDR COUNT SIZE [CPUS]: datagrams to port 9, from that many CPUs.
+send_udp() {
+	must in_ns "$1" python3 -S "$TOOLS/udp.py" send "$2" 9 "$3" "$4" "${5:-1}"
+}
+
+iperf_server() { # NS
+	background "$1" iperf3 -s >/dev/null 2>&1
+	wait_until 10 listening "$1" tcp 5201
+}
+
+# quiet NS DEV: no packet that the test did not send itself.
+quiet() {
+	in_ns "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1"
+}
+
+# capture NS DEV FILE [FILTER...]: starts tcpdump and returns when it listens.
+# Its pid is in CAPTURE.
+capture() {
+	local ns=$1 dev=$2 file=$3
+	shift 3
+	: >"$file.log"
+	background "$ns" tcpdump -i "$dev" -n -U --immediate-mode \
+		-s "${SNAPLEN:-262144}" -w "$file" "$@" 2>"$file.log"
+	CAPTURE=$JOB
+	wait_until 10 grep -q 'listening on' "$file.log"
+}
+
+# capture_end: ends the last capture and waits until its file is whole.
+capture_end() {
+	sleep "$(scale 0.2 1)"
+	kill -INT "$CAPTURE"
+	wait "$CAPTURE"
+}
+
+captured() { # FILE [TCPDUMP-ARG...]
+	local file=$1
+	shift
+	tcpdump -n -r "$file" "$@" 2>/dev/null
+}
+
+# count_drops CMD...: runs CMD and leaves the drop reasons that the kernel
+# traced meanwhile, one line each, in $SCRATCH/drops.
+count_drops() {
+	local trace=/sys/kernel/tracing
+	[ -e $trace/trace ] || mount -t tracefs tracefs $trace 2>/dev/null
+	echo >$trace/trace
+	echo 1 >$trace/events/skb/kfree_skb/enable
+	"$@"
+	sleep 0.1
+	echo 0 >$trace/events/skb/kfree_skb/enable
+	sed -n 's/.*kfree_skb: .*reason: *//p' $trace/trace >"$SCRATCH/drops"
+}
+
+can_trace_drops() {
+	[ -e /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+	[ -e /sys/kernel/tracing/events/skb/kfree_skb/enable ]
+}
+
+# --- The end -----------------------------------------------------------------
+
+# done_testing: what must hold after every test, and the plan.
+done_testing() {
+	reset_net
+	if [ "$KIND" = passthru ] && grep -q '^passthru ' /proc/modules; then
+		succeeds "module unloads" rmmod passthru
+	fi
+	kernel_log_clean
+	printf '1..%d\n' "$TAP_COUNT"
+	[ "$TAP_FAILED" -eq 0 ]
+	exit
+}
+
+at_exit() {
+	local status=$?
+	end_background
+	rm -rf "$SCRATCH"
+	exit "$status"
+}
+trap at_exit EXIT
+
+no_dad -

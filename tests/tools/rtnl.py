@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""rtnetlink on a plain socket, for requests that `ip` would never send.
+
+A library for the other tools. It builds RTM_NEWLINK and RTM_DELLINK messages
+from bytes, right or wrong, and reads the kernel's answer with its extended
+acknowledgement.
+"""
+
+import errno
+import socket
+import struct
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLM_F_DUMP = 0x300
+NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS = 1, 2
+NLA_F_NESTED = 0x8000
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
+IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_NET_NS_FD = 18, 19, 28
+IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_TARGET_NETNSID = 31, 32, 46
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+# include/uapi/linux/if_passthru.h
+IFLA_PASSTHRU_PEER_INFO, IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_ROLE = 1, 2, 3
+MODE_L3, MODE_L2 = 0, 1
+
+CREATE = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+CHANGE = NLM_F_REQUEST | NLM_F_ACK
+
+
+def attr(kind, data=b"", length=None):
+    """One attribute, padded; `length` overrides the length that it claims."""
+    claimed = 4 + len(data) if length is None else length
+    return struct.pack("=HH", claimed, kind) + data + bytes(-len(data) % 4)
+
+
+def u32(kind, value):
+    """An attribute of 32 bits."""
+    return attr(kind, struct.pack("=I", value))
+
+
+def text(kind, value):
+    """A zero-terminated string."""
+    return attr(kind, value.encode() + b"\0")
+
+
+def nest(kind, *attrs):
+    """Attributes within an attribute."""
+    return attr(kind | NLA_F_NESTED, b"".join(attrs))
+
+
+def ifinfomsg(index=0, flags=0, change=0, family=0):
+    """The header of a link message."""
+    return struct.pack("=BxHiII", family, 0, index, flags, change)
+
+
+def linkinfo(kind, *data):
+    """IFLA_LINKINFO with its kind and, if there are any, its own attributes."""
+    info = [text(IFLA_INFO_KIND, kind)]
+    if data:
+        info.append(nest(IFLA_INFO_DATA, *data))
+    return nest(IFLA_LINKINFO, *info)
+
+
+def peer(*attrs, header=None):
+    """IFLA_PASSTHRU_PEER_INFO: a link message of its own."""
+    return attr(IFLA_PASSTHRU_PEER_INFO, (ifinfomsg() if header is None else header) + b"".join(attrs))
+
+
+class Refused(Exception):
+    """An error that the kernel answered with."""
+
+    def __init__(self, number, message):
+        super().__init__(f"{errno.errorcode.get(number, number)}: {message!r}")
+        self.number = number
+        self.message = message
+
+
+class Rtnl:
+    """A netlink route socket in the namespace of the process."""
+
+    def __init__(self, timeout=20):
+        self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+        self.sock.setsockopt(270, 11, 1)  # SOL_NETLINK, NETLINK_EXT_ACK
+        self.sock.setsockopt(270, 10, 1)  # NETLINK_CAP_ACK: no copy of the request
+        self.sock.settimeout(timeout)
+        self.sock.bind((0, 0))
+        self.sequence = 0
+
+    def send(self, kind, flags, body):
+        """Sends one message; returns its sequence number."""
+        self.sequence += 1
+        self.sock.send(struct.pack("=IHHII", 16 + len(body), kind, flags, self.sequence, 0) + body)
+        return self.sequence
+
+    def answer(self, sequence):
+        """Waits for the acknowledgement; returns (errno, message)."""
+        while True:
+            data = self.sock.recv(65536)
+            _, kind, flags, got, _ = struct.unpack_from("=IHHII", data)
+            if got != sequence:
+                continue
+            if kind != NLMSG_ERROR:
+                raise ValueError(f"answer of type {kind}")
+            return -struct.unpack_from("=i", data, 16)[0], self.message(data, flags)
+
+    @staticmethod
+    def message(data, flags):
+        """The extended acknowledgement's text, "" when there is none."""
+        if not flags & NLM_F_ACK_TLVS:
+            return ""
+        offset = 16 + 4 + 16  # header, error, header of the request
+        while offset + 4 <= len(data):
+            length, kind = struct.unpack_from("=HH", data, offset)
+            if length < 4:
+                break
+            if kind == NLMSGERR_ATTR_MSG:
+                return data[offset + 4 : offset + length].rstrip(b"\0").decode()
+            offset += (length + 3) & ~3
+        return ""
+
+    def request(self, kind, flags, body):
+        """Sends and waits; returns (errno, message), errno 0 for success."""
+        return self.answer(self.send(kind, flags, body))
+
+    def newlink(self, *attrs, flags=CREATE, header=None):
+        """RTM_NEWLINK."""
+        return self.request(RTM_NEWLINK, flags, (ifinfomsg() if header is None else header) + b"".join(attrs))
+
+    def dellink(self, name):
+        """RTM_DELLINK by name."""
+        return self.request(RTM_DELLINK, CHANGE, ifinfomsg() + text(IFLA_IFNAME, name))
+
+    def must(self, answer):
+        """For requests that have to succeed."""
+        if answer[0]:
+            raise Refused(*answer)
