@@ -23,8 +23,13 @@ need_space() {
 		die "$2 needs $1 GiB in $CACHE, only $free GiB are free (set PASSTHRU_CACHE to a larger disk)"
 }
 
-# recipe_hash FILE... - a key that changes when a recipe does.
-recipe_hash() { cat "$@" | sha256sum | cut -c1-12; }
+# recipe_hash FUNCTION... FILE... - a key that changes when a recipe does.
+recipe_hash() {
+	local item
+	for item in "$@"; do
+		declare -f "$item" || cat "$item"
+	done | sha256sum | cut -c1-12
+}
 
 # elapsed_ticker WHAT ESTIMATE - on a terminal, show that time goes by.
 elapsed_ticker() {

@@ -38,10 +38,10 @@ make_image() {
 guest_image() {
 	local key
 	resolve_kernel
-	key=$(recipe_hash "$TOP/scripts/guest/initrd" "$TOP/scripts/lib/image.sh")
+	key=$(recipe_hash make_boot "$TOP/scripts/guest/initrd")
 	BOOT=$KDIR/boot-$key
 	part "boot-$KREL" "$BOOT" 20 1 make_boot
-	key=$(recipe_hash "$TOP/scripts/packages/guest" "$TOP/scripts/guest/init" "$TOP/scripts/lib/image.sh")
+	key=$(recipe_hash make_image debootstrap_root "$TOP/scripts/packages/guest" "$TOP/scripts/guest/init")
 	part "image-$KREL" "$KDIR/image-$key" 40 3 make_image
 	IMAGE=$KDIR/image-$key/root.img
 }

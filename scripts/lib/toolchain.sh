@@ -53,7 +53,7 @@ toolchain() {
 	fi
 	need_privilege
 	host_tools mmdebstrap=mmdebstrap flock=util-linux sha256sum=coreutils
-	key=$(suite_sources | cat - "$TOP/scripts/packages/toolchain" "$TOP/scripts/lib/toolchain.sh" | sha256sum | cut -c1-12)
+	key=$(recipe_hash make_toolchain debootstrap_root suite_gcc suite_llvm "$TOP/scripts/packages/toolchain")
 	part "toolchain-$SUITE" "$CACHE/toolchain/$SUITE-$key" 90 6 make_toolchain
 	TOOLCHAIN=$CACHE/toolchain/$SUITE-$key/root
 }
