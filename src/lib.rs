@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `passthru`: pairs of network devices between a parent's and a child's network namespace.
+//!
+//! The parts are brought up in order when the module is loaded, and taken down in reverse when it
+//! is unloaded. Code outside of [`net`] says no `unsafe`.
 
 use kernel::prelude::*;
 
 mod bindings;
+mod net;
+#[forbid(unsafe_code)]
+mod passthru;
+mod uapi;
 
 module! {
-    type: Passthru,
+    type: Module,
     name: "passthru",
     authors: ["The passthru authors"],
     description: "Pass-through network devices for network namespaces",
@@ -15,11 +22,15 @@ module! {
     alias: ["rtnl-link-passthru"],
 }
 
-/// The loaded module.
-struct Passthru;
+/// The loaded module. Fields are dropped, and so taken down, from first to last.
+struct Module {
+    _link_type: passthru::Registration,
+}
 
-impl kernel::Module for Passthru {
+impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+        Ok(Self {
+            _link_type: passthru::register()?,
+        })
     }
 }

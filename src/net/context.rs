@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Evidence of the context that code runs in.
+//!
+//! Each type here is a value of no size that stands for "this holds as long as I live". The
+//! callbacks of the kernel make them, because they know how they are called; functions that rely
+//! on a context take them as arguments.
+
+use core::marker::PhantomData;
+use kernel::{sync::rcu, types::NotThreadSafe};
+
+/// Evidence that the calling thread holds the RTNL.
+pub(crate) struct Rtnl(NotThreadSafe);
+
+impl Rtnl {
+    /// Claims that the RTNL is held.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread must hold the RTNL for as long as the returned value lives.
+    pub(super) unsafe fn assume() -> Self {
+        Self(NotThreadSafe)
+    }
+}
+
+/// Evidence of an RCU read-side critical section that lasts for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadSide<'a>(PhantomData<&'a ()>, NotThreadSafe);
+
+impl<'a> ReadSide<'a> {
+    /// Claims that an RCU read-side critical section lasts for `'a`.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread must be in an RCU read-side critical section (of any flavour: they have
+    /// been one since Linux 5.0) that does not end before `'a` does.
+    pub(super) unsafe fn assume(_scope: &'a ()) -> Self {
+        Self(PhantomData, NotThreadSafe)
+    }
+}
+
+impl<'a> From<&'a rcu::Guard> for ReadSide<'a> {
+    fn from(_guard: &'a rcu::Guard) -> Self {
+        Self(PhantomData, NotThreadSafe)
+    }
+}
+
+/// Evidence that softirqs cannot run on this CPU for `'a`: either they are disabled or this is
+/// one.
+#[derive(Clone, Copy)]
+pub(crate) struct BottomHalf<'a>(PhantomData<&'a ()>, NotThreadSafe);
+
+impl<'a> BottomHalf<'a> {
+    /// Claims that softirqs cannot run on this CPU for `'a`.
+    ///
+    /// # Safety
+    ///
+    /// Softirqs must be disabled on the calling CPU, or one must be running there, until `'a`
+    /// ends.
+    pub(super) unsafe fn assume(_scope: &'a ()) -> Self {
+        Self(PhantomData, NotThreadSafe)
+    }
+
+    /// A region without softirqs is an RCU read-side critical section as well.
+    pub(crate) fn read_side(self) -> ReadSide<'a> {
+        ReadSide(PhantomData, NotThreadSafe)
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe abstractions over the kernel's networking interfaces, one concept a file.
+//!
+//! Nothing here knows what a driver does with them, and nothing outside says `unsafe`. Three
+//! things carry the safety of all the rest:
+//!
+//! - What is owned is a value ([`skb::SkBuff`], [`link::CreatedLink`], [`device::Registered`]):
+//!   it is consumed once, and released where it is dropped.
+//! - What needs a lock or a context asks for evidence of it ([`context::Rtnl`],
+//!   [`context::ReadSide`], [`context::BottomHalf`]), which only callbacks of the kernel hand out.
+//! - What a driver keeps beside its device is a Rust value with a lifetime of its own
+//!   ([`device::Device::driver`]): there before any callback that sees it, dropped after the last.
+
+pub(crate) mod context;
+pub(crate) mod device;
+pub(crate) mod driver;
+pub(crate) mod ethtool;
+pub(crate) mod link;
+pub(crate) mod namespace;
+pub(crate) mod netlink;
+pub(crate) mod percpu;
+pub(crate) mod skb;

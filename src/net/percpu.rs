@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of which each CPU has its own.
+//!
+//! C header: `include/linux/percpu.h`.
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// `N` event counters, counted without touching a line that another CPU writes.
+///
+/// A counter is an `unsigned long`: it is never seen half written, not even where that is 32 bits.
+///
+/// # Invariants
+///
+/// `first` is a per-CPU allocation of `N` counters that this value owns.
+pub(crate) struct Counters<const N: usize> {
+    first: NonNull<c_ulong>,
+}
+
+// SAFETY: the allocation belongs to no thread, and every CPU may count in its own part of it.
+unsafe impl<const N: usize> Send for Counters<N> {}
+// SAFETY: as above; reading the parts of other CPUs is done with single loads.
+unsafe impl<const N: usize> Sync for Counters<N> {}
+
+impl<const N: usize> Counters<N> {
+    /// Allocates the counters, all zero. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        // SAFETY: only allocates.
+        let first = unsafe { bindings::passthru_helper_alloc_percpu(N as c_uint) };
+        // INVARIANT: a fresh allocation of `N` counters.
+        Ok(Self {
+            first: NonNull::new(first).ok_or(ENOMEM)?,
+        })
+    }
+
+    /// The per-CPU address of a counter.
+    fn counter(&self, index: usize) -> *mut c_ulong {
+        assert!(index < N);
+        self.first.as_ptr().wrapping_add(index)
+    }
+
+    /// Counts one event on this CPU. Callable in any context.
+    pub(crate) fn increment(&self, index: usize) {
+        // SAFETY: by the type's invariant and the check in `counter()` this is one of our
+        // per-CPU counters.
+        unsafe { bindings::passthru_helper_this_cpu_inc(self.counter(index)) };
+    }
+
+    /// What all CPUs counted until now.
+    pub(crate) fn sum(&self, index: usize) -> u64 {
+        // SAFETY: as in `increment()`.
+        let sum = unsafe { bindings::passthru_helper_percpu_sum(self.counter(index)) };
+        // Where `unsigned long` has 64 bits this converts nothing.
+        #[allow(clippy::useless_conversion)]
+        sum.try_into().unwrap_or(u64::MAX)
+    }
+}
+
+impl<const N: usize> Drop for Counters<N> {
+    fn drop(&mut self) {
+        // SAFETY: by the type's invariant we own the allocation, and nobody can use it any more.
+        unsafe { bindings::passthru_helper_free_percpu(self.first.as_ptr()) };
+    }
+}

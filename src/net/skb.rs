@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets.
+//!
+//! C header: `include/linux/skbuff.h`.
+
+use super::{
+    context::BottomHalf,
+    device::NetDevice, //
+};
+use crate::bindings;
+use core::{mem::ManuallyDrop, ptr::NonNull};
+use kernel::{error::to_result, prelude::*};
+
+/// Why a packet was dropped, for `skb:kfree_skb` and the tools that read it.
+///
+/// C: `enum skb_drop_reason`.
+#[derive(Clone, Copy)]
+pub(crate) struct DropReason(bindings::skb_drop_reason);
+
+impl DropReason {
+    /// Nobody said why.
+    const NOT_SPECIFIED: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
+    /// The packet is shorter than what it claims to be can be.
+    pub(crate) const PKT_TOO_SMALL: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
+    /// The packet is longer than the MTU.
+    pub(crate) const PKT_TOO_BIG: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_BIG);
+    /// The IP header is malformed.
+    pub(crate) const IP_INHDR: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_INHDR);
+    /// The protocol has no handler.
+    pub(crate) const UNHANDLED_PROTO: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
+    /// The device is not ready.
+    pub(crate) const DEV_READY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY);
+    /// There was no memory.
+    pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
+}
+
+/// The protocol of a packet, an EtherType.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Protocol(u16);
+
+impl Protocol {
+    /// Internet Protocol version 4.
+    pub(crate) const IPV4: Self = Self(bindings::ETH_P_IP as u16);
+    /// Internet Protocol version 6.
+    pub(crate) const IPV6: Self = Self(bindings::ETH_P_IPV6 as u16);
+}
+
+/// What a packet begins with on its way from one device to another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// The header of its network protocol.
+    Bare,
+    /// An Ethernet header.
+    Ethernet,
+}
+
+impl Framing {
+    /// Bytes of the link layer header.
+    pub(crate) const fn header_len(self) -> usize {
+        match self {
+            Self::Bare => 0,
+            Self::Ethernet => bindings::ETH_HLEN as usize,
+        }
+    }
+}
+
+/// A packet and the right to dispose of it.
+///
+/// A value of this type is spent exactly once: handed to the receive path, or dropped, which
+/// frees the packet. So a packet can be neither used after it was handed on nor freed twice.
+///
+/// # Invariants
+///
+/// `skb` is a valid `struct sk_buff` of which this value owns one reference.
+pub(crate) struct SkBuff {
+    skb: NonNull<bindings::sk_buff>,
+}
+
+impl SkBuff {
+    /// # Safety
+    ///
+    /// `skb` must be valid, and the caller gives up its reference.
+    pub(super) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
+        // SAFETY: a valid pointer is not null.
+        // INVARIANT: the caller passed on its reference.
+        let skb = unsafe { NonNull::new_unchecked(skb) };
+        Self { skb }
+    }
+
+    fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+
+    /// Gives up ownership without freeing.
+    fn into_raw(self) -> *mut bindings::sk_buff {
+        ManuallyDrop::new(self).as_raw()
+    }
+
+    /// Bytes in the packet, from the header that its data begins with.
+    pub(crate) fn len(&self) -> u32 {
+        // SAFETY: the skb is valid and ours by the type's invariant.
+        unsafe { (*self.as_raw()).len }
+    }
+
+    /// The protocol of the header at the beginning of the data, or after the link layer's.
+    pub(crate) fn protocol(&self) -> Protocol {
+        // SAFETY: the skb is valid and ours. The members of the union overlay each other exactly
+        // (`struct_group`), so either may be read.
+        Protocol(u16::from_be(unsafe {
+            (*self.as_raw()).__bindgen_anon_4.headers.as_ref().protocol
+        }))
+    }
+
+    /// Whether the packet is one that stands for many (GSO).
+    pub(crate) fn is_gso(&self) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { bindings::passthru_helper_skb_is_gso(self.as_raw()) }
+    }
+
+    /// Sees to it that the first `len` bytes lie in the linear part. `false` where the packet is
+    /// shorter, or there is no memory.
+    pub(crate) fn may_pull(&mut self, len: u32) -> bool {
+        // SAFETY: the skb is valid; `&mut` says that no pointer into its data is in use.
+        unsafe { bindings::passthru_helper_pskb_may_pull(self.as_raw(), len) }
+    }
+
+    /// The linear part of the data.
+    pub(crate) fn linear(&self) -> &[u8] {
+        // SAFETY: the skb is valid, so `data` points to `len - data_len` initialized bytes. Other
+        // clones may read them, and none may write while there is more than one; what could
+        // move or modify them through us takes `&mut self`.
+        unsafe {
+            let skb = self.as_raw();
+            core::slice::from_raw_parts((*skb).data, ((*skb).len - (*skb).data_len) as usize)
+        }
+    }
+
+    /// Copies what user space still owns of the packet (`MSG_ZEROCOPY`), so that the sender is
+    /// not kept waiting for as long as the packet is queued. Fails with `ENOMEM`.
+    ///
+    /// C: `skb_orphan_frags()`.
+    pub(crate) fn orphan_frags(&mut self) -> Result {
+        // SAFETY: the skb is valid; `&mut` says that no pointer into its data is in use.
+        to_result(unsafe { bindings::passthru_helper_skb_orphan_frags(self.as_raw()) })
+    }
+
+    /// Takes the transmit timestamp, if the sender asked for one. To be called by a driver when
+    /// it passes the packet on.
+    ///
+    /// C: `skb_tx_timestamp()`.
+    pub(crate) fn tx_timestamp(&mut self) {
+        // SAFETY: the skb is valid.
+        unsafe { bindings::passthru_helper_skb_tx_timestamp(self.as_raw()) };
+    }
+
+    /// Forgets what the stack that sent the packet knew of it: route, conntrack, secpath, ...;
+    /// where it leaves its namespace (`crosses`) also mark and timestamp.
+    ///
+    /// C: `skb_scrub_packet()`, and the priority, which is the sender's as well.
+    pub(crate) fn scrub(&mut self, crosses: bool) {
+        // SAFETY: the skb is valid and ours; the union is read as in `protocol()`.
+        unsafe {
+            bindings::skb_scrub_packet(self.as_raw(), crosses);
+            (*self.as_raw()).__bindgen_anon_4.headers.as_mut().priority = 0;
+        }
+    }
+
+    /// Hands the packet to the receive path of `dev`, whose link layer header it begins with.
+    ///
+    /// Fails with `EINVAL` where that header is not in the linear part, and with `ENOBUFS` where
+    /// the CPU's backlog is full: the kernel has counted the latter as `rx_dropped` of `dev`.
+    ///
+    /// C: `eth_type_trans()`, `__netif_rx()`.
+    pub(crate) fn receive(self, dev: &NetDevice, framing: Framing, _bh: BottomHalf<'_>) -> Result {
+        let header = self.linear();
+        if header.len() < framing.header_len() {
+            self.drop_with(DropReason::PKT_TOO_SMALL);
+            return Err(EINVAL);
+        }
+        let header = header.as_ptr();
+        let skb = self.into_raw();
+        match framing {
+            // SAFETY: the skb is valid and ours until `__netif_rx()`, and begins with a complete
+            // Ethernet header. `header` stays valid because taking the header off moves no data.
+            Framing::Ethernet => unsafe {
+                (*skb).__bindgen_anon_4.headers.as_mut().protocol = bindings::eth_type_trans(skb, dev.as_raw());
+                bindings::passthru_helper_skb_postpull_rcsum(skb, header.cast(), bindings::ETH_HLEN);
+            },
+            // SAFETY: the skb is valid and ours until `__netif_rx()`. The members of the unions
+            // overlay each other; `dev` is the one in use outside of queues.
+            Framing::Bare => unsafe {
+                (*skb)
+                    .__bindgen_anon_1
+                    .__bindgen_anon_1
+                    .__bindgen_anon_1
+                    .dev = dev.as_raw();
+                bindings::passthru_helper_skb_reset_mac_header(skb);
+                bindings::passthru_helper_skb_reset_network_header(skb);
+            },
+        }
+        // SAFETY: the skb is valid and its reference passes to the callee. Softirqs cannot run
+        // here, as `_bh` shows. `dev` may be unregistered while the packet is queued: the kernel
+        // takes its packets from all queues before it frees a device.
+        let verdict = unsafe { bindings::__netif_rx(skb) };
+        if verdict == bindings::NET_RX_SUCCESS as c_int {
+            Ok(())
+        } else {
+            Err(ENOBUFS)
+        }
+    }
+
+    /// Frees the packet and says why.
+    pub(crate) fn drop_with(self, reason: DropReason) {
+        // SAFETY: the skb is valid and its reference passes to the callee.
+        unsafe { bindings::passthru_helper_kfree_skb_reason(self.into_raw(), reason.0) };
+    }
+}
+
+impl Drop for SkBuff {
+    fn drop(&mut self) {
+        // SAFETY: the skb is valid, and this is the end of our reference.
+        unsafe {
+            bindings::passthru_helper_kfree_skb_reason(
+                self.as_raw(),
+                DropReason::NOT_SPECIFIED.0,
+            )
+        };
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One end of a pair: its data, its life between up and down, and what it can do.
+
+use super::{drops::Drops, transmit::transmit, Mode, Role};
+use crate::net::{
+    context::{BottomHalf, ReadSide, Rtnl},
+    device::{Device, NetDevice, NewDevice, RcuDevice},
+    driver::{Driver, Features, Transmit, ETH_MAX_MTU, ETH_MIN_MTU},
+    skb::SkBuff,
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        rcu,
+    },
+};
+
+/// What both modes can do: all that costs nothing between two stacks of one machine.
+const FEATURES: Features = Features::SCATTER
+    .or(Features::CHECKSUM)
+    .or(Features::SEGMENTATION);
+
+/// One end of a pair.
+pub(crate) struct End {
+    mode: Mode,
+    role: Role,
+    /// The other end. Empty before the pair is tied and when it is being taken down.
+    peer: RcuDevice<End>,
+    drops: Drops,
+    /// Room before packets that something above this end wants for what it receives.
+    rx_headroom: Atomic<u32>,
+}
+
+impl End {
+    /// An end that is not tied to another one yet.
+    pub(super) fn new(mode: Mode, role: Role) -> Result<Self> {
+        Ok(Self {
+            mode,
+            role,
+            peer: RcuDevice::new(),
+            drops: Drops::new()?,
+            rx_headroom: Atomic::new(0),
+        })
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(super) fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// The other end, for an RCU read-side critical section.
+    pub(super) fn peer<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Device<End>> {
+        self.peer.get(rcu)
+    }
+
+    /// The other end, for as long as the RTNL is held.
+    pub(super) fn peer_locked<'r>(&self, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
+        self.peer.get_locked(rtnl)
+    }
+}
+
+/// Ties two ends to each other.
+pub(super) fn tie(port: &Device<End>, child: &Device<End>, rtnl: &Rtnl) {
+    port.driver().peer.set(child, rtnl);
+    child.driver().peer.set(port, rtnl);
+}
+
+/// Unties an end from the other one, which it returns; none if that was done before.
+pub(super) fn untie<'r>(dev: &Device<End>, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
+    let peer = dev.driver().peer.take(rtnl)?;
+    peer.driver().peer.take(rtnl);
+    Some(peer)
+}
+
+/// Gives a device that is not registered yet the shape that its mode asks for.
+pub(super) fn shape(dev: &mut NewDevice<'_, End>, mode: Mode) {
+    match mode {
+        Mode::L2 => dev.set_features(FEATURES, true),
+        Mode::L3 => {
+            dev.set_up_bare_ip();
+            dev.set_features(FEATURES, false);
+        }
+    }
+}
+
+impl Driver for End {
+    /// An Ethernet device, because the mode is not known yet: see [`shape`].
+    fn setup(dev: &mut NewDevice<'_, Self>) {
+        dev.set_up_ethernet();
+        dev.set_up_passing();
+        dev.set_mtu_range(ETH_MIN_MTU, ETH_MAX_MTU);
+        dev.allow_largest_segmentation();
+    }
+
+    /// The link is up when both ends are.
+    fn open(dev: &Device<Self>, rtnl: &Rtnl) -> Result {
+        let peer = dev.driver().peer_locked(rtnl).ok_or(ENOTCONN)?;
+        if peer.is_up() {
+            dev.carrier_on();
+            peer.carrier_on();
+        }
+        Ok(())
+    }
+
+    fn stop(dev: &Device<Self>, rtnl: &Rtnl) {
+        dev.carrier_off();
+        if let Some(peer) = dev.driver().peer_locked(rtnl) {
+            peer.carrier_off();
+        }
+    }
+
+    fn transmit(dev: &Device<Self>, skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
+        transmit(dev, skb, bh)
+    }
+
+    fn tx_dropped(dev: &Device<Self>) -> u64 {
+        dev.driver().drops.total()
+    }
+
+    fn may_set_address(dev: &Device<Self>) -> Result {
+        match dev.driver().mode {
+            Mode::L2 => Ok(()),
+            Mode::L3 => Err(EOPNOTSUPP),
+        }
+    }
+
+    fn peer<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
+        dev.driver().peer(rcu).map(|peer| &**peer)
+    }
+
+    /// What one end receives the other one sends, so both ask their senders for the room.
+    fn set_rx_headroom(dev: &Device<Self>, bytes: u16) {
+        let guard = rcu::read_lock();
+        let end = dev.driver();
+        end.rx_headroom.store(bytes.into(), Relaxed);
+        if let Some(peer) = end.peer((&guard).into()) {
+            let wanted = peer.driver().rx_headroom.load(Relaxed).max(bytes.into());
+            let wanted = wanted.try_into().unwrap_or(u16::MAX);
+            dev.set_needed_headroom(wanted);
+            peer.set_needed_headroom(wanted);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests of rtnetlink: making, changing, describing and ending pairs.
+
+use super::{
+    device::{shape, tie, untie, End},
+    Mode, Role,
+};
+use crate::{
+    net::{
+        context::Rtnl,
+        device::{Device, KillList, NetDevice, NewDevice, Registered},
+        link::{
+            self, CreatedLink, LinkHeader, LinkName, LinkOperations, LinkType, NewLink, PeerInfo,
+        },
+        netlink::{attribute_size, Attributes, ExtAck, Message, Policy},
+    },
+    uapi,
+};
+use kernel::prelude::*;
+
+/// The link type.
+pub(crate) struct Passthru;
+
+/// Its registration.
+pub(super) static OPERATIONS: LinkOperations<Passthru> = LinkOperations::new();
+
+/// The attributes in `IFLA_INFO_DATA`, by type. Peer info is described more loosely than the
+/// others because what parses it does the rest, and because tools differ in how they mark it.
+static POLICY: [Policy; uapi::IFLA_PASSTHRU_COUNT as usize] = [
+    Policy::strict_from(uapi::IFLA_PASSTHRU_MODE),
+    Policy::at_least::<LinkHeader>(),
+    Policy::u32_up_to(uapi::PASSTHRU_MODE_L2),
+    Policy::reject(c"role is read-only: the device that is asked for is the port"),
+];
+
+/// Names of devices that are given none.
+const NAME_TEMPLATE: &CStr = c"passthru%d";
+
+impl LinkType for Passthru {
+    const KIND: &'static CStr = c"passthru";
+    type Driver = End;
+    const POLICY: &'static [Policy] = &POLICY;
+    const PEER: u32 = uapi::IFLA_PASSTHRU_PEER_INFO;
+    const INFO_SIZE: usize = 2 * attribute_size(size_of::<u32>());
+
+    fn operations() -> &'static LinkOperations<Self> {
+        &OPERATIONS
+    }
+
+    fn validate(link: Attributes<'_>, _data: Option<Attributes<'_>>, ack: ExtAck<'_>) -> Result {
+        let Some(address) = link.get(link::IFLA_ADDRESS) else {
+            return Ok(());
+        };
+        match address.payload() {
+            [first, rest @ ..] if rest.len() == 5 => {
+                if first & 1 != 0 || address.payload().iter().all(|byte| *byte == 0) {
+                    return Err(ack.refuse_attribute(
+                        EADDRNOTAVAIL,
+                        address,
+                        c"not the address of a single Ethernet device",
+                    ));
+                }
+                Ok(())
+            }
+            _ => Err(ack.refuse_attribute(EINVAL, address, c"not an Ethernet address")),
+        }
+    }
+
+    fn new_link<'a>(
+        mut dev: NewDevice<'a, End>,
+        request: &NewLink<'a>,
+        ack: ExtAck<'_>,
+        rtnl: &'a Rtnl,
+    ) -> Result {
+        let mode = requested_mode(request, ack)?;
+        let info = request
+            .data
+            .and_then(|data| data.get(uapi::IFLA_PASSTHRU_PEER_INFO))
+            .map(|attr| PeerInfo::parse(attr, ack))
+            .transpose()?;
+        check_address(mode, request.link, ack)?;
+
+        let child = create_child(mode, &dev, request, info.as_ref(), ack, rtnl)?;
+        shape(&mut dev, mode);
+        if mode == Mode::L2 && request.link.get(link::IFLA_ADDRESS).is_none() {
+            dev.set_random_address();
+        }
+        let port = dev.register(End::new(mode, Role::Port)?, rtnl)?;
+        settle(&port, request.link, rtnl)?;
+
+        tie(port.device(), child.device(), rtnl);
+        // Announced and brought up only now, so that nobody sees one end without the other.
+        let header = info.as_ref().map(PeerInfo::header);
+        if let Err(error) = link::configure(child.device(), header, rtnl) {
+            untie(port.device(), rtnl);
+            return Err(error);
+        }
+        port.keep();
+        child.keep();
+        Ok(())
+    }
+
+    fn change_link(
+        _dev: &Device<End>,
+        data: Attributes<'_>,
+        ack: ExtAck<'_>,
+        _rtnl: &Rtnl,
+    ) -> Result {
+        if let Some(mode) = data.get(uapi::IFLA_PASSTHRU_MODE) {
+            return Err(ack.refuse_attribute(
+                EOPNOTSUPP,
+                mode,
+                c"the mode of a pair cannot be changed after it was made",
+            ));
+        }
+        if let Some(info) = data.get(uapi::IFLA_PASSTHRU_PEER_INFO) {
+            return Err(ack.refuse_attribute(
+                EOPNOTSUPP,
+                info,
+                c"peer info is for making a pair; change the other end itself",
+            ));
+        }
+        Ok(())
+    }
+
+    fn delete_link(dev: &Device<End>, mut kill: KillList<'_>, rtnl: &Rtnl) {
+        // An end that is tied to nothing is on such a list already, since the other one was put
+        // on it.
+        if let Some(peer) = untie(dev, rtnl) {
+            kill.add(dev);
+            kill.add_with(dev, peer);
+        }
+    }
+
+    fn fill_info(dev: &Device<End>, message: &mut Message<'_>) -> Result {
+        let end = dev.driver();
+        message.put_u32(uapi::IFLA_PASSTHRU_MODE, end.mode().to_uapi())?;
+        message.put_u32(uapi::IFLA_PASSTHRU_ROLE, end.role().to_uapi())
+    }
+
+    fn lower<'r>(dev: &'r Device<End>, rtnl: &'r Rtnl) -> Option<&'r NetDevice> {
+        dev.driver().peer_locked(rtnl).map(|peer| &**peer)
+    }
+}
+
+/// The mode that a request asks for.
+fn requested_mode(request: &NewLink<'_>, ack: ExtAck<'_>) -> Result<Mode> {
+    let mode = request
+        .data
+        .and_then(|data| data.get(uapi::IFLA_PASSTHRU_MODE));
+    match mode {
+        None => Ok(Mode::L3),
+        Some(attr) => attr
+            .u32()
+            .and_then(Mode::from_uapi)
+            .map_err(|error| ack.refuse_attribute(error, attr, c"unknown mode")),
+    }
+}
+
+/// A device without a link layer has no address there.
+fn check_address(mode: Mode, link: Attributes<'_>, ack: ExtAck<'_>) -> Result {
+    match (mode, link.get(link::IFLA_ADDRESS)) {
+        (Mode::L3, Some(address)) => Err(ack.refuse_attribute(
+            EOPNOTSUPP,
+            address,
+            c"devices in mode l3 have no MAC address",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Makes and registers the child device. Without a description of its own it takes after the
+/// port, but for name and address.
+fn create_child<'a>(
+    mode: Mode,
+    port: &NewDevice<'a, End>,
+    request: &NewLink<'a>,
+    info: Option<&PeerInfo<'a>>,
+    ack: ExtAck<'_>,
+    rtnl: &'a Rtnl,
+) -> Result<Registered<'a, End>> {
+    let link = info.map_or(request.link, PeerInfo::attributes);
+    check_address(mode, link, ack)?;
+    let name = info
+        .and_then(|info| info.attributes().get(link::IFLA_IFNAME))
+        .map_or_else(|| LinkName::template(NAME_TEMPLATE), LinkName::given);
+
+    let namespace = request.peer_namespace;
+    let mut child = CreatedLink::create::<Passthru>(namespace, &name, link, ack, rtnl)?;
+    shape(&mut child, mode);
+    child.inherit_segmentation(port);
+    if let Some(info) = info {
+        child.set_ifindex(info.ifindex());
+    }
+    if mode == Mode::L2 && (info.is_none() || link.get(link::IFLA_ADDRESS).is_none()) {
+        child.set_random_address();
+    }
+    let child = child.register(End::new(mode, Role::Child)?, rtnl)?;
+    settle(&child, link, rtnl)?;
+    Ok(child)
+}
+
+/// What is done to an end right after it was registered: the link is down until both ends are up,
+/// and of the queues that were allocated one is used where none were asked for.
+fn settle(dev: &Registered<'_, End>, link: Attributes<'_>, rtnl: &Rtnl) -> Result {
+    let dev = dev.device();
+    let allocated = dev.allocated_queues();
+    dev.carrier_off();
+    if allocated.tx > 1 && link.get(link::IFLA_NUM_TX_QUEUES).is_none() {
+        dev.set_tx_queues(1, rtnl)?;
+    }
+    if allocated.rx > 1 && link.get(link::IFLA_NUM_RX_QUEUES).is_none() {
+        dev.set_rx_queues(1, rtnl)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The full path: from one end's transmit to the other end's receive.
+
+use super::{device::End, drops::Drop, Mode};
+use crate::net::{
+    context::BottomHalf,
+    device::{Device, NetDevice},
+    driver::Transmit,
+    skb::{Framing, Protocol, SkBuff},
+};
+
+/// Bytes that a VLAN tag may make a frame longer than the MTU and the Ethernet header.
+const VLAN_TAG: u32 = 4;
+
+/// Sends a packet to the other end of the pair. Each packet is counted once: as sent, or as
+/// dropped for one reason.
+pub(super) fn transmit(dev: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
+    match prepare(dev, &mut skb, bh) {
+        Ok(peer) => deliver(dev, peer, skb, bh),
+        Err(drop) => {
+            dev.driver().drops().count(drop);
+            skb.drop_with(drop.reason());
+            Transmit::Dropped
+        }
+    }
+}
+
+/// Finds the other end, and sees to it that the packet is fit for it.
+fn prepare<'r>(
+    dev: &Device<End>,
+    skb: &mut SkBuff,
+    bh: BottomHalf<'r>,
+) -> Result<&'r Device<End>, Drop> {
+    let end = dev.driver();
+    let peer = end.peer(bh.read_side()).ok_or(Drop::NoPeer)?;
+    if !peer.is_up() {
+        return Err(Drop::PeerDown);
+    }
+    check_header(end.mode(), skb)?;
+    check_length(end.mode(), peer, skb)?;
+    skb.orphan_frags().map_err(|_| Drop::NoMemory)?;
+    Ok(peer)
+}
+
+/// The receiver must find the header that the mode says there is. The rest of the packet is the
+/// business of its input path, which checks what comes from anywhere.
+fn check_header(mode: Mode, skb: &mut SkBuff) -> Result<(), Drop> {
+    let (len, version) = match mode {
+        Mode::L2 => (Framing::Ethernet.header_len(), None),
+        Mode::L3 => match skb.protocol() {
+            Protocol::IPV4 => (20, Some(4)),
+            Protocol::IPV6 => (40, Some(6)),
+            _ => return Err(Drop::NotIp),
+        },
+    };
+    if !skb.may_pull(len as u32) {
+        return Err(Drop::TooShort);
+    }
+    match version {
+        Some(version) if skb.linear().first().map(|byte| byte >> 4) != Some(version) => {
+            Err(Drop::BadHeader)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The MTU of the receiver holds, as on a wire. Packets that stand for many are exempt: who takes
+/// them apart does so by the size that their sender chose. C: `is_skb_forwardable()`.
+fn check_length(mode: Mode, peer: &NetDevice, skb: &SkBuff) -> Result<(), Drop> {
+    let around = match mode {
+        Mode::L2 => Framing::Ethernet.header_len() as u32 + VLAN_TAG,
+        Mode::L3 => 0,
+    };
+    if skb.len() <= peer.mtu().saturating_add(around) || skb.is_gso() {
+        Ok(())
+    } else {
+        Err(Drop::TooLong)
+    }
+}
+
+/// Hands the packet to the receiver, as one that came from outside: with nothing of what the
+/// sender's stack knew of it.
+fn deliver(
+    dev: &Device<End>,
+    peer: &Device<End>,
+    mut skb: SkBuff,
+    bh: BottomHalf<'_>,
+) -> Transmit {
+    let rcu = bh.read_side();
+    let len = skb.len();
+    skb.tx_timestamp();
+    skb.scrub(dev.namespace(rcu) != peer.namespace(rcu));
+    dev.count_tx(len, bh);
+    match skb.receive(peer, dev.driver().mode().framing(), bh) {
+        Ok(()) => {
+            peer.count_rx(len, bh);
+            Transmit::Sent
+        }
+        // It was sent; the kernel has counted it as dropped by the receiver.
+        Err(_) => Transmit::Dropped,
+    }
+}
