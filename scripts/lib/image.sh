@@ -5,7 +5,8 @@
 
 make_boot() {
 	local dir=$1
-	fetch_packages "$dir/pkg" "linux-binary-$KREL" "linux-modules-$KREL"
+	# The base package has modules.order and modules.builtin, for depmod.
+	fetch_packages "$dir/pkg" "linux-binary-$KREL" "linux-modules-$KREL" "linux-base-$KREL"
 	# Newer packages keep the kernel beside its modules.
 	mv "$dir/pkg/usr/lib/modules/$KREL/vmlinuz" "$dir/vmlinuz" 2>/dev/null ||
 		mv "$dir/pkg/boot/vmlinuz-$KREL" "$dir/vmlinuz"
@@ -41,7 +42,7 @@ guest_image() {
 	key=$(recipe_hash make_boot "$TOP/scripts/guest/initrd")
 	BOOT=$KDIR/boot-$key
 	part "boot-$KREL" "$BOOT" 20 1 make_boot
-	key=$(recipe_hash make_image debootstrap_root "$TOP/scripts/packages/guest" "$TOP/scripts/guest/init")
+	key=$(recipe_hash make_image make_boot debootstrap_root "$TOP/scripts/packages/guest" "$TOP/scripts/guest/init")
 	part "image-$KREL" "$KDIR/image-$key" 40 3 make_image
 	IMAGE=$KDIR/image-$key/root.img
 }

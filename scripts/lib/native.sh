@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034 # KVER, KERNEL_SUITE and SUITE are for kernel.sh
+# The module for the kernel this machine itself runs, and its installation.
+
+NATIVE=$TOP/build/native
+
+# Where a release's configuration is, on Debian and elsewhere.
+running_config() {
+	local file
+	for file in "${KDIR_GIVEN:-/nonexistent}/.config" "/boot/config-$KREL" "/lib/modules/$KREL/config" \
+		"/lib/modules/$KREL/build/.config"; do
+		if [ -r "$file" ]; then
+			cat "$file"
+			return
+		fi
+	done
+	if [ "$KREL" = "$(uname -r)" ] && [ -r /proc/config.gz ]; then
+		zcat /proc/config.gz
+		return
+	fi
+	die "no configuration of kernel $KREL found: install linux-headers-$KREL, or name a build tree by KDIR="
+}
+
+# A tree in which the kernel's own Rust crates were compiled.
+has_rust() { [ -n "$(find "$1/rust" -maxdepth 1 -name 'libkernel.rmeta' 2>/dev/null)" ]; }
+
+# A machine whose release is the kernel's own needs no toolchain root.
+use_own_tools() {
+	local want
+	want=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$1")
+	command -v rustc bindgen make flex bison bc >/dev/null || return 0
+	if [ "$(rustc --version)" = "$want" ]; then
+		export PASSTHRU_IN_TOOLCHAIN=1
+	fi
+}
+
+# Sets TREE to a build tree for KREL, or says why there can be none.
+native_tree() {
+	local config=$CACHE/native.config
+	KDIR_GIVEN=${KDIR:-}
+	KREL=${KREL:-$(uname -r)}
+	mkdir -p "$CACHE/log"
+	running_config >"$config"
+	grep -q '^CONFIG_RUST=y' "$config" ||
+		die "kernel $KREL was built without CONFIG_RUST: passthru cannot be built for it (Debian's kernels have it from trixie-backports on; 'make demo' shows it on one)"
+	use_own_tools "$config"
+	for TREE in "$KDIR_GIVEN" "/lib/modules/$KREL/build"; do
+		if [ -n "$TREE" ] && has_rust "$TREE"; then
+			return
+		fi
+	done
+	[ -z "$KDIR_GIVEN" ] || die "KDIR=$KDIR_GIVEN holds no compiled Rust crates (rust/libkernel.rmeta): run 'make modules_prepare' there"
+	matched_tree
+}
+
+# Debian's headers package has no rust/: prepare the tree from the source of
+# the same version.
+matched_tree() {
+	KVER=$(dpkg-query -W -f '${Version}' "linux-image-$KREL" 2>/dev/null) ||
+		KVER=$(query_version) || die "apt knows no package linux-image-$KREL: name the kernel's build tree by KDIR="
+	case $KVER in
+	*~bpo*) KERNEL_SUITE=$SUITE-backports ;;
+	esac
+	KDIR=$CACHE/kernel/$KREL
+	tree stock
+}
+
+query_version() {
+	in_toolchain bash -c 'apt-get -qq update >&2; apt-cache show "linux-image-$1"' - "$KREL" 2>/dev/null |
+		sed -n 's/^Version: //p' | head -n 1 | grep .
+}
+
+build_native() {
+	local vars=()
+	native_tree
+	mapfile -t vars < <(in_toolchain "$TOP/scripts/kernel/vars" stock "$TREE")
+	mkdir -p "$NATIVE"
+	in_toolchain make -s -C "$TREE" M="$TOP" MO="$NATIVE" "${vars[@]}" -j"$(nproc)" modules
+	in_toolchain make -s -C "$TOP/iproute2" O="$TOP/build/iproute2"
+	echo "$KREL" >"$NATIVE/release"
+	say "built build/native/passthru.ko for $KREL and build/iproute2/link_passthru.so"
+}
+
+# Where modprobe, ip and man look.
+installed_files() {
+	printf '%s\n' "build/native/passthru.ko /lib/modules/$1/updates/passthru.ko" \
+		"docs/passthru.8 /usr/share/man/man8/passthru.8"
+}
+
+install_native() {
+	local release from to
+	[ -e "$NATIVE/passthru.ko" ] || build_native
+	release=$(cat "$NATIVE/release")
+	while read -r from to; do
+		install -D -m 644 "$TOP/$from" "${DESTDIR:-}$to" || die "cannot install to ${DESTDIR:-}$to: are you root?"
+	done < <(installed_files "$release")
+	make -s -C "$TOP/iproute2" O="$TOP/build/iproute2" DESTDIR="${DESTDIR:-}" install
+	depmod ${DESTDIR:+-b "$DESTDIR"} "$release"
+	say "installed for $release; 'ip link add type passthru' loads the module by itself"
+}
+
+uninstall_native() {
+	local release from to
+	release=$(cat "$NATIVE/release" 2>/dev/null || uname -r)
+	while read -r from to; do
+		rm -f "${DESTDIR:-}$to"
+	done < <(installed_files "$release")
+	make -s -C "$TOP/iproute2" DESTDIR="${DESTDIR:-}" uninstall
+	depmod ${DESTDIR:+-b "$DESTDIR"} "$release"
+}
