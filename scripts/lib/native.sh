@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash disable=SC2034 # KVER, KERNEL_SUITE and SUITE are for kernel.sh
+# shellcheck shell=bash disable=SC2034,SC2016 # variables for kernel.sh; the inner shell expands
 # The module for the kernel this machine itself runs, and its installation.
 
 NATIVE=$TOP/build/native
