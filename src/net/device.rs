@@ -82,9 +82,7 @@ impl NetDevice {
     pub(crate) fn namespace<'r>(&'r self, _rcu: ReadSide<'r>) -> &'r Namespace {
         // SAFETY: a field of ours, set from creation on. A namespace is not freed before a grace
         // period after its last device has left it.
-        unsafe {
-            Namespace::from_raw(self.read_once(&raw const (*self.as_raw()).nd_net.net))
-        }
+        unsafe { Namespace::from_raw(self.read_once(&raw const (*self.as_raw()).nd_net.net)) }
     }
 
     /// The namespace that the device is in, while it cannot be moved.

@@ -132,7 +132,7 @@ impl<D: Driver> Operations<D> {
 
     /// Nothing is filtered, so there is nothing to do; without this, groups could not be joined by
     /// `ioctl()`.
-    unsafe extern "C" fn set_rx_mode(_dev: *mut bindings::net_device) {}
+    extern "C" fn set_rx_mode(_dev: *mut bindings::net_device) {}
 
     /// # Safety
     ///
@@ -178,9 +178,7 @@ impl<D: Driver> Operations<D> {
     ///
     /// `dev` must be a registered device of driver `D`, and the caller in an RCU read-side
     /// critical section.
-    unsafe extern "C" fn get_peer_dev(
-        dev: *mut bindings::net_device,
-    ) -> *mut bindings::net_device {
+    unsafe extern "C" fn get_peer_dev(dev: *mut bindings::net_device) -> *mut bindings::net_device {
         let scope = ();
         // SAFETY: by the caller's promise.
         let (dev, rcu) = unsafe { (Device::<D>::from_raw(dev), ReadSide::assume(&scope)) };

@@ -80,7 +80,7 @@ impl<D: Driver> Operations<D> {
         0
     }
 
-    unsafe extern "C" fn get_sset_count(_dev: *mut bindings::net_device, set: c_int) -> c_int {
+    extern "C" fn get_sset_count(_dev: *mut bindings::net_device, set: c_int) -> c_int {
         if set == bindings::ethtool_stringset_ETH_SS_STATS as c_int {
             D::STATISTICS.len() as c_int
         } else {

@@ -171,7 +171,10 @@ impl LinkName {
     fn new(from: &[u8], assigned: u32) -> Self {
         let mut name = [0; bindings::IFNAMSIZ as usize];
         let text = from.iter().take_while(|c| **c != 0);
-        for (to, from) in name.iter_mut().zip(text.take(bindings::IFNAMSIZ as usize - 1)) {
+        for (to, from) in name
+            .iter_mut()
+            .zip(text.take(bindings::IFNAMSIZ as usize - 1))
+        {
             *to = *from;
         }
         Self { name, assigned }
@@ -414,7 +417,7 @@ impl<T: LinkType> LinkOperations<T> {
         T::delete_link(dev, unsafe { KillList::from_raw(head, &rtnl) }, &rtnl);
     }
 
-    unsafe extern "C" fn get_size(_dev: *const bindings::net_device) -> usize {
+    extern "C" fn get_size(_dev: *const bindings::net_device) -> usize {
         T::INFO_SIZE
     }
 
@@ -427,17 +430,13 @@ impl<T: LinkType> LinkOperations<T> {
         dev: *const bindings::net_device,
     ) -> c_int {
         // SAFETY: by the caller's promise.
-        let (dev, mut message) = unsafe {
-            (
-                Device::<T::Driver>::from_raw(dev),
-                Message::from_raw(skb),
-            )
-        };
+        let (dev, mut message) =
+            unsafe { (Device::<T::Driver>::from_raw(dev), Message::from_raw(skb)) };
         from_result(|| T::fill_info(dev, &mut message).map(|()| 0))
     }
 
     /// As many queues are allocated as there can be CPUs, so that `ethtool -L` has them to give.
-    unsafe extern "C" fn get_num_queues() -> c_uint {
+    extern "C" fn get_num_queues() -> c_uint {
         // More are refused by `rtnl_create_link()`.
         const MOST: c_uint = 4096;
         // SAFETY: only reads a mask that is constant after boot.

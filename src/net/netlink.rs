@@ -105,7 +105,7 @@ pub(crate) struct Policy(bindings::nla_policy);
 unsafe impl Sync for Policy {}
 
 impl Policy {
-    const fn new(kind: u32) -> bindings::nla_policy {
+    const fn of_kind(kind: u32) -> bindings::nla_policy {
         bindings::nla_policy {
             type_: kind as u8,
             ..pin_init::zeroed()
@@ -115,21 +115,21 @@ impl Policy {
     /// For the type 0, which no attribute has: from type `first` on attributes must have exactly
     /// the length of their kind.
     pub(crate) const fn strict_from(first: u32) -> Self {
-        let mut policy = Self::new(bindings::NLA_UNSPEC);
+        let mut policy = Self::of_kind(bindings::NLA_UNSPEC);
         policy.__bindgen_anon_1.strict_start_type = first as u16;
         Self(policy)
     }
 
     /// Anything that begins with a `T`.
     pub(crate) const fn at_least<T>() -> Self {
-        let mut policy = Self::new(bindings::NLA_UNSPEC);
+        let mut policy = Self::of_kind(bindings::NLA_UNSPEC);
         policy.len = size_of::<T>() as u16;
         Self(policy)
     }
 
     /// A number up to `max`.
     pub(crate) const fn u32_up_to(max: u32) -> Self {
-        let mut policy = Self::new(bindings::NLA_U32);
+        let mut policy = Self::of_kind(bindings::NLA_U32);
         policy.validation_type = bindings::nla_policy_validation_NLA_VALIDATE_MAX as u8;
         policy.__bindgen_anon_1.__bindgen_anon_1.max = max as i16;
         Self(policy)
@@ -137,9 +137,8 @@ impl Policy {
 
     /// Nothing: a request with it fails with `EINVAL` and `message`.
     pub(crate) const fn reject(message: &'static CStr) -> Self {
-        let mut policy = Self::new(bindings::NLA_REJECT);
-        policy.__bindgen_anon_1.reject_message =
-            kernel::str::as_char_ptr_in_const_context(message);
+        let mut policy = Self::of_kind(bindings::NLA_REJECT);
+        policy.__bindgen_anon_1.reject_message = kernel::str::as_char_ptr_in_const_context(message);
         Self(policy)
     }
 }

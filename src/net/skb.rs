@@ -20,8 +20,7 @@ pub(crate) struct DropReason(bindings::skb_drop_reason);
 
 impl DropReason {
     /// Nobody said why.
-    const NOT_SPECIFIED: Self =
-        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
+    const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
     /// The packet is shorter than what it claims to be can be.
     pub(crate) const PKT_TOO_SMALL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
@@ -188,8 +187,13 @@ impl SkBuff {
             // SAFETY: the skb is valid and ours until `__netif_rx()`, and begins with a complete
             // Ethernet header. `header` stays valid because taking the header off moves no data.
             Framing::Ethernet => unsafe {
-                (*skb).__bindgen_anon_4.headers.as_mut().protocol = bindings::eth_type_trans(skb, dev.as_raw());
-                bindings::passthru_helper_skb_postpull_rcsum(skb, header.cast(), bindings::ETH_HLEN);
+                (*skb).__bindgen_anon_4.headers.as_mut().protocol =
+                    bindings::eth_type_trans(skb, dev.as_raw());
+                bindings::passthru_helper_skb_postpull_rcsum(
+                    skb,
+                    header.cast(),
+                    bindings::ETH_HLEN,
+                );
             },
             // SAFETY: the skb is valid and ours until `__netif_rx()`. The members of the unions
             // overlay each other; `dev` is the one in use outside of queues.
@@ -225,10 +229,7 @@ impl Drop for SkBuff {
     fn drop(&mut self) {
         // SAFETY: the skb is valid, and this is the end of our reference.
         unsafe {
-            bindings::passthru_helper_kfree_skb_reason(
-                self.as_raw(),
-                DropReason::NOT_SPECIFIED.0,
-            )
+            bindings::passthru_helper_kfree_skb_reason(self.as_raw(), DropReason::NOT_SPECIFIED.0)
         };
     }
 }

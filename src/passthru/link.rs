@@ -86,7 +86,9 @@ impl LinkType for Passthru {
         if mode == Mode::L2 && request.link.get(link::IFLA_ADDRESS).is_none() {
             dev.set_random_address();
         }
-        let port = dev.register(End::new(mode, Role::Port)?, rtnl)?;
+        let port = dev
+            .register(End::new(mode, Role::Port)?, rtnl)
+            .map_err(|error| ack.refuse(error, c"cannot register the port: is its name taken?"))?;
         settle(&port, request.link, rtnl)?;
 
         tie(port.device(), child.device(), rtnl);
@@ -94,7 +96,7 @@ impl LinkType for Passthru {
         let header = info.as_ref().map(PeerInfo::header);
         if let Err(error) = link::configure(child.device(), header, rtnl) {
             untie(port.device(), rtnl);
-            return Err(error);
+            return Err(ack.refuse(error, c"cannot bring up the child"));
         }
         port.keep();
         child.keep();
@@ -196,7 +198,9 @@ fn create_child<'a>(
     if mode == Mode::L2 && (info.is_none() || link.get(link::IFLA_ADDRESS).is_none()) {
         child.set_random_address();
     }
-    let child = child.register(End::new(mode, Role::Child)?, rtnl)?;
+    let child = child
+        .register(End::new(mode, Role::Child)?, rtnl)
+        .map_err(|error| ack.refuse(error, c"cannot register the child: is its name taken?"))?;
     settle(&child, link, rtnl)?;
     Ok(child)
 }

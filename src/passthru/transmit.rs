@@ -81,12 +81,7 @@ fn check_length(mode: Mode, peer: &NetDevice, skb: &SkBuff) -> Result<(), Drop> 
 
 /// Hands the packet to the receiver, as one that came from outside: with nothing of what the
 /// sender's stack knew of it.
-fn deliver(
-    dev: &Device<End>,
-    peer: &Device<End>,
-    mut skb: SkBuff,
-    bh: BottomHalf<'_>,
-) -> Transmit {
+fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
     let rcu = bh.read_side();
     let len = skb.len();
     skb.tx_timestamp();
