@@ -28,38 +28,38 @@ fails "ip: a device of another kind is not changed as ours" ip -n blue link set 
 is "$(everything)" "$before" "no device is left over by ip"
 
 # Without rights.
-nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all --inh-caps=-all "$@"; }
-fails_like "nobody: cannot create" "not permitted" nobody ip link add bad type "$KIND"
-fails_like "nobody: cannot delete" "not permitted" nobody ip link del taken
-fails_like "nobody: cannot change" "not permitted" nobody ip link set taken mtu 1400
-succeeds "nobody: can look" nobody ip -d link show taken
+nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all --inh-caps=-all)
+fails_like "nobody: cannot create" "not permitted" "${nobody[@]}" ip link add bad type "$KIND"
+fails_like "nobody: cannot delete" "not permitted" "${nobody[@]}" ip link del taken
+fails_like "nobody: cannot change" "not permitted" "${nobody[@]}" ip link set taken mtu 1400
+succeeds "nobody: can look" "${nobody[@]}" ip -d link show taken
 is "$(everything)" "$before" "nothing of it happened"
 
 # Root of a user namespace is root over its own network namespace only.
 if unshare -Ur true 2>/dev/null; then
-	inside() { nobody unshare -Urn "$@"; }
+	inside=("${nobody[@]}" unshare -Urn)
 	sleep 1000 &
 	parent_pid=$!
 	JOBS+=("$parent_pid")
-	succeeds "user namespace: a pair of its own" inside ip link add p0 type "$KIND" peer name c0
+	succeeds "user namespace: a pair of its own" "${inside[@]}" ip link add p0 type "$KIND" peer name c0
 	fails_like "user namespace: no child in the parent's namespace" "not permitted|No such process|Invalid" \
-		inside ip link add p0 type "$KIND" peer name c0 netns "$parent_pid"
+		"${inside[@]}" ip link add p0 type "$KIND" peer name c0 netns "$parent_pid"
 	fails_like "user namespace: no port in the parent's namespace" "not permitted|No such process|Invalid" \
-		inside ip link add p0 netns "$parent_pid" type "$KIND" peer name c0
+		"${inside[@]}" ip link add p0 netns "$parent_pid" type "$KIND" peer name c0
 	is "$(everything)" "$before" "user namespace: the parent has no new device"
 
 	# A child in a user namespace with a pair that the parent gave it.
-	nobody unshare -Urn sleep 1000 &
+	"${inside[@]}" sleep 1000 &
 	child_pid=$!
 	JOBS+=("$child_pid")
 	wait_until 5 test -e "/proc/$child_pid/ns/net"
 	wait_until 5 sh -c "[ \"\$(readlink /proc/$child_pid/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]"
 	must ip link add given type "$KIND" peer name c0 netns "$child_pid"
-	as_child() { nsenter -t "$child_pid" -U -n --preserve-credentials "$@"; }
-	succeeds "user namespace: the child may configure its end" as_child ip link set c0 up mtu 1400
+	as_child=(nsenter -t "$child_pid" -U -n)
+	succeeds "user namespace: the child may configure its end" "${as_child[@]}" ip link set c0 up mtu 1400
 	fails_like "user namespace: the child cannot move its end to the parent" "not permitted|No such process|Invalid" \
-		as_child ip link set c0 netns "$parent_pid"
-	fails "user namespace: the child cannot name the port" as_child ip link set given down
+		"${as_child[@]}" ip link set c0 netns "$parent_pid"
+	fails "user namespace: the child cannot name the port" "${as_child[@]}" ip link set given down
 	ip link del given
 else
 	skip "no user namespaces" "user namespaces"
