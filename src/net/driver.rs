@@ -47,9 +47,6 @@ pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
     /// Packets that the driver was given to send and dropped, in all.
     fn tx_dropped(dev: &Device<Self>) -> u64;
 
-    /// Whether the MAC address may be changed. C: `ndo_set_mac_address`.
-    fn may_set_address(dev: &Device<Self>) -> Result;
-
     /// The device at the other end, where packets sent on this one are received.
     /// C: `ndo_get_peer_dev`, `ndo_get_iflink`.
     fn peer<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice>;
@@ -63,14 +60,21 @@ pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
 struct Operations<D>(PhantomData<D>);
 
 impl<D: Driver> Operations<D> {
-    const TABLE: bindings::net_device_ops = bindings::net_device_ops {
+    /// For devices with Ethernet addresses.
+    const ETHERNET: bindings::net_device_ops = bindings::net_device_ops {
+        ndo_set_mac_address: Some(bindings::eth_mac_addr),
+        ..Self::BARE
+    };
+
+    /// For devices without addresses. There must be no function to set one: the kernel would not
+    /// call it where the address has no bytes, and take the request as granted.
+    const BARE: bindings::net_device_ops = bindings::net_device_ops {
         ndo_init: Some(Self::init),
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::start_xmit),
         ndo_features_check: Some(bindings::passthru_features_check),
         ndo_set_rx_mode: Some(Self::set_rx_mode),
-        ndo_set_mac_address: Some(Self::set_mac_address),
         ndo_get_stats64: Some(Self::get_stats64),
         ndo_get_iflink: Some(Self::get_iflink),
         ndo_get_peer_dev: Some(Self::get_peer_dev),
@@ -133,22 +137,6 @@ impl<D: Driver> Operations<D> {
     /// Nothing is filtered, so there is nothing to do; without this, groups could not be joined by
     /// `ioctl()`.
     extern "C" fn set_rx_mode(_dev: *mut bindings::net_device) {}
-
-    /// # Safety
-    ///
-    /// `dev` must be a registered device of driver `D`, `addr` its new address, and the RTNL be
-    /// held.
-    unsafe extern "C" fn set_mac_address(
-        dev: *mut bindings::net_device,
-        addr: *mut c_void,
-    ) -> c_int {
-        from_result(|| {
-            // SAFETY: by the caller's promise.
-            D::may_set_address(unsafe { Device::<D>::from_raw(dev) })?;
-            // SAFETY: by the caller's promise. The function checks the address.
-            Ok(unsafe { bindings::eth_mac_addr(dev, addr) })
-        })
-    }
 
     /// # Safety
     ///
@@ -266,7 +254,6 @@ impl<D: Driver> NewDevice<'_, D> {
     /// What every device of a `Driver` needs, before the driver's own setup.
     pub(super) fn set_up_operations(&mut self) {
         let dev = self.raw_mut();
-        dev.netdev_ops = const { &Operations::<D>::TABLE };
         dev.ethtool_ops = ethtool::table::<D>();
         dev.priv_destructor = Some(Operations::<D>::destroy);
         dev.needs_free_netdev = true;
@@ -276,6 +263,7 @@ impl<D: Driver> NewDevice<'_, D> {
 
     /// Makes it an Ethernet device. C: `ether_setup()`.
     pub(crate) fn set_up_ethernet(&mut self) {
+        self.raw_mut().netdev_ops = const { &Operations::<D>::ETHERNET };
         // SAFETY: the device is valid and nobody else sees it.
         unsafe { bindings::ether_setup(self.as_raw()) };
     }
@@ -288,6 +276,7 @@ impl<D: Driver> NewDevice<'_, D> {
     /// neighbour entry serves the device.
     pub(crate) fn set_up_bare_ip(&mut self) {
         let dev = self.raw_mut();
+        dev.netdev_ops = const { &Operations::<D>::BARE };
         dev.type_ = bindings::ARPHRD_NONE as u16;
         dev.header_ops = &raw const bindings::ip_tunnel_header_ops;
         dev.hard_header_len = 0;

@@ -9,7 +9,7 @@ use super::{
     device::{Device, KillList, NetDevice, NewDevice, Registered},
     driver::Driver,
     namespace::Namespace,
-    netlink::{Attribute, Attributes, ExtAck, Message, Policy},
+    netlink::{is_well_formed, Attribute, Attributes, ExtAck, Message, Policy},
 };
 use crate::bindings;
 use core::{
@@ -118,6 +118,9 @@ impl<'a> PeerInfo<'a> {
         let payload = attr.payload();
         if payload.len() < size_of::<LinkHeader>() {
             return Err(ack.refuse_attribute(EINVAL, attr, c"peer info is too short"));
+        }
+        if !is_well_formed(&payload[size_of::<LinkHeader>()..]) {
+            return Err(ack.refuse_attribute(EINVAL, attr, c"peer info is malformed"));
         }
         let mut table = [ptr::null_mut(); LINK_ATTRIBUTES];
         // SAFETY: the attribute is whole and long enough for the header that the function skips;

@@ -14,6 +14,21 @@ pub(crate) const fn attribute_size(payload: usize) -> usize {
     (HEADER + payload).next_multiple_of(bindings::NLA_ALIGNTO as usize)
 }
 
+/// Whether `bytes` are attributes from beginning to end. The kernel's parsers put up with what
+/// follows the last one that is whole.
+pub(crate) fn is_well_formed(mut bytes: &[u8]) -> bool {
+    const HEADER: usize = size_of::<bindings::nlattr>();
+    while let [low, high, ..] = *bytes {
+        let len = usize::from(u16::from_ne_bytes([low, high]));
+        if len < HEADER || len > bytes.len() {
+            return false;
+        }
+        // The last one may lack its padding.
+        bytes = bytes.get(attribute_size(len - HEADER)..).unwrap_or(&[]);
+    }
+    bytes.is_empty()
+}
+
 /// An attribute of a request.
 ///
 /// # Invariants

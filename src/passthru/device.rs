@@ -126,13 +126,6 @@ impl Driver for End {
         dev.driver().drops.total()
     }
 
-    fn may_set_address(dev: &Device<Self>) -> Result {
-        match dev.driver().mode {
-            Mode::L2 => Ok(()),
-            Mode::L3 => Err(EOPNOTSUPP),
-        }
-    }
-
     fn peer<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
         dev.driver().peer(rcu).map(|peer| &**peer)
     }
