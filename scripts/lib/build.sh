@@ -17,6 +17,6 @@ build_module() {
 	(
 		flock 9
 		build_into "$TOP/build/$1" "$1"
-		[ ! -e "$TOP/iproute2/Makefile" ] || 		in_toolchain make -s -C "$TOP/iproute2" O="$TOP/build/iproute2"
+		in_toolchain make -s -C "$TOP/iproute2" O="$TOP/build/iproute2"
 	) 9>"$TOP/build/.lock"
 }
