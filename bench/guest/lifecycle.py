@@ -7,7 +7,7 @@ control is the same number of namespaces with nothing in them.
 import os
 import time
 
-from netns import Namespace
+from netns import Namespace, run
 from path import Network
 from works import Figure
 
@@ -27,38 +27,30 @@ def _available():
     return int(values["MemAvailable"].split()[0]) * 1024
 
 
-def _alive():
-    """Network namespaces that the kernel still has."""
-    with open("/proc/slabinfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("net_namespace "):
-                return int(line.split()[1])
-    raise OSError("no net_namespace cache in /proc/slabinfo")
+def _cleaned_up():
+    """Waits until the kernel has removed every namespace let go so far.
 
-
-def _settle():
-    """Waits until memory that is being freed is free."""
-    previous = None
-    while previous != (now := _alive()):
-        previous = now
-        time.sleep(0.5)
-
-
-def _wait_until(alive):
-    while _alive() > alive:
+    It removes them in the order they went: when a device in the last one is
+    gone, so is all before it.
+    """
+    sentinel = Namespace()
+    run("ip", "link", "add", "sentinel", "type", "veth", "peer", "name", "peer",
+        "netns", sentinel.path)
+    sentinel.close()
+    while os.path.exists("/sys/class/net/sentinel"):
         time.sleep(0.05)
 
 
 def _life(count, make, unmake):
     """Makes and unmakes; returns time, memory and time, each for one child."""
-    _settle()
-    alive, memory, start = _alive(), _available(), _busy()
+    _cleaned_up()
+    memory, start = _available(), _busy()
     made = make()
     created = _busy() - start
     used = memory - _available()
     start = _busy()
     unmake(made)
-    _wait_until(alive)
+    _cleaned_up()
     return created / count, used / count, (_busy() - start) / count
 
 

@@ -34,6 +34,10 @@ const IPPROTO_TCP: c_int = 6;
 const TCP_NODELAY: c_int = 1;
 const SOL_SOCKET: c_int = 1;
 const SO_REUSEADDR: c_int = 2;
+const SO_SNDBUFFORCE: c_int = 32;
+const SO_RCVBUFFORCE: c_int = 33;
+/// Bytes that a TCP socket may queue in each direction.
+const BUFFER: c_int = 1 << 20;
 const EINPROGRESS: i32 = 115;
 
 /// `struct sockaddr_in` and `struct sockaddr_in6` as one block of bytes.
@@ -90,17 +94,24 @@ fn tcp_socket(family: c_int) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn set_flag(fd: RawFd, level: c_int, option: c_int) -> Result<()> {
-    let on: c_int = 1;
+fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -> Result<()> {
     let length = size_of::<c_int>() as u32;
-    // SAFETY: `on` is a live c_int and `length` is its size.
-    check(unsafe { setsockopt(fd, level, option, (&raw const on).cast(), length) })?;
+    // SAFETY: `value` is a live c_int and `length` is its size.
+    check(unsafe { setsockopt(fd, level, option, (&raw const value).cast(), length) })?;
     Ok(())
+}
+
+/// Fixes the buffers: left alone they grow by the path's timing.
+///
+/// To be set before the connection is made, and inherited from a listener.
+fn fix_buffers(fd: RawFd, bytes: c_int) -> Result<()> {
+    set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes)?;
+    set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes)
 }
 
 /// Sends each small write at once, as request/response programs do.
 pub fn no_delay(fd: RawFd) -> Result<()> {
-    set_flag(fd, IPPROTO_TCP, TCP_NODELAY)
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1)
 }
 
 fn bind_to(fd: RawFd, address: SocketAddr) -> Result<()> {
@@ -113,7 +124,8 @@ fn bind_to(fd: RawFd, address: SocketAddr) -> Result<()> {
 /// Opens a listening TCP socket that never blocks.
 pub fn tcp_listen(address: SocketAddr) -> Result<OwnedFd> {
     let fd = tcp_socket(Address::from(address).family)?;
-    set_flag(fd.as_raw_fd(), SOL_SOCKET, SO_REUSEADDR)?;
+    set_option(fd.as_raw_fd(), SOL_SOCKET, SO_REUSEADDR, 1)?;
+    fix_buffers(fd.as_raw_fd(), BUFFER)?;
     bind_to(fd.as_raw_fd(), address)?;
     // SAFETY: takes plain integers.
     check(unsafe { listen(fd.as_raw_fd(), 128) })?;
@@ -124,6 +136,7 @@ pub fn tcp_listen(address: SocketAddr) -> Result<OwnedFd> {
 pub fn tcp_connect(source: SocketAddr, target: SocketAddr) -> Result<OwnedFd> {
     let target = Address::from(target);
     let fd = tcp_socket(target.family)?;
+    fix_buffers(fd.as_raw_fd(), BUFFER)?;
     bind_to(fd.as_raw_fd(), source)?;
     // SAFETY: `bytes` holds at least `length` bytes of a socket address.
     let result = unsafe { connect(fd.as_raw_fd(), target.bytes.as_ptr().cast(), target.length) };

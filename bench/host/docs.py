@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Writes docs/benchmarks.md and its pictures from a full run."""
+import shutil
+from pathlib import Path
+
+import pictures
+import table
+from figures import CELL, delivery
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+FILES = {"stock": "benchmarks.md", "uml": "benchmarks-uml.md"}
+FIREWALLS = ("none", "conntrack", "nat", "rules20", "rules200")
+
+INTRODUCTION = {
+    "stock": """\
+# Benchmarks: instructions
+
+Every path from a parent's uplink to a child, beside the host itself, measured
+on one kernel in one run. Figures are guest instructions: Debian's stock kernel
+runs in QEMU with `-icount`, where the clock advances by one nanosecond for each
+instruction, so a figure is the same at every run to within 0.5 %. It leaves
+out what caches and locks cost; [the native figures](benchmarks-uml.md) come
+from a lab where time is measured.
+
+This file is generated. To measure again:
+
+```
+make bench                  # all of this; about half an hour on two cores
+make bench QUICK=1          # the main figures, within two minutes
+make bench JSON=FILE        # one object a figure
+make profile PATH=veth      # where one path's instructions go
+```
+
+`bench/README.md` says what is measured and how to read it.
+""",
+    "uml": """\
+# Benchmarks: native time
+
+The same paths as in [the figures by instructions](benchmarks.md), timed in User
+Mode Linux on the machine's own processor: medians of interleaved rounds, with
+the spread between the fastest and the slowest. UML has no BPF JIT and
+overstates every softirq hop (veth, netkit, bridges), so compare only paths
+without one here: host, ipvlan, macvlan and passthru with shortcuts.
+
+This file is generated. To measure again: `make bench LAB=uml`.
+""",
+}
+
+
+def _matrix(head, names, value):
+    """A table with a row for each name."""
+    yield "| path | " + " | ".join(str(h) for h in head) + " |"
+    yield "| --- |" + " ---: |" * len(head)
+    for name in names:
+        cells = [value(name, h) for h in head]
+        if any(cell is not None for cell in cells):
+            shown = ("-" if cell is None else f"{cell:,.0f}" for cell in cells)
+            yield f"| {name} | " + " | ".join(shown) + " |"
+
+
+def _paths(figures):
+    return list(dict.fromkeys(f["path"] for f in figures))
+
+
+def _by_firewall(figures):
+    """What a parent's rules cost on each path: a table a work."""
+    groups = {}
+    for f in figures:
+        if f["children"] > 2 or f["flows"] > 1 or f["size"] == 1400 or "cpus" in f:
+            continue
+        key = tuple(f.get(k) for k in CELL if k != "firewall")
+        groups.setdefault(key, {})[f["path"], f["firewall"]] = f
+    for found in groups.values():
+        if len({firewall for _, firewall in found}) < 3:
+            continue
+        first = next(f for (_, firewall), f in found.items() if firewall == "none")
+        cell = tuple(first.get(k) for k in CELL)
+        yield f"\n### {table.title(cell)}\n\n{first['unit']}, generation subtracted\n"
+        yield from _matrix(FIREWALLS, _paths(found.values()), lambda path, firewall: (
+            delivery(found[path, firewall]) if (path, firewall) in found else None))
+
+
+def _growth(figures, ip):
+    curves = {path: dict(points) for path, points in pictures.growth(figures, ip).items()}
+    if not curves:
+        return
+    steps = sorted({n for points in curves.values() for n in points})
+    yield f"\n### IPv{ip}: instructions a packet by number of children\n"
+    yield f"![growth](bench/{{lab}}/growth-ip{ip}.svg)\n"
+    yield from _matrix(steps, curves, lambda path, step: curves[path].get(step))
+
+
+def _main(figures, missing, lab):
+    for cell, members in table.cells(figures).items():
+        if pictures.is_main(cell) and cell[CELL.index("children")] < 3:
+            yield f"\n### {table.title(cell)}\n\n{members[0]['unit']}\n"
+            yield from table.markdown(members, missing)
+            for path, why in dict(table.no_figure(missing, cell)).items():
+                yield f"\n{path}: no figure ({why})."
+            yield f"\n![{table.title(cell)}](bench/{lab}/{pictures.name_of(cell)}.svg)"
+
+
+def _lives(figures, missing):
+    for cell, members in table.cells(figures).items():
+        if members[0]["work"] in ("create", "remove", "memory"):
+            yield f"\n### {table.title(cell)}\n\n{members[0]['unit']}\n"
+            yield from table.markdown(members, missing)
+
+
+def text(lab, figures, missing):
+    """The whole file."""
+    yield INTRODUCTION[lab]
+    yield f"Kernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures.\n"
+    absent = table.absent_paths(missing)
+    if absent:
+        yield f"Not there yet: {', '.join(absent)}.\n"
+    yield "## The main figures"
+    yield from _main(figures, missing, lab)
+    sections = (("Growth", [line.replace("{lab}", lab) for ip in (4, 6)
+                            for line in _growth(figures, ip)]),
+                ("To make, keep and remove a child", list(_lives(figures, missing))),
+                ("What the parent's rules cost", list(_by_firewall(figures))))
+    for head, lines in sections:
+        if lines:
+            yield f"\n## {head}"
+            yield from lines
+
+
+def write(folder, lab, figures, missing):
+    """The text and the pictures of a full run."""
+    shown = DOCS / "bench" / lab
+    shutil.rmtree(shown, ignore_errors=True)
+    shown.mkdir(parents=True)
+    for picture in sorted(folder.glob("*.svg")) + sorted(folder.glob("*.png")):
+        shutil.copy(picture, shown)
+    lines = "\n".join(text(lab, figures, missing))
+    (DOCS / FILES[lab]).write_text(lines.rstrip() + "\n", encoding="utf-8")

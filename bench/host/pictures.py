@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which figures are drawn, and what the files are called."""
+from figures import CELL, delivery
+
+
+def name_of(cell):
+    """A cell's file name, without its ending."""
+    c = dict(zip(CELL, cell))
+    words = [c["work"]]
+    if c["work"].endswith("udp"):
+        words += ["connected" if c["connected"] else "unconnected", str(c["size"])]
+    words += [c["direction"] or "", f"{c['flows']}flows" if c["flows"] > 1 else "",
+              c["firewall"] if c["firewall"] != "none" else "", f"ip{c['ip']}",
+              f"{c['cpus']}cpus" if c["cpus"] else ""]
+    return "-".join(word for word in words if word)
+
+
+def is_main(cell):
+    """Whether a cell is one of those that the docs show in full."""
+    c = dict(zip(CELL, cell))
+    if c["work"] == "rx-udp":
+        return c["children"] == 1 and c["flows"] == 1 and c["size"] < 100 and (
+            c["firewall"] in ("none", "rules20"))
+    if c["work"] == "tx-udp":
+        return c["connected"] and c["size"] < 100 and c["firewall"] == "none"
+    return c["firewall"] == "none"
+
+
+def is_drawn(cell):
+    """Whether a cell gets bars."""
+    return is_main(cell)
+
+
+def growth(figures, ip):
+    """Points (children, delivery) of each path that has more than one."""
+    curves = {}
+    for f in figures:
+        if (f["work"] == "rx-udp" and f["ip"] == ip and f["flows"] == f["children"]
+                and not f["connected"] and f["firewall"] == "none" and f["size"] < 100
+                and "cpus" not in f):
+            curves.setdefault(f["path"], []).append((f["children"], delivery(f)))
+    return {path: points for path, points in curves.items() if len(points) > 1}
