@@ -212,7 +212,7 @@ def take_output(scratch, out):
     files = os.path.join(scratch, "files")
     os.mkdir(files)
     try:
-        with tarfile.open(f"{scratch}/out.tar") as tar:
+        with tarfile.open(f"{scratch}/out.tar", "r:") as tar:
             tar.extractall(files, filter="tar")
         with open(f"{files}/.status") as file:
             status = int(file.read())
