@@ -88,7 +88,12 @@ impl LinkType for Passthru {
         }
         let port = dev
             .register(End::new(mode, Role::Port)?, rtnl)
-            .map_err(|error| ack.refuse(error, c"cannot register the port: is its name taken?"))?;
+            .map_err(|error| {
+                ack.refuse(
+                    error,
+                    c"cannot register the port: are its name and index valid and free?",
+                )
+            })?;
         settle(&port, request.link, rtnl)?;
 
         tie(port.device(), child.device(), rtnl);
@@ -200,7 +205,12 @@ fn create_child<'a>(
     }
     let child = child
         .register(End::new(mode, Role::Child)?, rtnl)
-        .map_err(|error| ack.refuse(error, c"cannot register the child: is its name taken?"))?;
+        .map_err(|error| {
+            ack.refuse(
+                error,
+                c"cannot register the child: are its name and index valid and free?",
+            )
+        })?;
     settle(&child, link, rtnl)?;
     Ok(child)
 }
