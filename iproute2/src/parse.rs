@@ -8,7 +8,6 @@ use core::ffi::CStr;
 /// The answer to `help`, and to what cannot be understood.
 pub const USAGE: &CStr = c"\
 Usage: ip link add [ PORT ] type passthru [ mode MODE ] [ peer [ CHILD ] [ OPTIONS ] ]
-       ip link set PORT type passthru [ mode MODE ]
 
 MODE: l3 | l2
     l3  IPv4 and IPv6 packets, no link layer (the default)
