@@ -159,7 +159,7 @@ def main():
     parser.add_argument("--source", default="10.0.1.1")
     parser.add_argument("--dest", default="10.0.1.2")
     parser.add_argument("names", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     addresses = (
         socket.inet_aton(args.source),
         socket.inet_aton(args.dest),

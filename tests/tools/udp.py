@@ -4,8 +4,9 @@
 
 usage: udp.py send ADDR PORT COUNT SIZE [CPUS]
        udp.py hold PORT
+       udp.py flood ADDR PORT
 
-With CPUS, as many processes send COUNT / CPUS each, every one bound to a CPU of
+flood sends until it is killed, whatever becomes of the way. With CPUS, as many processes send COUNT / CPUS each, every one bound to a CPU of
 its own (in a ring when there are fewer).
 """
 
@@ -39,6 +40,20 @@ def send_from(cpus, addr, port, count, size):
     return max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
 
 
+def flood(addr, port):
+    """Sends for ever; errors are what a device leaves behind that went away."""
+    family = socket.AF_INET6 if ":" in addr else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    payload = bytes(600)
+    while True:
+        try:
+            for _ in range(20):
+                sock.sendto(payload, (addr, port))
+        except OSError:
+            pass
+        time.sleep(0.001)
+
+
 def hold(port):
     """Binds the port and reads nothing: no ICMP error, no answer."""
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -53,4 +68,6 @@ if __name__ == "__main__":
         numbers = [int(word) for word in sys.argv[3:]]
         cpus = numbers[3] if len(numbers) > 3 else 1
         sys.exit(send_from(cpus, sys.argv[2], *numbers[:3]))
+    if sys.argv[1] == "flood":
+        flood(sys.argv[2], int(sys.argv[3]))
     hold(int(sys.argv[2]))

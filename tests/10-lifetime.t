@@ -1,0 +1,253 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# lab: --timeout 300
+#
+# Pairs end in every way there is: by either end, by the end of either
+# namespace or both, after moves, with devices above them, with packets queued
+# and in flight. What is left is nothing, and soon.
+
+. "$(dirname "$0")/lib.sh"
+load_module
+
+# shellcheck disable=SC2317 # called by name
+neither() { # both ends are gone, wherever they were
+	local ns
+	for ns in - $(ip netns list | cut -d' ' -f1); do
+		[ -z "$(ip_ns "$ns" -br link show type "$KIND")" ] || return 1
+	done
+}
+
+gone() { # NAME
+	eventually 5 "$1: both ends are gone, soon" neither
+}
+
+# fresh MODE: the port p in the namespace `up`, the child c in `down`, alive.
+fresh() {
+	local ns
+	for ns in up down; do
+		has_netns $ns && ip netns del $ns
+		netns_add $ns
+	done
+	# shellcheck disable=SC2046
+	must ip -n up link add p type "$KIND" $(mode_args "$1") peer name c netns down
+	address up p 10.1.0.1/24 fd01::1/64
+	address down c 10.1.0.2/24 fd01::2/64
+	must pings up 10.1.0.2
+}
+
+# One pair, one way for it to end.
+for mode in l3 l2; do
+	[ "$KIND:$mode" = veth:l3 ] && continue
+	fresh "$mode"
+	ip -n up link del p
+	gone "$mode: the port deleted"
+
+	fresh "$mode"
+	ip -n down link del c
+	gone "$mode: the child deleted"
+
+	fresh "$mode"
+	ip netns del down
+	gone "$mode: the child's namespace deleted"
+	is "$(ip -n up route show dev p 2>/dev/null)" "" "$mode: the parent's routes over it are gone"
+
+	fresh "$mode"
+	ip netns del up
+	gone "$mode: the port's namespace deleted"
+
+	fresh "$mode"
+	ip netns del up
+	ip netns del down
+	gone "$mode: both namespaces deleted, the port's first"
+
+	fresh "$mode"
+	ip netns del down
+	ip netns del up
+	gone "$mode: both namespaces deleted, the child's first"
+
+	fresh "$mode"
+	printf 'netns del up\nnetns del down\n' | ip -batch -
+	gone "$mode: both namespaces deleted at once"
+done
+
+# A child that is a parent: three levels.
+nested() {
+	local ns
+	for ns in up down leaf; do
+		has_netns $ns && ip netns del $ns
+	done
+	fresh l3
+	netns_add leaf
+	must ip -n down link add p type "$KIND" peer name c netns leaf
+	address down p 10.2.0.1/24
+	address leaf c 10.2.0.2/24
+	must ip -n leaf route add default via 10.2.0.1
+	must ip -n up route add 10.2.0.0/24 via 10.1.0.2
+	must in_ns down sysctl -qw net.ipv4.ip_forward=1
+}
+nested
+ping_ok "nested: from the top to the leaf" up 10.2.0.2
+ip netns del down
+gone "nested: the middle deleted"
+nested
+ip netns del leaf
+eventually 5 "nested: the leaf deleted: its pair is gone" no_link down p
+ping_ok "nested: the upper pair lives on" up 10.1.0.2
+ip netns del up
+gone "nested: the top deleted after the leaf"
+nested
+printf 'netns del up\nnetns del down\nnetns del leaf\n' | ip -batch -
+gone "nested: all deleted at once"
+
+# Moves: a device that moves loses its addresses and is taken down, as any.
+revive() { # NS OF THE PORT, NS OF THE CHILD
+	address "$1" p 10.1.0.1/24 fd01::1/64
+	address "$2" c 10.1.0.2/24 fd01::2/64
+	[ "$1" = "$2" ] && return
+	eventually 5 "$3: alive" pings "$1" 10.1.0.2
+	ping_ok "$3: alive with IPv6" "$2" fd01::1
+}
+for mode in l3 l2; do
+	[ "$KIND:$mode" = veth:l3 ] && continue
+	fresh "$mode"
+	netns_add third fourth
+	succeeds "$mode: the child moves" ip -n down link set c netns third
+	revive up third "$mode: the child moved"
+	is "$(ip -n up -d link show p | grep -o 'link-netns [a-z]*')" "link-netns third" "$mode: the port knows where its child is"
+	succeeds "$mode: the child moves back" ip -n third link set c netns down
+	revive up down "$mode: the child moved back"
+	succeeds "$mode: the port moves" ip -n up link set p netns fourth
+	revive fourth down "$mode: the port moved"
+	succeeds "$mode: both move" sh -c 'ip -n fourth link set p netns third && ip -n down link set c netns fourth'
+	revive third fourth "$mode: both moved"
+	is "$(link_value third p mode)$(link_value third p role) $(link_value fourth c mode)$(link_value fourth c role)" \
+		"${mode}port ${mode}child" "$mode: modes and roles move along"
+	succeeds "$mode: the port moves to its child" ip -n third link set p netns fourth
+	revive fourth fourth
+	is "$(in_ns fourth cat /sys/class/net/p/carrier)" 1 "$mode: both in one namespace have their carrier"
+	succeeds "$mode: the child moves out, with another name" ip -n fourth link set c netns down name other
+	must ip -n down link set other name c
+	revive fourth down "$mode: apart again"
+	ip -n third link add c type dummy
+	fails_like "$mode: not where the name is taken" "File exists" ip -n down link set c netns third
+	ping_ok "$mode: and nothing is broken by the attempt" fourth 10.1.0.2
+	ip netns del third
+	ip netns del fourth
+	gone "$mode: moved often, then its port's namespace deleted"
+done
+
+# Devices above it go with it, and it leaves what it was under.
+fresh l2
+for ns in up down; do
+	dev=p
+	[ "$ns" = down ] && dev=c
+	must ip -n $ns link add link $dev name v5 type vlan id 5
+	must ip -n $ns link add link $dev name m0 type macvlan
+	must ip -n $ns link set v5 up
+	must ip -n $ns link set m0 up
+done
+ip -n up link add br0 type bridge
+must ip -n up link set v5 master br0
+ip -n up link del p
+gone "with devices above"
+is "$(links_of down)$(links_of up)" br0 "with devices above: they are gone too"
+fresh l2
+ip -n up link add br0 type bridge
+ip -n up link set br0 up
+must ip -n up link set p master br0
+ip netns del down
+gone "a bridge's port, by the child's namespace"
+
+# Taps, sockets and neighbours refer to it.
+fresh l2
+capture up p "$SCRATCH/gone.pcap"
+echo_server down
+background up socat -u "OPEN:/dev/zero" TCP4:10.1.0.2:7777
+wait_until 5 sh -c 'ip netns exec up ss -Hnt state established | grep -q 7777'
+kill "${JOBS[1]}"
+ip netns del down
+gone "with a tap, and a TCP connection full of data"
+wait_until 5 sh -c "! kill -0 $CAPTURE"
+end_background
+
+# Packets held by a queue when the device goes.
+fresh l3
+if in_ns up tc qdisc add dev p root netem delay 30s 2>/dev/null; then
+	must in_ns down tc qdisc add dev c root netem delay 30s
+	send_udp up 10.1.0.2 200 500
+	send_udp down 10.1.0.1 200 500
+	like "$(in_ns up tc -s qdisc show dev p)" "backlog [1-9]" "packets wait in the queue"
+	ip netns del down
+	gone "packets queued on both ends, the child's namespace deleted"
+else
+	skip "no netem" "packets queued on both ends"
+fi
+
+# Under traffic from both sides, on all CPUs, each way of ending once a round.
+flood() { # NS ADDR: sends until the device is gone
+	background "$1" python3 -S "$TOOLS/udp.py" flood "$2" 9
+}
+round=0
+for ending in "-n up link del p" "-n down link del c" "netns del down" "netns del up"; do
+	for mode in l3 l2; do
+		[ "$KIND:$mode" = veth:l3 ] && continue
+		round=$((round + 1))
+		fresh "$mode"
+		flood up 10.1.0.2
+		flood up fd01::2
+		flood down 10.1.0.1
+		flood down fd01::1
+		succeeds "$mode: traffic flows" wait_until 10 at_least 50 counter down c rx packets
+		# The floods are members of their namespaces: devices go, processes stay,
+		# and a namespace lives until the last of them has ended.
+		case $ending in netns*) end_background ;; esac
+		# shellcheck disable=SC2086
+		ip $ending
+		gone "$mode: under traffic, ip $ending"
+		end_background
+	done
+done
+
+# 200 pairs.
+reset_net
+netns_add many
+count=$(scale 200 200)
+started=$SECONDS
+for ((i = 0; i < count; i++)); do echo "link add p$i type $KIND peer name c$i netns many"; done >"$SCRATCH/batch"
+succeeds "$count pairs made" ip -batch "$SCRATCH/batch"
+is "$(ip -br link show type "$KIND" | wc -l) $(ip -n many -br link show type "$KIND" | wc -l)" "$count $count" "they are there"
+address - p7 10.7.0.1/24
+address many c7 10.7.0.2/24
+ping_ok "one of them works" - 10.7.0.2
+sed -n 's/link add \(p[0-9]*[02468]\) .*/link del \1/p' "$SCRATCH/batch" >"$SCRATCH/half"
+succeeds "half of them removed by their ports" ip -batch "$SCRATCH/half"
+is "$(ip -n many -br link show type "$KIND" | wc -l)" $((count / 2)) "half are left"
+ip netns del many
+eventually 10 "the rest goes with the namespace" neither
+between $((SECONDS - started)) 0 "$(scale 60 200)" "all of it in bounded time"
+
+# Many namespaces, born and ended at once, each with its pair.
+come_and_go() { # NUMBER
+	local i
+	for i in 1 2 3; do
+		ip netns add "n$1"
+		ip link add "q$1" type "$KIND" peer name c netns "n$1" || return 1
+		ip -n "n$1" link set c up
+		ip link set "q$1" up
+		if [ $((i % 2)) = 0 ]; then ip link del "q$1"; fi
+		ip netns del "n$1"
+		wait_until 20 no_link - "q$1" || return 1
+	done
+}
+pids=()
+for i in 1 2 3 4; do
+	come_and_go "$i" &
+	pids+=("$!")
+done
+failures=0
+for pid in "${pids[@]}"; do wait "$pid" || failures=$((failures + 1)); done
+is "$failures" 0 "four at a time make and end namespaces"
+eventually 5 "nothing of them is left" neither
+
+no_leaks "kmemleak finds nothing"
+done_testing

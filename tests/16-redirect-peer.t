@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A program on the parent's uplink hands packets straight to a child with
+# bpf_redirect_peer(): they arrive, and the child's device counts them.
+
+. "$(dirname "$0")/lib.sh"
+load_module
+
+mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf 2>/dev/null
+for mode in l3 l2; do
+	[ "$KIND:$mode" = veth:l3 ] && continue
+	child "$mode" blue 1
+	quiet - p1
+	quiet blue c0
+	netns_add far
+	ip link add up0 type veth peer name up1 netns far
+	address - up0 10.0.9.1/24
+	address far up1 10.0.9.2/24
+	ip -n far route add default via 10.0.9.1
+	forwarding_on -
+	discard_server blue
+	echo_server blue
+	ping_ok "$mode: the full path works" far 10.0.1.2
+
+	program=/sys/fs/bpf/redirect-$mode
+	if ! python3 -S "$TOOLS/bpf_redirect_peer.py" "$(cat /sys/class/net/p1/ifindex)" "$program" 2>"$SCRATCH/bpf" || ! tc qdisc add dev up0 clsact; then
+		skip_reason=$(tail -n 1 "$SCRATCH/bpf")
+		skip "${skip_reason:-no clsact}" "$mode: bpf_redirect_peer"
+		reset_net
+		continue
+	fi
+	must tc filter add dev up0 ingress protocol ip flower dst_ip 10.0.1.2 action pass
+	must tc filter del dev up0 ingress
+	must tc filter add dev up0 ingress protocol ip bpf direct-action object-pinned "$program"
+
+	sent_before=$(counter - p1 tx packets)
+	received_before=$(counter blue c0 rx packets)
+	bytes_before=$(counter blue c0 rx bytes)
+	send_udp far 10.0.1.2 300 100
+	eventually 5 "$mode: the child counts every redirected packet" equals $((received_before + 300)) counter blue c0 rx packets
+	between $(($(counter blue c0 rx bytes) - bytes_before)) $((300 * 128)) $((300 * 142)) "$mode: and its bytes"
+	is "$(counter - p1 tx packets)" "$sent_before" "$mode: none of them took the port's way"
+	ping_ok "$mode: ping from afar is answered" far 10.0.1.2
+	is "$(in_ns far ping -n -c 1 10.0.1.2 | sed -n 's/.*ttl=\([0-9]*\).*/\1/p')" 63 "$mode: the way back is the full one"
+	probe "$mode: from afar: " far tcp:10.0.1.2 udp:10.0.1.2
+	capture blue c0 "$SCRATCH/tap.pcap" icmp
+	pings far 10.0.1.2 >/dev/null
+	capture_end
+	is "$(captured "$SCRATCH/tap.pcap" | wc -l)" 2 "$mode: the child's tap sees question and answer"
+	in_ns blue nft 'table inet t { chain in { type filter hook prerouting priority 0; udp dport 9 counter name n drop; }; counter n {}; }' 2>"$SCRATCH/nft" && {
+		send_udp far 10.0.1.2 20 100
+		like "$(in_ns blue nft list counter inet t n)" "packets 20 " "$mode: the child's own rules see each"
+	}
+
+	ip -n blue link set c0 down
+	send_udp far 10.0.1.2 20 100
+	fails "$mode: nothing reaches a child that is down" pings far 10.0.1.2
+	ip link del p1
+	send_udp far 10.0.1.2 20 100
+	ping_ok "$mode: a program that outlives its pair does no harm" - 127.0.0.1
+	tc qdisc del dev up0 clsact
+	rm -f "$program"
+	reset_net
+done
+
+done_testing

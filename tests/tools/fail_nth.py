@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Lets each allocation of a request fail in turn, the first, the second, ...
+
+usage: fail_nth.py KIND OPERATION [NS]
+
+/proc/thread-self/fail-nth counts the allocations of this thread; the system
+call that carries the request is repeated with a higher number until it gets
+through without a failure. After each round, what exists must be whole. NS is a
+named namespace for the children.
+"""
+
+import errno
+import os
+import socket
+import sys
+
+from rtnl import (
+    CHANGE,
+    CREATE,
+    IFLA_IFNAME,
+    IFLA_MTU,
+    IFLA_NET_NS_FD,
+    IFLA_NUM_TX_QUEUES,
+    IFLA_PASSTHRU_MODE,
+    MODE_L2,
+    RTM_DELLINK,
+    RTM_NEWLINK,
+    Rtnl,
+    ifinfomsg,
+    linkinfo,
+    peer,
+    text,
+    u32,
+)
+
+IFF_UP = 1
+LIMIT = 3000
+
+
+class Faults:
+    """One thread whose allocations can be made to fail."""
+
+    def __init__(self, kind, namespace):
+        self.kind = kind
+        self.knob = os.open("/proc/thread-self/fail-nth", os.O_RDWR)
+        self.namespace = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+        self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self.rtnl = Rtnl(timeout=0.5)
+
+    def arm(self, nth):
+        """The nth allocation from now on fails; 0 is none."""
+        os.pwrite(self.knob, b"%d" % nth, 0)
+
+    def failed(self):
+        """True when the failure came to pass since arm()."""
+        left = int(os.pread(self.knob, 20, 0).split(b"\0")[0])
+        self.arm(0)
+        return left == 0
+
+    def send(self, kind, flags, body, nth):
+        """One request with its nth allocation failing; (errno or None, failed).
+
+        None stands for an answer that did not come, for the failure may have
+        hit the message itself or its acknowledgement.
+        """
+        self.arm(nth)
+        try:
+            sequence = self.rtnl.send(kind, flags, body)
+        except OSError:
+            sequence = None
+        failed = self.failed()
+        error = None
+        if sequence is not None:
+            try:
+                error, _ = self.rtnl.answer(sequence)
+            except OSError:
+                pass
+        return error, failed
+
+    def devices(self):
+        """The ends that exist, here and in the child's namespace."""
+        here = {name for _, name in socket.if_nameindex()} & {"p0", "c0"}
+        os.setns(self.namespace, os.CLONE_NEWNET)
+        there = {name for _, name in socket.if_nameindex()} & {"p0", "c0"}
+        os.setns(self.home, os.CLONE_NEWNET)
+        return sorted(here) + sorted(there)
+
+    def make(self):
+        """A pair, for what is tried on one."""
+        answer = self.rtnl.newlink(text(IFLA_IFNAME, "p0"), linkinfo(self.kind, self.child_info()))
+        self.rtnl.must(answer)
+
+    def child_info(self):
+        """The child in the other namespace."""
+        return peer(text(IFLA_IFNAME, "c0"), u32(IFLA_NET_NS_FD, self.namespace))
+
+    def remove(self):
+        """The pair, if there is one, wherever its port is."""
+        if not self.devices():
+            return
+        if self.rtnl.dellink("p0")[0]:
+            os.setns(self.namespace, os.CLONE_NEWNET)
+            there = Rtnl()
+            os.setns(self.home, os.CLONE_NEWNET)
+            there.must(there.dellink("p0"))
+
+
+def creation(faults, extra):
+    """Creation: all of it or nothing."""
+    body = ifinfomsg() + text(IFLA_IFNAME, "p0") + b"".join(extra) + linkinfo(faults.kind, u32(IFLA_PASSTHRU_MODE, MODE_L2), faults.child_info())
+
+    def one(nth):
+        error, failed = faults.send(RTM_NEWLINK, CREATE, body, nth)
+        made = faults.devices()
+        right = made == [] if error else made in ([], ["p0", "c0"]) if error is None else made == ["p0", "c0"]
+        faults.remove()
+        return error, failed, right, made
+
+    return one
+
+
+def deletion(faults):
+    """Deletion: the pair is there, or it is not."""
+    body = ifinfomsg() + text(IFLA_IFNAME, "p0")
+
+    def one(nth):
+        if not faults.devices():
+            faults.make()
+        error, failed = faults.send(RTM_DELLINK, CHANGE, body, nth)
+        made = faults.devices()
+        return error, failed, made in ([], ["p0", "c0"]), made
+
+    return one
+
+
+def change(faults, header, *attrs):
+    """A change: whether or not it is made, the pair stays whole."""
+
+    def one(nth):
+        if not faults.devices():
+            faults.make()
+        error, failed = faults.send(RTM_NEWLINK, CHANGE, header + text(IFLA_IFNAME, "p0") + b"".join(attrs), nth)
+        made = faults.devices()
+        right = sorted(made) == ["c0", "p0"]
+        faults.remove()
+        return error, failed, right, made
+
+    return one
+
+
+def operations(faults):
+    """All operations by name."""
+    up = ifinfomsg(flags=IFF_UP, change=IFF_UP)
+    return {
+        "create": creation(faults, []),
+        "create-up-with-queues": creation(faults, [u32(IFLA_NUM_TX_QUEUES, 4), u32(IFLA_MTU, 9000)]),
+        "delete": deletion(faults),
+        "up": change(faults, up),
+        "mtu": change(faults, ifinfomsg(), u32(IFLA_MTU, 4000)),
+        "move": change(faults, ifinfomsg(), u32(IFLA_NET_NS_FD, faults.namespace)),
+    }
+
+
+def run(name, one):
+    """Rounds with a later failure each, until one is not reached."""
+    errors = {}
+    for nth in range(1, LIMIT):
+        error, failed, right, made = one(nth)
+        key = "no answer" if error is None else errno.errorcode.get(error, "success")
+        errors[key] = errors.get(key, 0) + 1
+        if not right:
+            print(f"not ok {name}: allocation {nth} fails: {key}, left {made}")
+        if not failed:
+            break
+    print(f"# {name}: {nth - 1} allocations failed in turn: {errors}")
+    print(f"{'ok' if nth > 3 else 'not ok'} {name}: allocations can fail")
+    print(f"{'ok' if not failed and not error else 'not ok'} {name}: without a failure it succeeds")
+
+
+def main():
+    """Runs one operation."""
+    faults = Faults(sys.argv[1], sys.argv[3])
+    run(sys.argv[2], operations(faults)[sys.argv[2]])
+    faults.remove()
+    print(f"{'not ok' if faults.devices() else 'ok'} {sys.argv[2]}: nothing is left")
+
+
+if __name__ == "__main__":
+    main()
