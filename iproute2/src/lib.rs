@@ -3,7 +3,7 @@
 //! `ip link ... type passthru`.
 //!
 //! `ip` loads `link_passthru.so` when it meets the type and calls it by the table in [`ffi`]. That
-//! file alone touches pointers; [`link`] is what it calls, [`parse`] and [`print`] read the command
+//! part alone touches pointers; [`link`] is what it calls, [`parse`] and [`print`] read the command
 //! line and write the answer and know nothing of either, so their tests run without `ip`.
 //!
 //! There is no standard library in here: it would be most of the plugin, to print three words.
