@@ -20,6 +20,12 @@ class Failed(Exception):
     """A guest did not do what it was told."""
 
 
+def scratch():
+    """A folder for a while, where the toolchain root sees it."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="tmp.", dir=BUILT)
+
+
 def build_helpers():
     """Compiles what the guest needs, in the toolchain root."""
     done = subprocess.run([LAB, "toolchain", "make", "-s", "-C", str(TOP / "bench"), f"O={BUILT}"],
@@ -30,8 +36,8 @@ def build_helpers():
 
 def guest(program, plan, out, lab, memory=2000, timeout=2400, more=(), say=print):
     """Boots a guest that runs bench/guest/PROGRAM with a plan; files go to out."""
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "plan.json"
+    with scratch() as folder:
+        file = Path(folder) / "plan.json"
         file.write_text(json.dumps(plan), encoding="utf-8")
         counted = ["--icount", *CPU] if lab == "stock" else ["--cpus", str(plan.get("cpus", 2))]
         command = [LAB, "run", "--lab", lab, *counted, "--mem", str(memory),

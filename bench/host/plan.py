@@ -3,8 +3,11 @@
 
 FIREWALLS = ("conntrack", "nat", "rules20", "rules200")
 GROWTH = (1, 10, 100, 1000)
-# Thousands of namespaces take minutes to make: the largest step is for some.
-LARGEST, AT_LARGEST = 5000, ("host", "passthru", "passthru-all", "veth", "ipvlan-l2")
+# A thousand namespaces take a minute to make: the larger steps are for some.
+LARGEST, AT_LARGEST = 5000, ("host", "passthru", "passthru-all", "ipvlan-l2")
+AT_GROWTH = ("host", "passthru-route", "passthru-socket", "passthru-device", "veth", "netkit",
+             "veth-redirect-peer", "macvlan")
+LIVES = ("host", "passthru", "veth", "netkit", "ipvlan-l2", "macvlan")
 # pktgen counts frames without their checksum: 60 is a 64-byte frame.
 SMALL, LARGE = 60, 1400
 
@@ -78,16 +81,16 @@ def _growth(ip, count):
     """Cost per packet by the number of children: two boots, the longer first."""
     largest = [*GROWTH, LARGEST]
     yield [_receive(ip, count, children=largest, paths=AT_LARGEST)]
-    yield [_receive(ip, count, children=list(GROWTH), not_paths=AT_LARGEST)]
+    yield [_receive(ip, count, children=list(GROWTH), paths=AT_GROWTH)]
 
 
 def full(ip):
     """Every cell, a boot for each kind of work."""
     boots = [list(_full_receive(ip, 5000)), list(_full_other(ip, 1))]
     if ip == 4:     # what children cost to make and to have hardly knows of IP
-        boots = [*_growth(ip, 20000), [_cell("lifecycle", ip, children=1000)], *boots]
+        boots = [*_growth(ip, 20000), [_cell("lifecycle", ip, children=1000, paths=LIVES)], *boots]
     else:
-        boots.append([_receive(ip, 20000, children=[1, 1000])])
+        boots.append([_receive(ip, 20000, children=[1, 1000], paths=AT_LARGEST)])
     return boots
 
 
