@@ -26,12 +26,20 @@ def scratch():
     return tempfile.TemporaryDirectory(prefix="tmp.", dir=BUILT)
 
 
-def build_helpers():
-    """Compiles what the guest needs, in the toolchain root."""
-    done = subprocess.run([LAB, "toolchain", "make", "-s", "-C", str(TOP / "bench"), f"O={BUILT}"],
-                          check=False)
-    if done.returncode:
-        raise Failed("the helpers do not build")
+def build(lab):
+    """Builds the module for a lab's kernel, and the helpers for the guest."""
+    helpers = [LAB, "toolchain", "make", "-s", "-C", str(TOP / "bench"), f"O={BUILT}"]
+    for what, command in (("module", [LAB, "build", lab]), ("helpers", helpers)):
+        if subprocess.run(command, check=False).returncode:
+            raise Failed(f"the {what}: does not build")
+
+
+def readable(names):
+    """Rust symbols as a reader knows them, by the toolchain's c++filt."""
+    done = subprocess.run([LAB, "toolchain", "c++filt"], input="\n".join(names), text=True,
+                          capture_output=True, check=False)
+    lines = done.stdout.splitlines()
+    return dict(zip(names, lines if len(lines) == len(names) else names))
 
 
 def guest(program, plan, out, lab, memory=2000, timeout=2400, more=(), say=print):

@@ -36,6 +36,11 @@ def delivery(figure):
     return figure["value"] - figure["generation"]
 
 
+def is_rate(figure):
+    """Whether more is better."""
+    return figure["unit"].endswith("/s")
+
+
 def _settle(figure):
     """Flows of many children are as many as the children."""
     if figure["work"] == "rx-udp" and figure["children"] > 1:

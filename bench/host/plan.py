@@ -95,10 +95,14 @@ def full(ip):
 
 
 def native(ip, is_quick):
-    """For a lab that counts time: fewer cells, more packets."""
+    """For a lab that counts time: fewer cells, more packets, all in one boot."""
     scale = 1 if is_quick else 4
-    cells = [_receive(ip, 20000 * scale, connected=connected) for connected in (False, True)]
-    cells += [_transmit(ip, 20000 * scale, connected=True), *_tcp(ip, scale), *_siblings(ip, scale)]
+    count = 20000 * scale
+    cells = [_receive(ip, count, connected=connected) for connected in (False, True)]
+    cells += [_transmit(ip, count, connected=True), *_tcp(ip, scale), *_siblings(ip, scale)]
     if not is_quick:
-        cells += [_receive(ip, 80000, firewall="rules20"), _receive(ip, 80000, flows=1000, children=1000)]
+        cells += [_receive(ip, count, flows=1000), _receive(ip, count, firewall="rules20")]
+        cells += [_receive(ip, count, cpus=cpus) for cpus in (1, 2)]
+    if ip == 4 and not is_quick:
+        return [cells, [_cell("lifecycle", ip, children=1000, paths=LIVES)]]
     return [cells]

@@ -4,7 +4,7 @@ import bisect
 from collections import Counter
 
 # Less than this per operation is the noise of starts, ends and timers.
-NOISE = 0.5
+NOISE = 1.0
 
 
 def table(file):

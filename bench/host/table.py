@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Figures as text: for the terminal and for docs/benchmarks.md."""
-from figures import CELL, cell_of, delivery, is_passthru
+from figures import CELL, cell_of, delivery, is_passthru, is_rate
 
 HEAD = ("path", "value", "generation", "over host", "ratio to host", "ratio to best peer", "note")
 
@@ -58,7 +58,8 @@ def _row(figure, host, best):
 def rows(figures, absent=()):
     """Rows of one cell; `absent` are the paths that this tree does not have."""
     host = next((f for f in figures if f["path"] == "host"), None)
-    best = min((delivery(f) for f in figures if is_peer(f["path"])), default=None)
+    choose = max if is_rate(figures[0]) else min
+    best = choose((delivery(f) for f in figures if is_peer(f["path"])), default=None)
     found = [_row(f, host, best) for f in figures]
     return found + [(path, "-", "-", "-", "-", "-", "not there yet") for path in absent]
 
@@ -73,7 +74,7 @@ def no_figure(missing, cell):
     wanted = dict(zip(CELL, cell))
     for entry in missing:
         other = entry["cell"]
-        if other is None or entry["why"] == "not part of this work":
+        if other is None:
             continue
         same = all(other.get(key) == wanted[key] for key in CELL if key not in ("children", "flows"))
         children = other["children"]
