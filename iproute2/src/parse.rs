@@ -15,7 +15,7 @@ MODE: l3 | l2
 
 PORT is the parent's end of the pair, CHILD the child's. All that follows 'peer'
 is about the child: its name, 'netns NAME', 'address', 'mtu' and what else
-'ip link add help' lists.
+'ip link add help' lists. So 'mode', which is the pair's, goes before it.
 ";
 
 /// Says what a mode may be.
@@ -29,6 +29,9 @@ pub struct Options {
     /// Whether the child is described.
     pub peer: bool,
 }
+
+/// Says where the pair's mode belongs.
+pub const MODE_FIRST: &CStr = c"the pair's mode goes before 'peer'";
 
 /// Why the words make no request.
 #[derive(Debug, PartialEq)]
@@ -47,7 +50,10 @@ pub enum Error<'a> {
 
 /// Reads options up to the end, or to `peer`: then `args` is left at the first of the words that
 /// describe the child, which are for the parser of `ip link add`.
-pub fn parse<'a>(args: &mut impl Iterator<Item = &'a CStr>) -> Result<Options, Error<'a>> {
+pub fn parse<'a, T>(args: &mut T) -> Result<Options, Error<'a>>
+where
+    T: Iterator<Item = &'a CStr> + Clone,
+{
     let mut options = Options::default();
     while let Some(word) = args.next() {
         match word.to_bytes() {
@@ -56,6 +62,7 @@ pub fn parse<'a>(args: &mut impl Iterator<Item = &'a CStr>) -> Result<Options, E
                 set_mode(&mut options, value)?;
             }
             b"peer" => {
+                refuse_mode(args.clone())?;
                 options.peer = true;
                 break;
             }
@@ -73,6 +80,18 @@ fn set_mode<'a>(options: &mut Options, value: &'a CStr) -> Result<(), Error<'a>>
     let mode = words::number(MODES, value).ok_or(Error::Invalid(MODE_CHOICES, value))?;
     options.mode = Some(mode);
     Ok(())
+}
+
+/// Refuses the pair's mode among the words that describe the child.
+///
+/// The parser of `ip link add` takes `mode` there for the link mode, which has other values, and
+/// would complain of one that nobody meant.
+fn refuse_mode<'a>(child: impl Iterator<Item = &'a CStr> + Clone) -> Result<(), Error<'a>> {
+    let mut pairs = child.clone().zip(child.skip(1));
+    match pairs.find(|(word, value)| *word == c"mode" && words::number(MODES, value).is_some()) {
+        Some((_, value)) => Err(Error::Invalid(MODE_FIRST, value)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +130,22 @@ mod tests {
             c"mode", c"l2", c"peer", c"name", c"help", c"mode", c"default",
         ];
         assert_eq!(parsed(&words), (options(Some(PASSTHRU_MODE_L2), true), 4));
+    }
+
+    #[test]
+    fn mode_after_peer_is_told_where_it_belongs() {
+        let words = [c"peer", c"name", c"c0", c"mode", c"l2", c"netns", c"blue"];
+        assert_eq!(parsed(&words).0, Err(Error::Invalid(MODE_FIRST, c"l2")));
+    }
+
+    #[test]
+    fn a_link_mode_and_a_device_called_mode_are_the_childs() {
+        assert_eq!(
+            parsed(&[c"peer", c"name", c"mode"]),
+            (options(None, true), 2)
+        );
+        let dormant = [c"peer", c"mode", c"dormant"];
+        assert_eq!(parsed(&dormant), (options(None, true), 2));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use core::ffi::{c_char, c_int, CStr};
 use core::marker::PhantomData;
 
 /// Words of the command line.
+#[derive(Clone)]
 pub struct Args<'a> {
     pub(super) argv: *mut *mut c_char,
     pub(super) left: c_int,
