@@ -145,10 +145,12 @@ impl<D: Driver> Operations<D> {
         dev: *mut bindings::net_device,
         stats: *mut bindings::rtnl_link_stats64,
     ) {
-        // SAFETY: by the caller's promise; `tstats` is what `set_up()` asked the kernel for.
+        // SAFETY: by the caller's promise; `tstats` is what `set_up_operations()` asked for.
+        // rtnetlink passes the payload of an attribute, which is aligned to 4 bytes only.
         unsafe {
             bindings::dev_fetch_sw_netstats(stats, (*dev).__bindgen_anon_2.tstats);
-            (*stats).tx_dropped = D::tx_dropped(Device::<D>::from_raw(dev));
+            let dropped = D::tx_dropped(Device::<D>::from_raw(dev));
+            (&raw mut (*stats).tx_dropped).write_unaligned(dropped);
         }
     }
 
