@@ -29,7 +29,7 @@ make_image() {
 	debootstrap_root "$dir/root.tar" "$(packages guest)" \
 		--customize-hook="tar-in '$BOOT/modules.tar' /" \
 		--customize-hook="copy-in '$TOP/scripts/guest/init' /" \
-		--customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/usr/share/doc "$1"/usr/share/locale' \
+		--customize-hook='rm -rf "$1"/var/lib/apt/lists/*' \
 		--customize-hook='mkdir -p "$1/passthru" "$1/out"'
 	in_toolchain mke2fs -q -t ext4 -L guest -O ^has_journal -d "$dir/root.tar" "$dir/root.img" 2G
 	rm "$dir/root.tar"

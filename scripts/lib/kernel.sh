@@ -100,7 +100,7 @@ tree() {
 		part "stock-$KREL" "$TREE" 100 2 make_stock
 		;;
 	uml | debug)
-		key=$(recipe_hash "$TOP/scripts/kernel/build" "$TOP/scripts/kernel/$1.config" "$TOP/scripts/kernel/net.config")
+		key=$(recipe_hash "$TOP"/scripts/kernel/{build,vars,base.config,net.config,"$1.config"})
 		TREE=$KDIR/$1-$key
 		[ -e "$TREE/.complete" ] && return
 		source_tree

@@ -36,6 +36,8 @@ SPLATS = re.compile(
     r"|Objects remaining|double free|list_(add|del) corruption|Bad page|stack-protector"
     r"|kmemleak: \d+ new suspected|rust_kernel: panicked|panicked at"
 )
+# Kernels with all built in would make devices that modules make when asked.
+BUILT_IN = "fb_tunnels=none dummy.numdummies=0 ifb.numifbs=0"
 START = "lab: command starts"
 
 
@@ -144,7 +146,7 @@ def qemu_command(args, scratch):
     words = f"console=ttyS0 panic=-1 quiet net.ifnames=0 {args.append}"
     if args.lab == "debug":
         cmd += ["-kernel", f"{args.tree}/arch/x86/boot/bzImage"]
-        words += " root=/dev/vda rw init=/init"
+        words += f" root=/dev/vda rw init=/init {BUILT_IN}"
     else:
         cmd += ["-kernel", f"{args.boot}/vmlinuz", "-initrd", f"{args.boot}/initrd.img"]
     cmd += ["-append", words, "-serial", f"file:{scratch}/console"]
@@ -162,7 +164,7 @@ def uml_command(args, scratch):
     return [f"{args.tree}/linux", f"mem={args.mem}M", "seccomp=on", f"ncpus={args.cpus}",
             f"ubd0={scratch}/cow,{args.image}", f"ubd1r={scratch}/in.tar", f"ubd2={scratch}/out.tar",
             "root=/dev/ubda", "rootfstype=ext4", "rw", "init=/init", "quiet", "panic=-1",
-            f"uml_dir={scratch}/", "console=tty0", f"con0=null,fd:{args.console_fd}", "con1=null,fd:1", "con=null",
+            f"uml_dir={scratch}/", *BUILT_IN.split(), "console=tty0", f"con0=null,fd:{args.console_fd}", "con1=null,fd:1", "con=null",
             *shlex.split(args.append)]
 
 

@@ -37,7 +37,10 @@ debootstrap_root() {
 	local target=$1 list=$2 mode=unshare
 	shift 2
 	[ "$(id -u)" = 0 ] && mode=root
+	# Nobody reads manuals there, and nobody mends it after a power cut.
 	suite_sources | mmdebstrap --mode=$mode --variant=minbase --skip=cleanup/apt/lists \
+		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 		--include="$list" "$@" "$SUITE" "$target" -
 }
 
