@@ -14,8 +14,8 @@ moves() {
 	succeeds "$1: bulk to the child" timeout 120 ip netns exec blue iperf3 -c "$2" -n "$bulk" -R
 }
 
-largest() { # FILE [FILTER...]: the length of the longest frame in a capture
-	captured "$@" -e | sed -n 's/.*, length \([0-9]*\): .*/\1/p' | sort -n | tail -n 1
+largest() { # FILE [FILTER...]: the length of the longest packet in a capture
+	captured "$@" -w - | python3 -S "$TOOLS/longest.py"
 }
 
 offload() { # NS DEV SETTING...

@@ -101,6 +101,8 @@ gone "nested: all deleted at once"
 
 # Moves: a device that moves loses its addresses and is taken down, as any.
 revive() { # NS OF THE PORT, NS OF THE CHILD
+	ip -n "$1" addr flush dev p
+	ip -n "$2" addr flush dev c
 	address "$1" p 10.1.0.1/24 fd01::1/64
 	address "$2" c 10.1.0.2/24 fd01::2/64
 	[ "$1" = "$2" ] && return
@@ -129,7 +131,7 @@ for mode in l3 l2; do
 	must ip -n down link set other name c
 	revive fourth down "$mode: apart again"
 	ip -n third link add c type dummy
-	fails_like "$mode: not where the name is taken" "File exists" ip -n down link set c netns third
+	fails_like "$mode: not where the name is taken" "exists" ip -n down link set c netns third
 	ping_ok "$mode: and nothing is broken by the attempt" fourth 10.1.0.2
 	ip netns del third
 	ip netns del fourth
@@ -170,15 +172,23 @@ gone "with a tap, and a TCP connection full of data"
 wait_until 5 sh -c "! kill -0 $CAPTURE"
 end_background
 
-# Packets held by a queue when the device goes.
+# Packets held by a queue when the device goes. (A packet in a queue holds its
+# sender's namespace, so the namespace that ends is not the sender's.)
 fresh l3
-if in_ns up tc qdisc add dev p root netem delay 30s 2>/dev/null; then
-	must in_ns down tc qdisc add dev c root netem delay 30s
+if in_ns up tc qdisc add dev p root netem delay 60s 2>/dev/null; then
+	send_udp up 10.1.0.2 200 500
+	like "$(in_ns up tc -s qdisc show dev p)" "backlog [1-9]" "packets wait in the port's queue"
+	ip netns del down
+	gone "packets queued, the other namespace deleted"
+	fresh l2
+	must in_ns up tc qdisc add dev p root netem delay 60s
+	must in_ns down tc qdisc add dev c root netem delay 60s
 	send_udp up 10.1.0.2 200 500
 	send_udp down 10.1.0.1 200 500
-	like "$(in_ns up tc -s qdisc show dev p)" "backlog [1-9]" "packets wait in the queue"
+	ip -n down link del c
+	gone "packets queued on both ends, the child deleted"
 	ip netns del down
-	gone "packets queued on both ends, the child's namespace deleted"
+	ip netns del up
 else
 	skip "no netem" "packets queued on both ends"
 fi

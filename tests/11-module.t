@@ -76,7 +76,9 @@ slabs() {
 	sync
 	echo 2 >/proc/sys/vm/drop_caches
 	for shrink in /sys/kernel/slab/*/shrink; do echo 1 2>/dev/null >"$shrink"; done
-	awk 'NR > 2 { print $1, $2 }' /proc/slabinfo
+	# Areas that are freed and only wait to be purged are no longer in use.
+	awk -v lazy="$(grep -c unpurged /proc/vmallocinfo)" \
+		'NR > 2 { print $1, $1 == "vmap_area" ? $2 - lazy : $2 }' /proc/slabinfo
 }
 
 cycles() { # COUNT

@@ -34,17 +34,20 @@ inject() { # NS DEV MAC NAME...
 # dropped NAME NS DEV MAC FRAME: three of these are sent; all are dropped, with a
 # reason, and counted.
 dropped() {
-	local name=$1 ns=$2 dev=$3 mac=$4 frame=$5 before after
+	local name=$1 ns=$2 dev=$3 mac=$4 frame=$5 before after reasons
 	before=$(refused)
 	if can_trace_drops; then
 		count_drops inject "$ns" "$dev" "$mac" "$frame"
-		between "$(grep -cv 'NOT_SPECIFIED' "$SCRATCH/drops")" 3 100 "$name: $frame: dropped with a reason ($(sort -u "$SCRATCH/drops" | xargs))"
-		is "$(grep -c 'NOT_SPECIFIED' "$SCRATCH/drops")" 0 "$name: $frame: none without"
+		# Multicast reports of the kernel's own may get in between; ours are unicast.
+		sed -i '/location=ip6_mc_input/d' "$SCRATCH/drops"
+		reasons=$(sed 's/.*reason: *//' "$SCRATCH/drops" | sort -u | xargs)
+		between "$(grep -cv 'NOT_SPECIFIED' "$SCRATCH/drops")" 3 100 "$name: $frame: dropped with a reason ($reasons)"
+		is "$(grep 'NOT_SPECIFIED' "$SCRATCH/drops")" "" "$name: $frame: none without"
 	else
 		inject "$ns" "$dev" "$mac" "$frame"
 		skip "no drop tracing" "$name: $frame: dropped with a reason"
 	fi
-	like "$(cat "$SCRATCH/sent")" "^ok $frame: sent" "$name: $frame: it was sent"
+	like "$(cat "$SCRATCH/sent")" "^ok $frame: " "$name: $frame: it was sent"
 	after=$(refused)
 	between $((after - before)) 3 6 "$name: $frame: counted"
 }

@@ -73,7 +73,7 @@ unlike() { # GOT REGEX NAME
 }
 
 between() { # GOT LOW HIGH NAME
-	[ "$1" -ge "$2" ] && [ "$1" -le "$3" ]
+	[[ $1 =~ ^-?[0-9]+$ ]] && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ]
 	result $? "$4" || diag "got: $1" $'\n'"want: $2 to $3"
 }
 
@@ -425,8 +425,8 @@ captured() { # FILE [TCPDUMP-ARG...]
 	tcpdump -n -r "$file" "$@" 2>/dev/null
 }
 
-# count_drops CMD...: runs CMD and leaves the drop reasons that the kernel
-# traced meanwhile, one line each, in $SCRATCH/drops.
+# count_drops CMD...: runs CMD and leaves the drops that the kernel traced
+# meanwhile, one line each, with place and reason, in $SCRATCH/drops.
 count_drops() {
 	local trace=/sys/kernel/tracing
 	[ -e $trace/trace ] || mount -t tracefs tracefs $trace 2>/dev/null
@@ -435,7 +435,7 @@ count_drops() {
 	"$@"
 	sleep 0.1
 	echo 0 >$trace/events/skb/kfree_skb/enable
-	sed -n 's/.*kfree_skb: .*reason: *//p' $trace/trace >"$SCRATCH/drops"
+	sed -n 's/.*kfree_skb: //p' $trace/trace >"$SCRATCH/drops"
 }
 
 can_trace_drops() {
