@@ -194,6 +194,7 @@ class Network:
         self.rtnl.up(child.port)
         if self.path["kind"] == "bridge":
             self.parent.batch([f"link set p{child.number} master br0"])
+            self.rtnl.forwarding_entry(child.port, child.mac)
 
     def _add_way_out(self, child):
         """The child's default route."""
@@ -206,8 +207,10 @@ class Network:
         child.rtnl.route(child.device, any_, 0, gateway)
 
     def _give_addresses(self, count):
+        # pktgen begins with the first link-layer address and the second of IP.
+        ahead = 1 if self.path.get("own_mac") else 0
         for i in range(len(self.addresses), count):
-            child = self.children[i % len(self.children)]
+            child = self.children[(i - ahead) % len(self.children)]
             self._give_address(child, self.plan.child(i))
             self.addresses.append(child)
         if self.path["kind"] in ("bridge", "slave") and self.path.get("mac"):

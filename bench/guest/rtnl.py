@@ -17,7 +17,8 @@ INFO_KIND, INFO_DATA, INFO_PEER, NESTED = 1, 2, 1, 0x8000
 IFF_UP = 1
 IFA_LOCAL, IFA_ADDRESS, IFA_F_NODAD = 2, 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTNH_F_ONLINK = 1, 4, 5, 4
-NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
+NDA_DST, NDA_LLADDR, NUD_PERMANENT, NUD_NOARP, NTF_MASTER = 1, 2, 0x80, 0x40, 4
+AF_BRIDGE = 7
 NLMSG_ERROR = 2
 UNICAST, LOCAL = 1, 2
 TABLE_MAIN, TABLE_LOCAL = 254, 255
@@ -103,4 +104,10 @@ class Rtnl:
         packed = _packed(address)
         body = struct.pack("BxxxiHBB", _family(packed), index, NUD_PERMANENT, 0, 0)
         self._ask(f"neighbour {address}", NEWNEIGH, body, _attribute(NDA_DST, packed),
+                  _attribute(NDA_LLADDR, bytes.fromhex(mac.replace(":", ""))))
+
+    def forwarding_entry(self, port, mac):
+        """Tells a bridge which port leads to a link-layer address."""
+        body = struct.pack("BxxxiHBB", AF_BRIDGE, port, NUD_NOARP, NTF_MASTER, 0)
+        self._ask(f"forwarding entry {mac}", NEWNEIGH, body,
                   _attribute(NDA_LLADDR, bytes.fromhex(mac.replace(":", ""))))

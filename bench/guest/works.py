@@ -99,7 +99,15 @@ def _receive(network, cell, sinks, generator, control):
 def receive(path, cell, control):
     """UDP from the uplink to sockets of children; `children` may be a list."""
     steps = cell["children"] if isinstance(cell["children"], list) else [cell["children"]]
-    with Network(path, cell["ip"]) as network:
+    if path.get("own_mac"):     # which child has which address depends on their number
+        for children in steps:
+            yield from _receive_growing(path, cell, [children], control)
+    else:
+        yield from _receive_growing(path, cell, steps, control)
+
+
+def _receive_growing(path, cell, steps, control):
+    with Network(path, cell["ip"], children=steps[0]) as network:
         take_the_cpu(network)
         firewall.install(network, cell["firewall"])
         sinks = Sinks(network, cell["connected"])
