@@ -153,7 +153,8 @@ def qemu_command(args, scratch):
     cmd += ["-device", "virtio-serial-pci", "-chardev", "stdio,id=out,signal=off",
             "-device", "virtserialport,chardev=out,name=out"]
     for name, options in ((args.image, "snapshot=on"), (f"{scratch}/in.tar", "readonly=on"), (f"{scratch}/out.tar", "")):
-        cmd += ["-drive", f"file={name},if=virtio,format=raw,cache=unsafe,{options}".rstrip(",")]
+        # No locks: the image is only read, by other labs at the same time too.
+        cmd += ["-drive", f"file.filename={name},file.locking=off,if=virtio,format=raw,cache=unsafe,{options}".rstrip(",")]
     for i in range(args.nic):
         # A hub with nothing else on it: the NICs reach each other and no one.
         cmd += ["-netdev", f"hubport,id=nic{i},hubid=0", "-device", f"virtio-net-pci,netdev=nic{i}"]
