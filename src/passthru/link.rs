@@ -88,12 +88,7 @@ impl LinkType for Passthru {
         }
         let port = dev
             .register(End::new(mode, Role::Port)?, rtnl)
-            .map_err(|error| {
-                ack.refuse(
-                    error,
-                    c"cannot register the port: are its name and index valid and free?",
-                )
-            })?;
+            .map_err(|error| explain(Role::Port, error, ack))?;
         settle(&port, request.link, rtnl)?;
 
         tie(port.device(), child.device(), rtnl);
@@ -205,14 +200,22 @@ fn create_child<'a>(
     }
     let child = child
         .register(End::new(mode, Role::Child)?, rtnl)
-        .map_err(|error| {
-            ack.refuse(
-                error,
-                c"cannot register the child: are its name and index valid and free?",
-            )
-        })?;
+        .map_err(|error| explain(Role::Child, error, ack))?;
     settle(&child, link, rtnl)?;
     Ok(child)
+}
+
+/// Says in words why an end could not be registered.
+fn explain(role: Role, error: Error, ack: ExtAck<'_>) -> Error {
+    let message = match (role, error) {
+        (Role::Port, EEXIST) => c"the name of the port is taken",
+        (Role::Port, EBUSY) => c"the index of the port is taken",
+        (Role::Port, _) => c"cannot register the port",
+        (Role::Child, EEXIST) => c"the name of the child is taken",
+        (Role::Child, EBUSY) => c"the index of the child is taken",
+        (Role::Child, _) => c"cannot register the child",
+    };
+    ack.refuse(error, message)
 }
 
 /// What is done to an end right after it was registered: the link is down until both ends are up,
