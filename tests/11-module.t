@@ -76,9 +76,11 @@ slabs() {
 	sync
 	echo 2 >/proc/sys/vm/drop_caches
 	for shrink in /sys/kernel/slab/*/shrink; do echo 1 2>/dev/null >"$shrink"; done
-	# Areas that are freed and only wait to be purged are no longer in use.
-	awk -v lazy="$(grep -c unpurged /proc/vmallocinfo)" \
-		'NR > 2 { print $1, $1 == "vmap_area" ? $2 - lazy : $2 }' /proc/slabinfo
+	# vmap_area objects stay with the allocator after their area was freed, to be
+	# used again; the areas themselves are counted instead.
+	awk 'NR > 2 && $1 != "vmap_area" { print $1, $2 }' /proc/slabinfo
+	echo "vmalloc $(grep -vc unpurged /proc/vmallocinfo)"
+	awk '$1 == "Percpu:" { print "percpu-pages", int($2 / 4) }' /proc/meminfo
 }
 
 cycles() { # COUNT
