@@ -5,6 +5,8 @@
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CACHE=${PASSTHRU_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/passthru}
+# For what runs in the toolchain root, where the home is another one.
+export PASSTHRU_CACHE=$CACHE
 KERNEL_SUITE=${KERNEL_SUITE:-trixie-backports}
 SUITE=${KERNEL_SUITE%-backports}
 
