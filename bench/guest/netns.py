@@ -10,6 +10,8 @@ QUIET = {
     "ipv6/conf/default/router_solicitations": "0",
     "ipv6/conf/default/autoconf": "0",
     "ipv6/conf/default/addr_gen_mode": "1",
+    "ipv6/conf/default/mldv1_unsolicited_report_interval": "10",
+    "ipv6/conf/default/mldv2_unsolicited_report_interval": "10",
 }
 
 

@@ -69,16 +69,23 @@ def _memory(plan):
 
 
 def all_of(plans, lab, out, say=print):
-    """Runs plans; two at a time where the lab does not care who else runs."""
+    """Runs plans; two at a time where the lab does not care who else runs.
+
+    Returns the folders with what each left, and what went wrong.
+    """
     at_once = min(2, os.cpu_count() or 1) if lab == "stock" else 1
+    wrong = []
 
     def one(numbered):
         number, plan = numbered
         folder = Path(out) / f"boot{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        guest("run", plan, folder, lab, _memory(plan),
-              say=lambda line: say(f"[{number + 1}/{len(plans)}] {line}"))
+        try:
+            guest("run", plan, folder, lab, _memory(plan),
+                  say=lambda line: say(f"[{number + 1}/{len(plans)}] {line}", flush=True))
+        except Failed as error:
+            wrong.append(f"boot {number + 1}: {error}")
         return folder
 
     with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(one, enumerate(plans)))
+        return list(pool.map(one, enumerate(plans))), wrong

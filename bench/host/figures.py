@@ -78,8 +78,9 @@ def collect(folders):
     rounds = {}
     for line in lines(folders, "figures.jsonl"):
         figure = _settle(line)
-        rounds.setdefault((cell_of(figure), figure["path"]), []).append(figure)
-    figures = [_merge(same) for same in rounds.values()]
+        same = rounds.setdefault((cell_of(figure), figure["path"]), {})
+        same.setdefault(figure.get("round", 0), figure)
+    figures = [_merge(list(same.values())) for same in rounds.values()]
     hosts = {cell_of(f): f for f in figures if f["path"] == "host"}
     return [_ordered(_add_ratio(figure, hosts)) for figure in figures]
 

@@ -99,10 +99,12 @@ def native(ip, is_quick):
     scale = 1 if is_quick else 4
     count = 20000 * scale
     cells = [_receive(ip, count, connected=connected) for connected in (False, True)]
-    cells += [_transmit(ip, count, connected=True), *_tcp(ip, scale), *_siblings(ip, scale)]
-    if not is_quick:
-        cells += [_receive(ip, count, flows=1000), _receive(ip, count, firewall="rules20")]
-        cells += [_receive(ip, count, cpus=cpus) for cpus in (1, 2)]
-    if ip == 4 and not is_quick:
+    cells += [_transmit(ip, 4000 * scale, connected=True)]
+    if is_quick:
+        return [cells + [c for c in _tcp(ip, scale) if c["work"] == "tcp-rr"]]
+    cells += [*_tcp(ip, scale), *_siblings(ip, scale), _receive(ip, count, flows=1000),
+              _receive(ip, count, firewall="rules20")]
+    cells += [_receive(ip, count, cpus=cpus) for cpus in (1, 2)]
+    if ip == 4:
         return [cells, [_cell("lifecycle", ip, children=1000, paths=LIVES)]]
     return [cells]
