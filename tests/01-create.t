@@ -7,8 +7,12 @@
 . "$(dirname "$0")/lib.sh"
 load_module
 
-iflink() { # NS DEV
-	in_ns "$1" cat "/sys/class/net/$2/iflink"
+# end_of NS DEV: kind, mode, role, own index and the peer's index, one line.
+end_of() {
+	local json
+	json=$(ip_ns "$1" -d -j link show dev "$2")
+	echo "$(json_value "$json" info_kind)" "$(json_value "$json" mode)" "$(json_value "$json" role)" \
+		"$(in_ns "$1" cat "/sys/class/net/$2/ifindex" "/sys/class/net/$2/iflink" | xargs)"
 }
 
 ifindex() { # NS DEV
@@ -17,12 +21,12 @@ ifindex() { # NS DEV
 
 # is_pair NAME NS PORT NS CHILD MODE: one pair, seen from both of its ends.
 is_pair() {
-	is "$(link_value "$2" "$3" info_kind) $(link_value "$2" "$3" mode) $(link_value "$2" "$3" role)" \
-		"$KIND $6 port" "$1: the port"
-	is "$(link_value "$4" "$5" info_kind) $(link_value "$4" "$5" mode) $(link_value "$4" "$5" role)" \
-		"$KIND $6 child" "$1: the child"
-	is "$(iflink "$2" "$3") $(iflink "$4" "$5")" "$(ifindex "$4" "$5") $(ifindex "$2" "$3")" \
-		"$1: each is the other's link"
+	local port child
+	read -ra port <<<"$(end_of "$2" "$3")"
+	read -ra child <<<"$(end_of "$4" "$5")"
+	is "${port[*]:0:3}" "$KIND $6 port" "$1: the port"
+	is "${child[*]:0:3}" "$KIND $6 child" "$1: the child"
+	is "${port[*]:3:2}" "${child[4]:-?} ${child[3]:-?}" "$1: each is the other's link"
 }
 
 # makes NS PORT NS CHILD MODE IP-ARG...: an `ip` command that makes this pair.
