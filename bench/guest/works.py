@@ -65,11 +65,10 @@ def _first_reply(network, sinks):
     """A packet back, so that the connection is established.
 
     Returns the address that the outside then sends to: the parent's own where
-    the parent translates and can translate back (behind a slave it cannot:
-    packets for the child pass it by).
+    the parent translates.
     """
     sinks.sockets[0].reply()
-    if network.path["kind"] == "slave" or not firewall.masqueraded(network):
+    if network.path.get("one_way") or not firewall.masqueraded(network):
         return None
     return network.plan.parent
 
