@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# lab: --timeout 900
+# lab: --timeout 600
 #
 # Each allocation of a request fails in turn: there is an error or a whole pair,
 # and nothing is lost. It needs a kernel with fault injection, which is the
@@ -22,8 +22,8 @@ echo 0 >$knobs/fail_page_alloc/min-order
 
 load_module
 netns_add blue
-for operation in create create-up-with-queues delete up mtu move; do
-	from_tool "" timeout 400 python3 -S "$TOOLS/fail_nth.py" "$KIND" "$operation" blue
+for operation in up mtu delete move create; do
+	from_tool "" timeout 1500 python3 -S "$TOOLS/fail_nth.py" "$KIND" "$operation" blue
 done
 
 child l3 red 1
