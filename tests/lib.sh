@@ -157,7 +157,7 @@ scale() {
 
 # What the kernel says when something is broken inside it. "unregister_netdevice:
 # waiting" is the sign of a reference to a device that nobody gives back.
-SPLAT='WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (possible|suspicious|task|rcu)|refcount_t|ref_tracker|unregister_netdevice: waiting|possible recursive locking|Unloaded tainted|general protection|kernel panic'
+SPLAT='WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (possible|suspicious|task|rcu)|refcount_t|ref_tracker: .* has [0-9]|unregister_netdevice: waiting|possible recursive locking|Unloaded tainted|general protection|kernel panic'
 
 kernel_log_clean() {
 	local splats
