@@ -10,19 +10,8 @@ use super::{
     namespace::Namespace, //
 };
 use crate::bindings;
-use core::{
-    cell::UnsafeCell,
-    marker::PhantomData,
-    mem::MaybeUninit,
-    ops::Deref,
-    ptr::{self, NonNull},
-};
-use kernel::{
-    error::to_result,
-    prelude::*,
-    sync::atomic::{Atomic, Full, Relaxed, Release},
-    types::Opaque,
-};
+use core::{marker::PhantomData, mem::MaybeUninit, ops::Deref};
+use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// A network device of any driver, `struct net_device`.
 ///
@@ -145,7 +134,7 @@ impl NetDevice {
     }
 
     /// What the device is in its life. C: `dev->reg_state`.
-    fn reg_state(&self) -> bindings::netdev_reg_state {
+    pub(super) fn reg_state(&self) -> bindings::netdev_reg_state {
         // SAFETY: a field of ours.
         unsafe { self.read_once(&raw const (*self.as_raw()).reg_state) }.into()
     }
@@ -221,7 +210,7 @@ impl<D: Driver> Device<D> {
     /// # Safety
     ///
     /// `dev` must be a device of driver `D` that nobody else can see yet, without data.
-    unsafe fn install(dev: *mut bindings::net_device, data: D) {
+    pub(super) unsafe fn install(dev: *mut bindings::net_device, data: D) {
         let private = Self::private(dev);
         // SAFETY: by the caller's promise the area is ours alone.
         unsafe {
@@ -257,219 +246,5 @@ impl<D: Driver> Device<D> {
     pub(crate) fn count_rx(&self, bytes: u32, _bh: BottomHalf<'_>) {
         // SAFETY: as in `count_tx()`.
         unsafe { bindings::passthru_helper_dev_sw_netstats_rx_add(self.as_raw(), bytes) };
-    }
-}
-
-/// A device that was allocated and is not registered yet, to be set up.
-///
-/// # Invariants
-///
-/// `dev` is a valid device of driver `D` without data that nobody else can see for all of `'a`.
-pub(crate) struct NewDevice<'a, D> {
-    dev: NonNull<bindings::net_device>,
-    scope: PhantomData<(&'a (), D)>,
-}
-
-impl<'a, D: Driver> NewDevice<'a, D> {
-    /// # Safety
-    ///
-    /// As the type's invariants.
-    pub(super) unsafe fn from_raw(dev: *mut bindings::net_device) -> Self {
-        Self {
-            // SAFETY: a valid pointer is not null.
-            dev: unsafe { NonNull::new_unchecked(dev) },
-            scope: PhantomData,
-        }
-    }
-
-    pub(super) fn as_raw(&self) -> *mut bindings::net_device {
-        self.dev.as_ptr()
-    }
-
-    /// The C structure.
-    pub(super) fn raw_mut(&mut self) -> &mut bindings::net_device {
-        // SAFETY: valid and seen by nobody else, by the type's invariants.
-        unsafe { self.dev.as_mut() }
-    }
-
-    /// Gives the device its data and registers it.
-    ///
-    /// Where that fails the device is what it was: the caller frees it, or leaves that to who
-    /// allocated it. C: `register_netdevice()`.
-    pub(crate) fn register(self, data: D, rtnl: &'a Rtnl) -> Result<Registered<'a, D>> {
-        let dev = self.as_raw();
-        // SAFETY: by the type's invariants.
-        unsafe { Device::<D>::install(dev, data) };
-        // SAFETY: the device is set up, and the RTNL is held.
-        let registered = to_result(unsafe { bindings::register_netdevice(dev) });
-        if let Err(error) = registered {
-            // SAFETY: the device is still allocated.
-            let state = unsafe { NetDevice::from_raw(dev) }.reg_state();
-            if state != bindings::netdev_reg_state_NETREG_UNREGISTERING {
-                // SAFETY: the device was not, or is no longer, to be seen by anybody. Otherwise
-                // it is being dismantled and its destructor does this later.
-                unsafe { Device::<D>::remove(dev) };
-            }
-            return Err(error);
-        }
-        Ok(Registered {
-            // SAFETY: registered, and its data was installed above. It cannot go away while the
-            // RTNL is held, which `'a` is a part of.
-            dev: unsafe { Device::from_raw(dev) },
-            _rtnl: rtnl,
-        })
-    }
-}
-
-/// A device that was registered by somebody who has not finished: dropping this unregisters it.
-pub(crate) struct Registered<'a, D> {
-    dev: &'a Device<D>,
-    _rtnl: &'a Rtnl,
-}
-
-impl<'a, D> Registered<'a, D> {
-    /// Lets the device stay.
-    pub(crate) fn keep(self) -> &'a Device<D> {
-        core::mem::ManuallyDrop::new(self).dev
-    }
-
-    /// The device, which may outlive the guard: it exists as long as the RTNL is held.
-    pub(crate) fn device(&self) -> &'a Device<D> {
-        self.dev
-    }
-}
-
-impl<D> Drop for Registered<'_, D> {
-    fn drop(&mut self) {
-        // SAFETY: the device is registered and the RTNL is held.
-        unsafe { bindings::unregister_netdevice_queue(self.dev.as_raw(), ptr::null_mut()) };
-    }
-}
-
-/// Devices that are to be unregistered together.
-pub(crate) struct KillList<'a> {
-    head: *mut bindings::list_head,
-    _rtnl: &'a Rtnl,
-}
-
-impl<'a> KillList<'a> {
-    /// # Safety
-    ///
-    /// `head` must be a list of devices that the caller will unregister before it releases the
-    /// RTNL.
-    pub(super) unsafe fn from_raw(head: *mut bindings::list_head, rtnl: &'a Rtnl) -> Self {
-        Self { head, _rtnl: rtnl }
-    }
-
-    /// Adds the device whose end was asked for. C: `unregister_netdevice_queue()`.
-    pub(crate) fn add(&mut self, dev: &NetDevice) {
-        // SAFETY: the device exists, the list is valid, and the RTNL is held.
-        unsafe { bindings::unregister_netdevice_queue(dev.as_raw(), self.head) };
-    }
-
-    /// Adds a device that ends with `origin`, be it in the same namespace or another one.
-    /// C: `unregister_netdevice_queue_net()`.
-    pub(crate) fn add_with(&mut self, origin: &NetDevice, dev: &NetDevice) {
-        // SAFETY: as in `add()`.
-        unsafe {
-            bindings::passthru_helper_unregister_netdevice_queue_net(
-                origin.as_raw(),
-                dev.as_raw(),
-                self.head,
-            );
-        }
-    }
-}
-
-/// A place for a reference to a device that is read under RCU and changed under the RTNL.
-///
-/// # Invariants
-///
-/// `ptr` is null or a device of driver `D` that was registered when it was stored; this value
-/// holds a reference to it, tracked by `tracker`.
-pub(crate) struct RcuDevice<D> {
-    ptr: Atomic<*mut bindings::net_device>,
-    tracker: UnsafeCell<bindings::netdevice_tracker>,
-    device: PhantomData<D>,
-}
-
-// SAFETY: what is referred to is shared by all CPUs; `tracker` is touched under the RTNL or when
-// nobody else has access.
-unsafe impl<D: Driver> Send for RcuDevice<D> {}
-// SAFETY: as above.
-unsafe impl<D: Driver> Sync for RcuDevice<D> {}
-
-impl<D: Driver> RcuDevice<D> {
-    /// A place that refers to nothing.
-    pub(crate) fn new() -> Self {
-        Self {
-            ptr: Atomic::new(ptr::null_mut()),
-            tracker: UnsafeCell::new(pin_init::zeroed()),
-            device: PhantomData,
-        }
-    }
-
-    /// What the place refers to, for the RCU read-side critical section.
-    pub(crate) fn get<'r>(&self, _rcu: ReadSide<'r>) -> Option<&'r Device<D>> {
-        // The address dependency orders what is read through the pointer after this load, as for
-        // `rcu_dereference()`.
-        let ptr = self.ptr.load(Relaxed);
-        // SAFETY: a device that was registered, and is not freed before a grace period after it
-        // was taken out of here (see `take()`), so not before `'r` ends.
-        (!ptr.is_null()).then(|| unsafe { Device::from_raw(ptr) })
-    }
-
-    /// What the place refers to, while nobody can change that.
-    pub(crate) fn get_locked<'r>(&self, _rtnl: &'r Rtnl) -> Option<&'r Device<D>> {
-        let ptr = self.ptr.load(Relaxed);
-        // SAFETY: it is referred to until the RTNL is released at least.
-        (!ptr.is_null()).then(|| unsafe { Device::from_raw(ptr) })
-    }
-
-    /// Makes the place, which must be empty, refer to `dev`.
-    pub(crate) fn set(&self, dev: &Device<D>, rtnl: &Rtnl) {
-        if self.get_locked(rtnl).is_some() {
-            return;
-        }
-        // SAFETY: the device exists; `tracker` is ours because the RTNL is held.
-        unsafe { bindings::passthru_helper_netdev_hold(dev.as_raw(), self.tracker.get()) };
-        // Readers see the device as it was before this, as for `rcu_assign_pointer()`.
-        // INVARIANT: a reference was taken above.
-        self.ptr.store(dev.as_raw(), Release);
-    }
-
-    /// Empties the place and returns what it referred to. The device exists until the RTNL is
-    /// released at least, and until all readers have finished.
-    pub(crate) fn take<'r>(&self, _rtnl: &'r Rtnl) -> Option<&'r Device<D>> {
-        let ptr = self.ptr.xchg(ptr::null_mut(), Full);
-        if ptr.is_null() {
-            return None;
-        }
-        // SAFETY: our reference was to an existing device, and keeps it until it is put.
-        let dev: &'r Device<D> = unsafe { Device::from_raw(ptr) };
-        if dev.reg_state() != bindings::netdev_reg_state_NETREG_REGISTERED {
-            // A registered device waits for readers itself when it is unregistered, which is
-            // after this. This one may have done so before.
-            // SAFETY: the RTNL is held, under which it is right to sleep.
-            unsafe { bindings::synchronize_net() };
-        }
-        // SAFETY: this is the end of the reference that `set()` took. Without it the device stays
-        // until the RTNL is released, because freeing devices is done after that.
-        unsafe { bindings::passthru_helper_netdev_put(ptr, self.tracker.get()) };
-        Some(dev)
-    }
-}
-
-impl<D> Drop for RcuDevice<D> {
-    fn drop(&mut self) {
-        let ptr = self.ptr.load(Relaxed);
-        if !ptr.is_null() {
-            // SAFETY: nobody else has access to this place, so the reference is ours to put, once
-            // those who read it before have finished.
-            unsafe {
-                bindings::synchronize_net();
-                bindings::passthru_helper_netdev_put(ptr, self.tracker.get());
-            }
-        }
     }
 }

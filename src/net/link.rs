@@ -6,38 +6,21 @@
 
 use super::{
     context::Rtnl,
-    device::{Device, KillList, NetDevice, NewDevice, Registered},
+    device::{Device, NetDevice},
     driver::Driver,
     namespace::Namespace,
-    netlink::{is_well_formed, Attribute, Attributes, ExtAck, Message, Policy},
+    netlink::{Attributes, ExtAck, Message, Policy},
+    new_link::{NewLink, LINK_ATTRIBUTES},
+    registration::{KillList, NewDevice},
 };
 use crate::bindings;
-use core::{
-    marker::PhantomData,
-    ops::{Deref, DerefMut},
-    ptr,
-};
+use core::marker::PhantomData;
 use kernel::{
-    error::{from_err_ptr, from_result, to_result},
+    error::{from_result, to_result},
     prelude::*,
     sync::atomic::{Atomic, Full, Release},
     types::Opaque,
 };
-
-/// Length of a table of `IFLA_*` attributes.
-const LINK_ATTRIBUTES: usize = bindings::__IFLA_MAX as usize;
-
-/// The attribute with a device's name.
-pub(crate) const IFLA_IFNAME: u32 = bindings::IFLA_IFNAME;
-/// The attribute with a device's link layer address.
-pub(crate) const IFLA_ADDRESS: u32 = bindings::IFLA_ADDRESS;
-/// The attribute with the number of a device's transmit queues.
-pub(crate) const IFLA_NUM_TX_QUEUES: u32 = bindings::IFLA_NUM_TX_QUEUES;
-/// The attribute with the number of a device's receive queues.
-pub(crate) const IFLA_NUM_RX_QUEUES: u32 = bindings::IFLA_NUM_RX_QUEUES;
-
-/// What comes before the attributes of a link: number, flags.
-pub(crate) type LinkHeader = bindings::ifinfomsg;
 
 /// A kind of link that can be made and changed by rtnetlink. C: `struct rtnl_link_ops`.
 pub(crate) trait LinkType: Sized + 'static {
@@ -91,175 +74,6 @@ pub(crate) trait LinkType: Sized + 'static {
     fn lower<'r>(dev: &'r Device<Self::Driver>, rtnl: &'r Rtnl) -> Option<&'r NetDevice>;
 }
 
-/// A request for a new link.
-pub(crate) struct NewLink<'a> {
-    /// The attributes of the link.
-    pub(crate) link: Attributes<'a>,
-    /// The attributes in `IFLA_INFO_DATA`.
-    pub(crate) data: Option<Attributes<'a>>,
-    /// Where a second device is to be.
-    pub(crate) peer_namespace: &'a Namespace,
-}
-
-/// The description of a second device within a request.
-///
-/// # Invariants
-///
-/// The entries of `table` are null or attributes of the request, which lives for `'a`.
-pub(crate) struct PeerInfo<'a> {
-    header: &'a LinkHeader,
-    table: [*mut bindings::nlattr; LINK_ATTRIBUTES],
-}
-
-impl<'a> PeerInfo<'a> {
-    /// Reads what is in `attr`. Fails with `EINVAL` and the like where it is malformed.
-    /// C: `rtnl_nla_parse_ifinfomsg()`.
-    pub(crate) fn parse(attr: Attribute<'a>, ack: ExtAck<'_>) -> Result<Self> {
-        let payload = attr.payload();
-        if payload.len() < size_of::<LinkHeader>() {
-            return Err(ack.refuse_attribute(EINVAL, attr, c"peer info is too short"));
-        }
-        if !is_well_formed(&payload[size_of::<LinkHeader>()..]) {
-            return Err(ack.refuse_attribute(EINVAL, attr, c"peer info is malformed"));
-        }
-        let mut table = [ptr::null_mut(); LINK_ATTRIBUTES];
-        // SAFETY: the attribute is whole and long enough for the header that the function skips;
-        // the table has an entry for each type.
-        to_result(unsafe {
-            bindings::rtnl_nla_parse_ifinfomsg(table.as_mut_ptr(), attr.as_raw(), ack.as_raw())
-        })?;
-        Ok(Self {
-            // SAFETY: long enough as checked, aligned as payloads of attributes are, and plain
-            // numbers.
-            header: unsafe { &*payload.as_ptr().cast() },
-            // INVARIANT: filled by the function, from within the attribute.
-            table,
-        })
-    }
-
-    /// The attributes.
-    pub(crate) fn attributes(&self) -> Attributes<'_> {
-        // SAFETY: by the type's invariant.
-        unsafe { Attributes::from_table(&self.table) }
-    }
-
-    /// The number that the device is to have, or 0.
-    pub(crate) fn ifindex(&self) -> i32 {
-        self.header.ifi_index
-    }
-
-    /// The header.
-    pub(crate) fn header(&self) -> &'a LinkHeader {
-        self.header
-    }
-}
-
-/// The name of a device, or a template with `%d` for the first free number.
-pub(crate) struct LinkName {
-    name: [c_char; bindings::IFNAMSIZ as usize],
-    assigned: u32,
-}
-
-impl LinkName {
-    /// The name in a request, as the kernel has checked it to be short enough.
-    pub(crate) fn given(attr: Attribute<'_>) -> Self {
-        Self::new(attr.payload(), bindings::NET_NAME_USER)
-    }
-
-    /// A template to make a name from.
-    pub(crate) fn template(template: &CStr) -> Self {
-        Self::new(template.to_bytes(), bindings::NET_NAME_ENUM)
-    }
-
-    fn new(from: &[u8], assigned: u32) -> Self {
-        let mut name = [0; bindings::IFNAMSIZ as usize];
-        let text = from.iter().take_while(|c| **c != 0);
-        for (to, from) in name
-            .iter_mut()
-            .zip(text.take(bindings::IFNAMSIZ as usize - 1))
-        {
-            *to = *from;
-        }
-        Self { name, assigned }
-    }
-}
-
-/// A device that was made for a request, and is freed where it is dropped.
-pub(crate) struct CreatedLink<'a, D: Driver> {
-    dev: NewDevice<'a, D>,
-}
-
-impl<'a, D: Driver> CreatedLink<'a, D> {
-    /// Allocates a device of the type `T` and sets it up by `link`. C: `rtnl_create_link()`.
-    pub(crate) fn create<T: LinkType<Driver = D>>(
-        namespace: &Namespace,
-        name: &LinkName,
-        link: Attributes<'_>,
-        ack: ExtAck<'_>,
-        _rtnl: &'a Rtnl,
-    ) -> Result<Self> {
-        // SAFETY: all pointers are valid; the table of attributes has an entry for each type; the
-        // operations are registered, because this runs in one of them.
-        let dev = from_err_ptr(unsafe {
-            bindings::rtnl_create_link(
-                namespace.as_raw(),
-                name.name.as_ptr(),
-                name.assigned as u8,
-                T::operations().as_raw(),
-                link.as_raw(),
-                ack.as_raw(),
-            )
-        })?;
-        Ok(Self {
-            // SAFETY: just allocated, and set up by `Shim::setup()`.
-            dev: unsafe { NewDevice::from_raw(dev) },
-        })
-    }
-
-    /// Registers the device with its data, or frees it. C: `register_netdevice()`.
-    pub(crate) fn register(self, data: D, rtnl: &'a Rtnl) -> Result<Registered<'a, D>> {
-        let raw = self.dev.as_raw();
-        core::mem::forget(self);
-        // SAFETY: the device is as it was; `self` is gone and will not free it.
-        let dev = unsafe { NewDevice::from_raw(raw) };
-        dev.register(data, rtnl).inspect_err(|_| {
-            // SAFETY: it is not registered, and ours to free. Where it is still being dismantled
-            // the kernel frees it afterwards.
-            unsafe { bindings::free_netdev(raw) };
-        })
-    }
-}
-
-impl<'a, D: Driver> Deref for CreatedLink<'a, D> {
-    type Target = NewDevice<'a, D>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.dev
-    }
-}
-
-impl<D: Driver> DerefMut for CreatedLink<'_, D> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.dev
-    }
-}
-
-impl<D: Driver> Drop for CreatedLink<'_, D> {
-    fn drop(&mut self) {
-        // SAFETY: the device is not registered and ours to free.
-        unsafe { bindings::free_netdev(self.dev.as_raw()) };
-    }
-}
-
-/// Applies the flags in `header` to a device that was registered for a request, and announces it.
-/// C: `rtnl_configure_link()`.
-pub(crate) fn configure(dev: &NetDevice, header: Option<&LinkHeader>, _rtnl: &Rtnl) -> Result {
-    let header = header.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the device is registered, and the RTNL is held. The header is read only, and
-    // without a request there is nobody to answer.
-    to_result(unsafe { bindings::rtnl_configure_link(dev.as_raw(), header, 0, ptr::null()) })
-}
-
 /// The operations of a link type, in the form that the kernel registers. To be a `static`.
 pub(crate) struct LinkOperations<T> {
     ops: Opaque<bindings::rtnl_link_ops>,
@@ -298,7 +112,7 @@ impl<T: LinkType> LinkOperations<T> {
         }
     }
 
-    fn as_raw(&self) -> *mut bindings::rtnl_link_ops {
+    pub(super) fn as_raw(&self) -> *mut bindings::rtnl_link_ops {
         self.ops.get()
     }
 

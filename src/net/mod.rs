@@ -5,8 +5,8 @@
 //! Nothing here knows what a driver does with them, and nothing outside says `unsafe`. Three
 //! things carry the safety of all the rest:
 //!
-//! - What is owned is a value ([`skb::SkBuff`], [`link::CreatedLink`], [`device::Registered`]):
-//!   it is consumed once, and released where it is dropped.
+//! - What is owned is a value ([`skb::SkBuff`], [`new_link::CreatedLink`],
+//!   [`registration::Registered`]): it is consumed once, and released where it is dropped.
 //! - What needs a lock or a context asks for evidence of it ([`context::Rtnl`],
 //!   [`context::ReadSide`], [`context::BottomHalf`]), which only callbacks of the kernel hand out.
 //! - What a driver keeps beside its device is a Rust value with a lifetime of its own
@@ -16,8 +16,13 @@ pub(crate) mod context;
 pub(crate) mod device;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
+pub(crate) mod features;
 pub(crate) mod link;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
+pub(crate) mod new_link;
 pub(crate) mod percpu;
+pub(crate) mod rcu_device;
+pub(crate) mod registration;
+pub(crate) mod setup;
 pub(crate) mod skb;

@@ -5,8 +5,12 @@
 use super::{drops::Drops, transmit::transmit, Mode, Role};
 use crate::net::{
     context::{BottomHalf, ReadSide, Rtnl},
-    device::{Device, NetDevice, NewDevice, RcuDevice},
-    driver::{Driver, Features, Transmit, ETH_MAX_MTU, ETH_MIN_MTU},
+    device::{Device, NetDevice},
+    driver::{Driver, Transmit},
+    features::Features,
+    rcu_device::RcuDevice,
+    registration::NewDevice,
+    setup::{ETH_MAX_MTU, ETH_MIN_MTU},
     skb::SkBuff,
 };
 use kernel::{

@@ -9,11 +9,11 @@ use super::{
 use crate::{
     net::{
         context::Rtnl,
-        device::{Device, KillList, NetDevice, NewDevice, Registered},
-        link::{
-            self, CreatedLink, LinkHeader, LinkName, LinkOperations, LinkType, NewLink, PeerInfo,
-        },
+        device::{Device, NetDevice},
+        link::{LinkOperations, LinkType},
         netlink::{attribute_size, Attributes, ExtAck, Message, Policy},
+        new_link::{self, CreatedLink, LinkHeader, LinkName, NewLink, PeerInfo},
+        registration::{KillList, NewDevice, Registered},
     },
     uapi,
 };
@@ -49,7 +49,7 @@ impl LinkType for Passthru {
     }
 
     fn validate(link: Attributes<'_>, _data: Option<Attributes<'_>>, ack: ExtAck<'_>) -> Result {
-        let Some(address) = link.get(link::IFLA_ADDRESS) else {
+        let Some(address) = link.get(new_link::IFLA_ADDRESS) else {
             return Ok(());
         };
         match address.payload() {
@@ -83,7 +83,7 @@ impl LinkType for Passthru {
 
         let child = create_child(mode, &dev, request, info.as_ref(), ack, rtnl)?;
         shape(&mut dev, mode);
-        if mode == Mode::L2 && request.link.get(link::IFLA_ADDRESS).is_none() {
+        if mode == Mode::L2 && request.link.get(new_link::IFLA_ADDRESS).is_none() {
             dev.set_random_address();
         }
         let port = dev
@@ -94,7 +94,7 @@ impl LinkType for Passthru {
         tie(port.device(), child.device(), rtnl);
         // Announced and brought up only now, so that nobody sees one end without the other.
         let header = info.as_ref().map(PeerInfo::header);
-        if let Err(error) = link::configure(child.device(), header, rtnl) {
+        if let Err(error) = new_link::configure(child.device(), header, rtnl) {
             untie(port.device(), rtnl);
             return Err(ack.refuse(error, c"cannot bring up the child"));
         }
@@ -162,7 +162,7 @@ fn requested_mode(request: &NewLink<'_>, ack: ExtAck<'_>) -> Result<Mode> {
 
 /// A device without a link layer has no address there.
 fn check_address(mode: Mode, link: Attributes<'_>, ack: ExtAck<'_>) -> Result {
-    match (mode, link.get(link::IFLA_ADDRESS)) {
+    match (mode, link.get(new_link::IFLA_ADDRESS)) {
         (Mode::L3, Some(address)) => Err(ack.refuse_attribute(
             EOPNOTSUPP,
             address,
@@ -185,7 +185,7 @@ fn create_child<'a>(
     let link = info.map_or(request.link, PeerInfo::attributes);
     check_address(mode, link, ack)?;
     let name = info
-        .and_then(|info| info.attributes().get(link::IFLA_IFNAME))
+        .and_then(|info| info.attributes().get(new_link::IFLA_IFNAME))
         .map_or_else(|| LinkName::template(NAME_TEMPLATE), LinkName::given);
 
     let namespace = request.peer_namespace;
@@ -195,7 +195,7 @@ fn create_child<'a>(
     if let Some(info) = info {
         child.set_ifindex(info.ifindex());
     }
-    if mode == Mode::L2 && (info.is_none() || link.get(link::IFLA_ADDRESS).is_none()) {
+    if mode == Mode::L2 && (info.is_none() || link.get(new_link::IFLA_ADDRESS).is_none()) {
         child.set_random_address();
     }
     let child = child
@@ -224,10 +224,10 @@ fn settle(dev: &Registered<'_, End>, link: Attributes<'_>, rtnl: &Rtnl) -> Resul
     let dev = dev.device();
     let allocated = dev.allocated_queues();
     dev.carrier_off();
-    if allocated.tx > 1 && link.get(link::IFLA_NUM_TX_QUEUES).is_none() {
+    if allocated.tx > 1 && link.get(new_link::IFLA_NUM_TX_QUEUES).is_none() {
         dev.set_tx_queues(1, rtnl)?;
     }
-    if allocated.rx > 1 && link.get(link::IFLA_NUM_RX_QUEUES).is_none() {
+    if allocated.rx > 1 && link.get(new_link::IFLA_NUM_RX_QUEUES).is_none() {
         dev.set_rx_queues(1, rtnl)?;
     }
     Ok(())
