@@ -155,8 +155,12 @@ def qemu_command(args, scratch):
     for name, options in ((args.image, "snapshot=on"), (f"{scratch}/in.tar", "readonly=on"), (f"{scratch}/out.tar", "")):
         # No locks: the image is only read, by other labs at the same time too.
         cmd += ["-drive", f"file.filename={name},file.locking=off,if=virtio,format=raw,cache=unsafe,{options}".rstrip(",")]
+    if args.nic:
+        # A hub of their own: the NICs reach each other and no one else. The
+        # stack behind it leads nowhere either, but a hub on which nobody
+        # listens would not take what one NIC sends.
+        cmd += ["-netdev", "user,id=sink,restrict=on", "-netdev", "hubport,id=end,hubid=0,netdev=sink"]
     for i in range(args.nic):
-        # A hub with nothing else on it: the NICs reach each other and no one.
         cmd += ["-netdev", f"hubport,id=nic{i},hubid=0", "-device", f"virtio-net-pci,netdev=nic{i}"]
     return cmd + args.qemu
 
