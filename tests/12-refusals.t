@@ -20,7 +20,7 @@ from_tool "" python3 -S "$TOOLS/wrong_requests.py" "$KIND"
 is "$(everything)" "$before" "no device is left over"
 
 # The same by ip: what a person would meet.
-fails_like "ip: the peer's name exists in its namespace" "File exists" ip link add bad type "$KIND" peer name other netns blue
+fails_like "ip: the peer's name exists in its namespace" "the name of the child is taken" ip link add bad type "$KIND" peer name other netns blue
 fails_like "ip: the port's name exists" "File exists" ip link add taken type "$KIND" peer name c9 netns blue
 fails_like "ip: no such namespace" "netns" ip link add bad type "$KIND" peer name c9 netns nowhere
 fails_like "ip: another mode on a living device" "mode" ip link set taken type "$KIND" mode l2
