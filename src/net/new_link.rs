@@ -158,7 +158,7 @@ impl<'a, D: Driver> CreatedLink<'a, D> {
             )
         })?;
         Ok(Self {
-            // SAFETY: just allocated, and set up by `Shim::setup()`.
+            // SAFETY: just allocated, and set up by `LinkOperations::setup()`.
             dev: unsafe { NewDevice::from_raw(dev) },
         })
     }
