@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pictures
+import plan
 import table
 from figures import CELL, delivery
 
@@ -19,8 +20,7 @@ Every path from a parent's uplink to a child, beside the host itself, measured
 on one kernel in one run. Figures are guest instructions: Debian's stock kernel
 runs in QEMU with `-icount`, where the clock advances by one nanosecond for each
 instruction, so a figure is the same at every run to within 0.5 %. It leaves
-out what caches and locks cost; [the native figures](benchmarks-uml.md) come
-from a lab where time is measured.
+out what caches and locks cost; `make bench LAB=uml` measures time.
 
 This file is generated. To measure again:
 
@@ -107,13 +107,32 @@ def _lives(figures, missing):
             yield from table.markdown(members, missing)
 
 
-def text(lab, figures, missing):
+def _not_run(lab, figures):
+    """Cells of a full run that these figures do not hold."""
+    full = plan.native if lab == "uml" else plan.full
+    have = {(f["work"], f["ip"], f["firewall"]) for f in figures}
+    have |= {("lifecycle", f["ip"], f["firewall"]) for f in figures if f["work"] == "create"}
+    wanted = dict.fromkeys((cell["work"], cell["ip"], cell["firewall"])
+                           for ip in (4, 6) for cells in full(ip, False) for cell in cells)
+    groups = {}
+    for work, ip, firewall in wanted:
+        if (work, ip, firewall) not in have:
+            groups.setdefault((work, ip), []).append(firewall)
+    return [f"{work} IPv{ip} ({', '.join(levels)})" for (work, ip), levels in groups.items()]
+
+
+def text(lab, figures, missing, note):
     """The whole file."""
     yield INTRODUCTION[lab]
     yield f"Kernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures.\n"
     absent = table.absent_paths(missing)
     if absent:
         yield f"Not there yet: {', '.join(absent)}.\n"
+    if note:
+        yield f"{note}\n"
+    left_out = _not_run(lab, figures)
+    if left_out:
+        yield f"**Not a full run.** Not measured: {'; '.join(left_out)}.\n"
     yield "## The main figures"
     yield from _main(figures, missing, lab)
     sections = (("Growth", [line.replace("{lab}", lab) for ip in (4, 6)
@@ -126,12 +145,12 @@ def text(lab, figures, missing):
             yield from lines
 
 
-def write(folder, lab, figures, missing):
+def write(folder, lab, figures, missing, note=None):
     """The text and the pictures of a full run."""
     shown = DOCS / "bench" / lab
     shutil.rmtree(shown, ignore_errors=True)
     shown.mkdir(parents=True)
     for picture in sorted(folder.glob("*.svg")) + sorted(folder.glob("*.png")):
         shutil.copy(picture, shown)
-    lines = "\n".join(text(lab, figures, missing))
+    lines = "\n".join(text(lab, figures, missing, note))
     (DOCS / FILES[lab]).write_text(lines.rstrip() + "\n", encoding="utf-8")

@@ -84,7 +84,7 @@ def _growth(ip, count):
     yield [_receive(ip, count, children=list(GROWTH), paths=AT_GROWTH)]
 
 
-def full(ip):
+def full(ip, _is_quick=False):
     """Every cell, a boot for each kind of work."""
     boots = [list(_full_receive(ip, 5000)), list(_full_other(ip, 1))]
     if ip == 4:     # what children cost to make and to have hardly knows of IP
