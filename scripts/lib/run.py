@@ -195,6 +195,7 @@ def pump(process, deadline):
 
 
 def boot(args, scratch):
+    """Boot once. Returns whether the guest ended by itself, whether its emulator crashed, its console."""
     with open(f"{scratch}/console", "wb") as console:
         args.console_fd = console.fileno()
         command = uml_command(args, scratch) if args.lab == "uml" else qemu_command(args, scratch)
@@ -207,11 +208,14 @@ def boot(args, scratch):
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return pump(process, time.monotonic() + args.timeout * SLOWER[args.lab])
+        ended = pump(process, time.monotonic() + args.timeout * SLOWER[args.lab])
+        crashed = ended and args.lab != "uml" and process.returncode < 0
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    with open(f"{scratch}/console", errors="replace") as file:
+        return ended, crashed, file.read()
 
 
 def take_output(scratch, out):
@@ -261,9 +265,13 @@ def main():
         make_input(args, f"{scratch}/in.tar")
         with open(f"{scratch}/out.tar", "wb") as disk:
             disk.truncate(OUT_DISK_BYTES)
-        ended = boot(args, scratch)
-        with open(f"{scratch}/console", errors="replace") as file:
-            console = file.read()
+        ended, crashed, console = boot(args, scratch)
+        if crashed and START not in console:
+            # Emulators have bugs of their own (a rare one is in MSI-X set-up).
+            # Nothing of the command ran, so begin again, once, and say so.
+            print("lab: the emulator crashed before the command began; once more:", console.strip(),
+                  sep="\n", file=sys.stderr)
+            ended, crashed, console = boot(args, scratch)
         status, dmesg, kmemleak = take_output(scratch, args.out)
         if args.console:
             shutil.copyfile(f"{scratch}/console", args.console)
