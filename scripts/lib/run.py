@@ -146,7 +146,9 @@ def qemu_command(args, scratch):
     words = f"console=ttyS0 panic=-1 quiet net.ifnames=0 {args.append}"
     if args.lab == "debug":
         cmd += ["-kernel", f"{args.tree}/arch/x86/boot/bzImage"]
-        words += f" root=/dev/vda rw init=/init {BUILT_IN}"
+        # Without kasan_multi_shot a report of the kernel's own boot would be
+        # the last one.
+        words += f" root=/dev/vda rw init=/init kasan_multi_shot {BUILT_IN}"
     else:
         cmd += ["-kernel", f"{args.boot}/vmlinuz", "-initrd", f"{args.boot}/initrd.img"]
     cmd += ["-append", words, "-serial", f"file:{scratch}/console"]
