@@ -17,9 +17,9 @@ INTRODUCTION = {
 # Benchmarks: instructions
 
 Every path from a parent's uplink to a child, beside the host itself, measured
-on one kernel in one run. Figures are guest instructions: Debian's stock kernel
+on one kernel. Figures are guest instructions: Debian's stock kernel
 runs in QEMU with `-icount`, where the clock advances by one nanosecond for each
-instruction, so a figure is the same at every run to within 0.5 %. It leaves
+instruction, so a figure is the same at every run to within 0.7 %. It leaves
 out what caches and locks cost; `make bench LAB=uml` measures time.
 
 This file is generated. To measure again:
