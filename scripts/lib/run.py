@@ -44,7 +44,7 @@ START = "lab: command starts"
 def parse_args():
     parser = argparse.ArgumentParser(prog="scripts/lab run", description=__doc__.split("\n")[0])
     parser.add_argument("--lab", default=os.environ.get("LAB") or "stock", choices=["stock", "uml", "debug"])
-    parser.add_argument("--timeout", type=float, default=300, metavar="S", help="seconds until a guest counts as hung")
+    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds until a guest counts as hung")
     parser.add_argument("--mem", type=int, default=1500, metavar="MB")
     parser.add_argument("--cpus", type=int, default=2, metavar="N")
     parser.add_argument("--icount", action="store_true", help="one instruction is one nanosecond (implies one CPU)")
