@@ -7,7 +7,6 @@
 
 use kernel::prelude::*;
 
-mod bindings;
 mod net;
 #[forbid(unsafe_code)]
 mod passthru;

@@ -2,7 +2,7 @@
 
 //! The module's own interface to user space, from `include/uapi/linux/if_passthru.h`.
 
-pub(crate) use crate::bindings::{
+pub(crate) use crate::net::bindings::{
     passthru_attr_IFLA_PASSTHRU_MODE as IFLA_PASSTHRU_MODE,
     passthru_attr_IFLA_PASSTHRU_PEER_INFO as IFLA_PASSTHRU_PEER_INFO,
     passthru_attr_IFLA_PASSTHRU_ROLE as IFLA_PASSTHRU_ROLE,

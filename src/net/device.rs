@@ -9,7 +9,7 @@ use super::{
     driver::Driver,
     namespace::Namespace, //
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::{marker::PhantomData, mem::MaybeUninit, ops::Deref};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 

@@ -11,7 +11,7 @@ use super::{
     registration::NewDevice,
     skb::SkBuff,
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::{marker::PhantomData, ptr};
 use kernel::{error::from_result, prelude::*};
 

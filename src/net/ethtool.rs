@@ -9,7 +9,7 @@ use super::{
     device::{Device, Queues},
     driver::Driver,
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::marker::PhantomData;
 use kernel::{error::from_result, prelude::*};
 

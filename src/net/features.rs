@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/netdev_features.h`.
 
-use crate::bindings;
+use crate::net::bindings;
 
 /// A set of offload features, `netdev_features_t`.
 #[derive(Clone, Copy)]

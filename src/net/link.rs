@@ -13,7 +13,7 @@ use super::{
     new_link::{NewLink, LINK_ATTRIBUTES},
     registration::{KillList, NewDevice},
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::marker::PhantomData;
 use kernel::{
     error::{from_result, to_result},

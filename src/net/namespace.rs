@@ -4,7 +4,7 @@
 //!
 //! C header: `include/net/net_namespace.h`.
 
-use crate::bindings;
+use crate::net::bindings;
 use kernel::types::Opaque;
 
 /// A network namespace, `struct net`.

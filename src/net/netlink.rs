@@ -4,7 +4,7 @@
 //!
 //! C headers: `include/net/netlink.h`, `include/linux/netlink.h`.
 
-use crate::bindings;
+use crate::net::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, prelude::*};
 

@@ -13,7 +13,7 @@ use super::{
     netlink::{is_well_formed, Attribute, Attributes, ExtAck},
     registration::{NewDevice, Registered},
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::{
     ops::{Deref, DerefMut},
     ptr,

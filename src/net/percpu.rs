@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/percpu.h`.
 
-use crate::bindings;
+use crate::net::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 

@@ -9,7 +9,7 @@ use super::{
     device::Device,
     driver::Driver, //
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::{cell::UnsafeCell, marker::PhantomData, ptr};
 use kernel::sync::atomic::{Atomic, Full, Relaxed, Release};
 

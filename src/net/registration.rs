@@ -9,7 +9,7 @@ use super::{
     device::{Device, NetDevice},
     driver::Driver, //
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::{
     marker::PhantomData,
     ptr::{self, NonNull},

@@ -10,7 +10,7 @@ use super::{
     features::Features,
     registration::NewDevice,
 };
-use crate::bindings;
+use crate::net::bindings;
 use kernel::prelude::*;
 
 /// The smallest MTU of an IPv4 device.

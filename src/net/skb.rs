@@ -8,7 +8,7 @@ use super::{
     context::BottomHalf,
     device::NetDevice, //
 };
-use crate::bindings;
+use crate::net::bindings;
 use core::{mem::ManuallyDrop, ptr::NonNull};
 use kernel::{error::to_result, prelude::*};
 
