@@ -7,9 +7,13 @@
 
 use kernel::prelude::*;
 
+#[forbid(unsafe_code)]
+mod hooks;
 mod net;
 #[forbid(unsafe_code)]
 mod passthru;
+#[forbid(unsafe_code)]
+mod shortcut;
 mod uapi;
 
 module! {
@@ -19,6 +23,12 @@ module! {
     description: "Pass-through network devices for network namespaces",
     license: "GPL",
     alias: ["rtnl-link-passthru"],
+}
+
+net::module_param::module_parameter! {
+    type: shortcut::Default,
+    name: "shortcuts",
+    description: "Shortcuts of new ports: none, all, or a list of device,route,netfilter,socket",
 }
 
 /// The loaded module. Fields are dropped, and so taken down, from first to last.

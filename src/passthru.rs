@@ -12,6 +12,8 @@ mod ethtool;
 mod link;
 mod transmit;
 
+pub(crate) use device::End;
+
 use crate::{net::skb::Framing, uapi};
 use kernel::prelude::*;
 

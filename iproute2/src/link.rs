@@ -5,7 +5,7 @@
 use crate::ffi::{self, Args, Attributes, Console, File, Request};
 use crate::parse::{self, Error, Options, USAGE};
 use crate::print;
-use crate::uapi::{IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_PEER_INFO};
+use crate::uapi::{IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_PEER_INFO, IFLA_PASSTHRU_SHORTCUTS};
 
 /// Nothing can be sent to the kernel; the user has been told why.
 pub struct Refused;
@@ -33,6 +33,9 @@ pub fn print_help(file: &mut File) {
 fn fill(request: &mut Request<'_>, options: &Options, child: Args<'_>) -> Result<(), Refused> {
     if let Some(mode) = options.mode {
         request.put_u32(IFLA_PASSTHRU_MODE, mode)?;
+    }
+    if let Some(set) = options.shortcuts {
+        request.put_u32(IFLA_PASSTHRU_SHORTCUTS, set)?;
     }
     if !options.peer {
         return Ok(());

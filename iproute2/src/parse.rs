@@ -2,36 +2,60 @@
 
 //! The words after `type passthru`.
 
-use crate::words::{self, MODES};
+use crate::words::{self, WrongSet, MODES, SHORTCUTS};
 use core::ffi::CStr;
 
 /// The answer to `help`, and to what cannot be understood.
 pub const USAGE: &CStr = c"\
-Usage: ip link add [ PORT ] type passthru [ mode MODE ] [ peer [ CHILD ] [ OPTIONS ] ]
+Usage: ip link add [ PORT ] type passthru [ mode MODE ] [ shortcut LIST ]
+                                          [ peer [ CHILD ] [ OPTIONS ] ]
+       ip link set PORT type passthru shortcut LIST
 
 MODE: l3 | l2
     l3  IPv4 and IPv6 packets, no link layer (the default)
     l2  Ethernet frames
 
+LIST: none | all | SHORTCUT[,SHORTCUT]...
+SHORTCUT: device | route | netfilter | socket
+    Where a packet for the child may leave the parent early, and skip the rest
+    of the parent's path:
+    device     before the parent's IP layer
+    route      at the parent's routing decision
+    netfilter  after the parent's INPUT rules, for local routes on the port
+    socket     for connections of the child, straight to its socket
+
 PORT is the parent's end of the pair, CHILD the child's. All that follows 'peer'
 is about the child: its name, 'netns NAME', 'address', 'mtu' and what else
-'ip link add help' lists. So 'mode', which is the pair's, goes before it.
+'ip link add help' lists. So 'mode' and 'shortcut', which are not the child's,
+go before it.
 ";
 
 /// Says what a mode may be.
 pub const MODE_CHOICES: &CStr = c"mode must be one of: l3, l2";
+
+/// Says what a list of shortcuts may be.
+pub const SHORTCUT_CHOICES: &CStr =
+    c"shortcut must be none, all, or a list with commas of: device, route, netfilter, socket";
+
+/// Says what is wrong with a list that is not one.
+pub const SHORTCUT_TWICE: &CStr = c"a shortcut is named twice";
 
 /// What was asked for. `peer` stands last: the words after it are the child's.
 #[derive(Debug, Default, PartialEq)]
 pub struct Options {
     /// A value of `enum passthru_mode`; the kernel chooses where none was given.
     pub mode: Option<u32>,
+    /// A set of `enum passthru_shortcut`; the kernel keeps its own where none was given.
+    pub shortcuts: Option<u32>,
     /// Whether the child is described.
     pub peer: bool,
 }
 
 /// Says where the pair's mode belongs.
 pub const MODE_FIRST: &CStr = c"the pair's mode goes before 'peer'";
+
+/// Says where the shortcuts belong.
+pub const SHORTCUT_FIRST: &CStr = c"the port's shortcuts go before 'peer'";
 
 /// Why the words make no request.
 #[derive(Debug, PartialEq)]
@@ -61,8 +85,13 @@ where
                 let value = args.next().ok_or(Error::Incomplete)?;
                 set_mode(&mut options, value)?;
             }
+            b"shortcut" => {
+                let list = args.next().ok_or(Error::Incomplete)?;
+                set_shortcuts(&mut options, list)?;
+            }
             b"peer" => {
                 refuse_mode(args.clone())?;
+                refuse_shortcuts(args.clone())?;
                 options.peer = true;
                 break;
             }
@@ -82,6 +111,18 @@ fn set_mode<'a>(options: &mut Options, value: &'a CStr) -> Result<(), Error<'a>>
     Ok(())
 }
 
+fn set_shortcuts<'a>(options: &mut Options, list: &'a CStr) -> Result<(), Error<'a>> {
+    if options.shortcuts.is_some() {
+        return Err(Error::Duplicate(c"shortcut", list));
+    }
+    let set = words::set(SHORTCUTS, list).map_err(|wrong| match wrong {
+        WrongSet::Unknown => Error::Invalid(SHORTCUT_CHOICES, list),
+        WrongSet::Twice => Error::Invalid(SHORTCUT_TWICE, list),
+    })?;
+    options.shortcuts = Some(set);
+    Ok(())
+}
+
 /// Refuses the pair's mode among the words that describe the child.
 ///
 /// The parser of `ip link add` takes `mode` there for the link mode, which has other values, and
@@ -94,10 +135,24 @@ fn refuse_mode<'a>(child: impl Iterator<Item = &'a CStr> + Clone) -> Result<(), 
     }
 }
 
+/// Refuses the port's shortcuts among the words that describe the child, which the parser of
+/// `ip link add` would take for a second name.
+fn refuse_shortcuts<'a>(child: impl Iterator<Item = &'a CStr> + Clone) -> Result<(), Error<'a>> {
+    let mut pairs = child.clone().zip(child.skip(1));
+    match pairs.find(|(word, list)| {
+        *word == c"shortcut" && words::set(SHORTCUTS, list) != Err(WrongSet::Unknown)
+    }) {
+        Some((_, list)) => Err(Error::Invalid(SHORTCUT_FIRST, list)),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::uapi::{PASSTHRU_MODE_L2, PASSTHRU_MODE_L3};
+    use crate::uapi::{
+        PASSTHRU_MODE_L2, PASSTHRU_MODE_L3, PASSTHRU_SHORTCUT_DEVICE, PASSTHRU_SHORTCUT_ROUTE,
+    };
 
     /// The answer for these words, and how many of them are left for the child.
     fn parsed<'a>(words: &[&'a CStr]) -> (Result<Options, Error<'a>>, usize) {
@@ -107,7 +162,11 @@ mod tests {
     }
 
     fn options(mode: Option<u32>, peer: bool) -> Result<Options, Error<'static>> {
-        Ok(Options { mode, peer })
+        Ok(Options {
+            mode,
+            peer,
+            ..Options::default()
+        })
     }
 
     #[test]
@@ -159,6 +218,62 @@ mod tests {
         assert_eq!(parsed(&twice).0, Err(Error::Duplicate(c"mode", c"l2")));
     }
 
+    fn shortcuts(set: u32) -> Result<Options, Error<'static>> {
+        Ok(Options {
+            shortcuts: Some(set),
+            ..Options::default()
+        })
+    }
+
+    #[test]
+    fn shortcuts_are_one_list() {
+        assert_eq!(parsed(&[c"shortcut", c"none"]).0, shortcuts(0));
+        assert_eq!(
+            parsed(&[c"shortcut", c"route,device"]).0,
+            shortcuts(PASSTHRU_SHORTCUT_DEVICE | PASSTHRU_SHORTCUT_ROUTE)
+        );
+        assert_eq!(
+            parsed(&[c"shortcut", c"route", c"mode", c"l2", c"peer", c"c0"]),
+            (
+                Ok(Options {
+                    mode: Some(PASSTHRU_MODE_L2),
+                    shortcuts: Some(PASSTHRU_SHORTCUT_ROUTE),
+                    peer: true,
+                }),
+                1
+            )
+        );
+    }
+
+    #[test]
+    fn wrong_shortcuts_are_refused() {
+        assert_eq!(parsed(&[c"shortcut"]).0, Err(Error::Incomplete));
+        let twice = [c"shortcut", c"route", c"shortcut", c"socket"];
+        assert_eq!(
+            parsed(&twice).0,
+            Err(Error::Duplicate(c"shortcut", c"socket"))
+        );
+        assert_eq!(
+            parsed(&[c"shortcut", c"route,route"]).0,
+            Err(Error::Invalid(SHORTCUT_TWICE, c"route,route"))
+        );
+        assert_eq!(
+            parsed(&[c"shortcut", c"peer"]).0,
+            Err(Error::Invalid(SHORTCUT_CHOICES, c"peer"))
+        );
+    }
+
+    #[test]
+    fn shortcuts_after_peer_are_told_where_they_belong() {
+        let words = [c"peer", c"name", c"c0", c"shortcut", c"route"];
+        assert_eq!(
+            parsed(&words).0,
+            Err(Error::Invalid(SHORTCUT_FIRST, c"route"))
+        );
+        let name = [c"peer", c"name", c"shortcut", c"netns", c"blue"];
+        assert_eq!(parsed(&name), (options(None, true), 4));
+    }
+
     #[test]
     fn other_words_are_refused() {
         assert_eq!(parsed(&[c"help"]).0, Err(Error::Help));
@@ -176,6 +291,11 @@ mod tests {
             let name = name.to_str().unwrap();
             assert!(MODE_CHOICES.to_str().unwrap().contains(name));
             assert!(USAGE.to_str().unwrap().contains(&format!("\n    {name}  ")));
+        }
+        for (name, _) in SHORTCUTS {
+            let name = name.to_str().unwrap();
+            assert!(SHORTCUT_CHOICES.to_str().unwrap().contains(name));
+            assert!(USAGE.to_str().unwrap().contains(&format!("\n    {name} ")));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 //! What `ip -d link show` says of a device.
 
-use crate::uapi::{passthru_attr, IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_ROLE};
-use crate::words::{self, MODES, ROLES};
+use crate::uapi::{passthru_attr, IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_ROLE, IFLA_PASSTHRU_SHORTCUTS};
+use crate::words::{self, MODES, ROLES, SHORTCUTS};
 use core::ffi::CStr;
 
 /// Where the answer goes: a line of text, or members of a JSON object.
@@ -14,6 +14,9 @@ pub trait Output {
     fn word(&mut self, key: &CStr, value: &CStr);
     /// A value that is known by its number only.
     fn number(&mut self, key: &CStr, value: u32);
+    /// Values that have words, or are known by their numbers only: a list with commas, `none` if
+    /// there is nothing to list, or a JSON array.
+    fn list(&mut self, key: &CStr, values: impl Iterator<Item = (Option<&'static CStr>, u32)>);
 }
 
 /// Prints the attributes that are there, such as `mode l3 port`; `get` finds one.
@@ -35,6 +38,10 @@ pub fn print(get: impl Fn(passthru_attr) -> Option<u32>, out: &mut impl Output) 
             }
         }
     }
+    if let Some(set) = get(IFLA_PASSTHRU_SHORTCUTS) {
+        out.label(c"shortcut");
+        out.list(c"shortcut", words::members(SHORTCUTS, set));
+    }
 }
 
 #[cfg(test)]
@@ -42,6 +49,7 @@ mod tests {
     use super::*;
     use crate::uapi::{
         PASSTHRU_MODE_L2, PASSTHRU_MODE_L3, PASSTHRU_ROLE_CHILD, PASSTHRU_ROLE_PORT,
+        PASSTHRU_SHORTCUT_ROUTE, PASSTHRU_SHORTCUT_SOCKET,
     };
 
     #[derive(Default)]
@@ -61,6 +69,27 @@ mod tests {
         fn number(&mut self, key: &CStr, value: u32) {
             self.text += &format!("{value} ");
             self.json += &format!("{key:?}:{value},");
+        }
+        fn list(&mut self, key: &CStr, values: impl Iterator<Item = (Option<&'static CStr>, u32)>) {
+            let (mut text, mut json) = (Vec::new(), Vec::new());
+            for (name, number) in values {
+                match name {
+                    Some(name) => {
+                        text.push(name.to_str().unwrap().to_string());
+                        json.push(format!("{name:?}"));
+                    }
+                    None => {
+                        text.push(number.to_string());
+                        json.push(number.to_string());
+                    }
+                }
+            }
+            self.text += &if text.is_empty() {
+                "none ".into()
+            } else {
+                text.join(",") + " "
+            };
+            self.json += &format!("{key:?}:[{}],", json.join(","));
         }
     }
 
@@ -96,6 +125,30 @@ mod tests {
         assert_eq!(
             printed(Some(7), Some(9)),
             answer("mode 7 role 9 ", r#""mode":7,"role":9,"#)
+        );
+    }
+
+    #[test]
+    fn shortcuts_are_a_list() {
+        let with = |set| {
+            let mut out = Both::default();
+            print(
+                |kind| (kind == IFLA_PASSTHRU_SHORTCUTS).then_some(set),
+                &mut out,
+            );
+            (out.text, out.json)
+        };
+        assert_eq!(with(0), answer("shortcut none ", r#""shortcut":[],"#));
+        assert_eq!(
+            with(PASSTHRU_SHORTCUT_ROUTE),
+            answer("shortcut route ", r#""shortcut":["route"],"#)
+        );
+        assert_eq!(
+            with(PASSTHRU_SHORTCUT_SOCKET | PASSTHRU_SHORTCUT_ROUTE | (1 << 20)),
+            answer(
+                "shortcut route,socket,1048576 ",
+                r#""shortcut":["route","socket",1048576],"#
+            )
         );
     }
 

@@ -92,6 +92,15 @@ impl NetDevice {
         unsafe { bindings::netif_carrier_off(self.as_raw()) };
     }
 
+    /// Tells listeners of the kernel and of user space that what `fill_info` says of this device is
+    /// another thing now. C: `call_netdevice_notifiers()` with `NETDEV_CHANGEINFODATA`.
+    pub(crate) fn announce_link_info(&self, _rtnl: &Rtnl) {
+        const EVENT: c_ulong = bindings::netdev_cmd_NETDEV_CHANGEINFODATA as c_ulong;
+        // SAFETY: the device is registered and the RTNL is held. Nobody may veto this event, so
+        // there is no answer to look at.
+        unsafe { bindings::call_netdevice_notifiers(EVENT, self.as_raw()) };
+    }
+
     /// Asks senders to leave so much room before the packet.
     pub(crate) fn set_needed_headroom(&self, bytes: u16) {
         // SAFETY: a field of ours that is read without a lock, so it is stored at once.

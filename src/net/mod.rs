@@ -19,6 +19,7 @@ pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod features;
 pub(crate) mod link;
+pub(crate) mod module_param;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod new_link;

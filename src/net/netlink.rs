@@ -142,6 +142,11 @@ impl Policy {
         Self(policy)
     }
 
+    /// Any number.
+    pub(crate) const fn u32() -> Self {
+        Self(Self::of_kind(bindings::NLA_U32))
+    }
+
     /// A number up to `max`.
     pub(crate) const fn u32_up_to(max: u32) -> Self {
         let mut policy = Self::of_kind(bindings::NLA_U32);

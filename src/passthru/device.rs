@@ -3,15 +3,18 @@
 //! One end of a pair: its data, its life between up and down, and what it can do.
 
 use super::{drops::Drops, transmit::transmit, Mode, Role};
-use crate::net::{
-    context::{BottomHalf, ReadSide, Rtnl},
-    device::{Device, NetDevice},
-    driver::{Driver, Transmit},
-    features::Features,
-    rcu_device::RcuDevice,
-    registration::NewDevice,
-    setup::{ETH_MAX_MTU, ETH_MIN_MTU},
-    skb::SkBuff,
+use crate::{
+    net::{
+        context::{BottomHalf, ReadSide, Rtnl},
+        device::{Device, NetDevice},
+        driver::{Driver, Transmit},
+        features::Features,
+        rcu_device::RcuDevice,
+        registration::NewDevice,
+        setup::{ETH_MAX_MTU, ETH_MIN_MTU},
+        skb::SkBuff,
+    },
+    shortcut,
 };
 use kernel::{
     prelude::*,
@@ -33,6 +36,9 @@ pub(crate) struct End {
     /// The other end. Empty before the pair is tied and when it is being taken down.
     peer: RcuDevice<End>,
     drops: Drops,
+    /// What the parent lets the packets of its port do. A child device is no port of anybody's:
+    /// its policy stays that of no shortcut.
+    policy: shortcut::Policy,
     /// Room before packets that something above this end wants for what it receives.
     rx_headroom: Atomic<u32>,
 }
@@ -45,6 +51,7 @@ impl End {
             role,
             peer: RcuDevice::new(),
             drops: Drops::new()?,
+            policy: shortcut::Policy::new(),
             rx_headroom: Atomic::new(0),
         })
     }
@@ -59,6 +66,11 @@ impl End {
 
     pub(super) fn drops(&self) -> &Drops {
         &self.drops
+    }
+
+    /// What shortcuts this end allows, if it is a port.
+    pub(crate) fn policy(&self) -> &shortcut::Policy {
+        &self.policy
     }
 
     /// The other end, for an RCU read-side critical section.

@@ -7,6 +7,7 @@ use super::{
     Mode, Role,
 };
 use crate::{
+    hooks,
     net::{
         context::Rtnl,
         device::{Device, NetDevice},
@@ -15,6 +16,7 @@ use crate::{
         new_link::{self, CreatedLink, LinkHeader, LinkName, NewLink, PeerInfo},
         registration::{KillList, NewDevice, Registered},
     },
+    shortcut::{self, Set},
     uapi,
 };
 use kernel::prelude::*;
@@ -32,6 +34,7 @@ static POLICY: [Policy; uapi::IFLA_PASSTHRU_COUNT as usize] = [
     Policy::at_least::<LinkHeader>(),
     Policy::u32_up_to(uapi::PASSTHRU_MODE_L2),
     Policy::reject(c"role is read-only: the device that is asked for is the port"),
+    Policy::u32(),
 ];
 
 /// Names of devices that are given none.
@@ -42,7 +45,7 @@ impl LinkType for Passthru {
     type Driver = End;
     const POLICY: &'static [Policy] = &POLICY;
     const PEER: u32 = uapi::IFLA_PASSTHRU_PEER_INFO;
-    const INFO_SIZE: usize = 2 * attribute_size(size_of::<u32>());
+    const INFO_SIZE: usize = 3 * attribute_size(size_of::<u32>());
 
     fn operations() -> &'static LinkOperations<Self> {
         &OPERATIONS
@@ -74,6 +77,11 @@ impl LinkType for Passthru {
         rtnl: &'a Rtnl,
     ) -> Result {
         let mode = requested_mode(request, ack)?;
+        let shortcuts = match request.data.map(|data| requested_shortcuts(data, ack)) {
+            Some(Ok(Some(set))) => set,
+            Some(Err(error)) => return Err(error),
+            _ => shortcut::of_new_ports(),
+        };
         let info = request
             .data
             .and_then(|data| data.get(uapi::IFLA_PASSTHRU_PEER_INFO))
@@ -92,6 +100,10 @@ impl LinkType for Passthru {
         settle(&port, request.link, rtnl)?;
 
         tie(port.device(), child.device(), rtnl);
+        set_shortcuts(port.device(), shortcuts, rtnl).map_err(|error| {
+            untie(port.device(), rtnl);
+            ack.refuse(error, c"cannot set the shortcuts")
+        })?;
         // Announced and brought up only now, so that nobody sees one end without the other.
         let header = info.as_ref().map(PeerInfo::header);
         if let Err(error) = new_link::configure(child.device(), header, rtnl) {
@@ -104,10 +116,10 @@ impl LinkType for Passthru {
     }
 
     fn change_link(
-        _dev: &Device<End>,
+        dev: &Device<End>,
         data: Attributes<'_>,
         ack: ExtAck<'_>,
-        _rtnl: &Rtnl,
+        rtnl: &Rtnl,
     ) -> Result {
         if let Some(mode) = data.get(uapi::IFLA_PASSTHRU_MODE) {
             return Err(ack.refuse_attribute(
@@ -123,7 +135,7 @@ impl LinkType for Passthru {
                 c"peer info is for making a pair; change the other end itself",
             ));
         }
-        Ok(())
+        change_shortcuts(dev, data, ack, rtnl)
     }
 
     fn delete_link(dev: &Device<End>, mut kill: KillList<'_>, rtnl: &Rtnl) {
@@ -138,7 +150,14 @@ impl LinkType for Passthru {
     fn fill_info(dev: &Device<End>, message: &mut Message<'_>) -> Result {
         let end = dev.driver();
         message.put_u32(uapi::IFLA_PASSTHRU_MODE, end.mode().to_uapi())?;
-        message.put_u32(uapi::IFLA_PASSTHRU_ROLE, end.role().to_uapi())
+        message.put_u32(uapi::IFLA_PASSTHRU_ROLE, end.role().to_uapi())?;
+        match end.role() {
+            Role::Port => {
+                let set = end.policy().shortcuts();
+                message.put_u32(uapi::IFLA_PASSTHRU_SHORTCUTS, set.to_uapi())
+            }
+            Role::Child => Ok(()),
+        }
     }
 
     fn lower<'r>(dev: &'r Device<End>, rtnl: &'r Rtnl) -> Option<&'r NetDevice> {
@@ -158,6 +177,58 @@ fn requested_mode(request: &NewLink<'_>, ack: ExtAck<'_>) -> Result<Mode> {
             .and_then(Mode::from_uapi)
             .map_err(|error| ack.refuse_attribute(error, attr, c"unknown mode")),
     }
+}
+
+/// The shortcuts that a request names; none where it does not speak of them.
+fn requested_shortcuts(data: Attributes<'_>, ack: ExtAck<'_>) -> Result<Option<Set>> {
+    let Some(attr) = data.get(uapi::IFLA_PASSTHRU_SHORTCUTS) else {
+        return Ok(None);
+    };
+    attr.u32()
+        .and_then(Set::from_uapi)
+        .map(Some)
+        .map_err(|error| ack.refuse_attribute(error, attr, c"unknown bit in the set of shortcuts"))
+}
+
+/// Does what a request says of the shortcuts of a living port.
+fn change_shortcuts(
+    dev: &Device<End>,
+    data: Attributes<'_>,
+    ack: ExtAck<'_>,
+    rtnl: &Rtnl,
+) -> Result {
+    let Some(attr) = data.get(uapi::IFLA_PASSTHRU_SHORTCUTS) else {
+        return Ok(());
+    };
+    if dev.driver().role() == Role::Child {
+        return Err(ack.refuse_attribute(
+            EPERM,
+            attr,
+            c"shortcuts are the parent's to set, at the port; this is the child device",
+        ));
+    }
+    let Some(set) = requested_shortcuts(data, ack)? else {
+        return Ok(());
+    };
+    set_shortcuts(dev, set, rtnl)
+        .map_err(|error| ack.refuse_attribute(error, attr, c"cannot set the shortcuts"))?;
+    // rtnetlink itself announces a change of link info for devices that are up only.
+    if !dev.is_up() {
+        dev.announce_link_info(rtnl);
+    }
+    Ok(())
+}
+
+/// Lets the packets of a port take these shortcuts and no others: first there must be all that
+/// serves them, then packets may see that they are allowed.
+fn set_shortcuts(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
+    let policy = port.driver().policy();
+    let old = policy.shortcuts();
+    if new != old {
+        hooks::apply(port, old, new, rtnl)?;
+        policy.set(new, rtnl);
+    }
+    Ok(())
 }
 
 /// A device without a link layer has no address there.

@@ -31,10 +31,12 @@ from rtnl import (
     IFLA_PASSTHRU_MODE,
     IFLA_PASSTHRU_PEER_INFO,
     IFLA_PASSTHRU_ROLE,
+    IFLA_PASSTHRU_SHORTCUTS,
     IFLA_TARGET_NETNSID,
     MODE_L2,
     MODE_L3,
     NLM_F_REPLACE,
+    SHORTCUTS_ALL,
     Rtnl,
     attr,
     ifinfomsg,
@@ -105,6 +107,15 @@ class Cases:
         self.change("role in a change", errno.EINVAL, "role", u32(IFLA_PASSTHRU_ROLE, 0))
         self.change("another mode", (errno.EOPNOTSUPP, errno.EINVAL), "mode", u32(IFLA_PASSTHRU_MODE, MODE_L2))
         self.change("a new peer", (errno.EOPNOTSUPP, errno.EINVAL), "peer", peer(text(IFLA_IFNAME, "other")))
+
+    def shortcuts(self):
+        """Sets that hold more than there is."""
+        for bits in (SHORTCUTS_ALL + 1, 1 << 31, 0xFFFFFFFF):
+            wrong = u32(IFLA_PASSTHRU_SHORTCUTS, bits)
+            self.create(f"shortcuts {bits:#x}", errno.EINVAL, "shortcut", wrong)
+            self.change(f"shortcuts {bits:#x} in a change", errno.EINVAL, "shortcut", wrong)
+        for size in (0, 3, 5, 8):
+            self.create(f"shortcuts of {size} bytes", (errno.EINVAL, errno.ERANGE), ANY, attr(IFLA_PASSTHRU_SHORTCUTS, bytes(size)))
 
     def peer_header(self):
         """Lengths of the peer's message that cannot be."""
@@ -192,6 +203,7 @@ class Cases:
         self.accepted("no attributes of ours", name, linkinfo(self.kind))
         self.accepted("empty data", name, nest(IFLA_LINKINFO, text(IFLA_INFO_KIND, self.kind), attr(IFLA_INFO_DATA)))
         self.accepted("a peer that is a header only", name, linkinfo(self.kind, peer()))
+        self.accepted("all shortcuts by number", name, linkinfo(self.kind, u32(IFLA_PASSTHRU_SHORTCUTS, SHORTCUTS_ALL)))
         self.accepted("both modes by number", name, linkinfo(self.kind, u32(IFLA_PASSTHRU_MODE, MODE_L2)), flags=CREATE)
 
 
@@ -200,6 +212,7 @@ def main():
     cases = Cases(sys.argv[1])
     cases.accepted_forms()
     cases.mode_and_role()
+    cases.shortcuts()
     cases.peer_header()
     cases.peer_names()
     cases.peer_attributes()

@@ -18,12 +18,16 @@
  * @IFLA_PASSTHRU_MODE: u32, enum passthru_mode. In requests that create a pair;
  *	dumped.
  * @IFLA_PASSTHRU_ROLE: u32, enum passthru_role. Dumped; refused in requests.
+ * @IFLA_PASSTHRU_SHORTCUTS: u32, a set of enum passthru_shortcut: those that the
+ *	port's packets may take, all others not. In requests that create a pair
+ *	or change its port; dumped for the port.
  */
 enum passthru_attr {
 	IFLA_PASSTHRU_UNSPEC,
 	IFLA_PASSTHRU_PEER_INFO,
 	IFLA_PASSTHRU_MODE,
 	IFLA_PASSTHRU_ROLE,
+	IFLA_PASSTHRU_SHORTCUTS,
 	__IFLA_PASSTHRU_MAX
 };
 
@@ -50,6 +54,20 @@ enum passthru_mode {
 enum passthru_role {
 	PASSTHRU_ROLE_PORT,
 	PASSTHRU_ROLE_CHILD
+};
+
+/**
+ * enum passthru_shortcut - where a packet may leave the parent for the child
+ * @PASSTHRU_SHORTCUT_DEVICE: where it comes in, before the parent's IP layer
+ * @PASSTHRU_SHORTCUT_ROUTE: at the parent's routing decision
+ * @PASSTHRU_SHORTCUT_NETFILTER: after the parent's INPUT rules
+ * @PASSTHRU_SHORTCUT_SOCKET: for a connection of the child, straight to its socket
+ */
+enum passthru_shortcut {
+	PASSTHRU_SHORTCUT_DEVICE = 1 << 0,
+	PASSTHRU_SHORTCUT_ROUTE = 1 << 1,
+	PASSTHRU_SHORTCUT_NETFILTER = 1 << 2,
+	PASSTHRU_SHORTCUT_SOCKET = 1 << 3,
 };
 
 #endif /* _UAPI_LINUX_IF_PASSTHRU_H */

@@ -6,9 +6,10 @@ use crate::uapi::{ifinfomsg, nlmsghdr, rtattr};
 use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::mem::size_of;
 
-/// `enum output_type`: text or JSON, whichever was asked for; text only.
+/// `enum output_type`: text or JSON, whichever was asked for; text only; JSON only.
 pub const PRINT_ANY: c_int = 4;
 pub const PRINT_FP: c_int = 1;
+pub const PRINT_JSON: c_int = 2;
 /// `enum color_attr`: as it comes.
 pub const COLOR_NONE: c_int = 6;
 /// The size of `struct iplink_req`: two headers, then room for attributes.
@@ -45,6 +46,8 @@ extern "C" {
         fmt: *const c_char,
         v: c_uint,
     ) -> c_int;
+    pub fn open_json_array(t: c_int, key: *const c_char);
+    pub fn close_json_array(t: c_int, text: *const c_char);
     pub fn incomplete_command() -> !;
     pub fn duparg(key: *const c_char, value: *const c_char) -> !;
     pub fn invarg(message: *const c_char, value: *const c_char) -> !;

@@ -3,11 +3,11 @@
 //! What the user gets to see.
 
 use super::c::{
-    duparg, fputs, incomplete_command, invarg, print_color_string, print_color_uint, stderr,
-    COLOR_NONE, PRINT_ANY, PRINT_FP,
+    close_json_array, duparg, fputs, incomplete_command, invarg, open_json_array,
+    print_color_string, print_color_uint, stderr, COLOR_NONE, PRINT_ANY, PRINT_FP, PRINT_JSON,
 };
 use crate::print::Output;
-use core::ffi::{c_void, CStr};
+use core::ffi::{c_int, c_void, CStr};
 use core::ptr;
 
 /// A stream of the C library.
@@ -36,6 +36,22 @@ impl File {
 
 /// What `ip` prints to: text or JSON, as its options say.
 pub struct Console;
+
+impl Console {
+    /// Prints a text without a key: as it is, or as a member of a JSON array.
+    fn bare(&mut self, target: c_int, text: &CStr) {
+        // SAFETY: the format takes one string. `ip` takes a missing key for that of a member.
+        unsafe {
+            print_color_string(
+                target,
+                COLOR_NONE,
+                ptr::null(),
+                c"%s".as_ptr(),
+                text.as_ptr(),
+            )
+        };
+    }
+}
 
 impl Output for Console {
     fn label(&mut self, label: &CStr) {
@@ -67,6 +83,30 @@ impl Output for Console {
     fn number(&mut self, key: &CStr, value: u32) {
         // SAFETY: the format takes one unsigned int.
         unsafe { print_color_uint(PRINT_ANY, COLOR_NONE, key.as_ptr(), c"%u ".as_ptr(), value) };
+    }
+
+    fn list(&mut self, key: &CStr, values: impl Iterator<Item = (Option<&'static CStr>, u32)>) {
+        let mut values = values.peekable();
+        // SAFETY: `key` is a string. As asked for, this does nothing to text.
+        unsafe { open_json_array(PRINT_JSON, key.as_ptr()) };
+        if values.peek().is_none() {
+            self.bare(PRINT_FP, c"none");
+        }
+        while let Some((word, number)) = values.next() {
+            match word {
+                Some(word) => self.bare(PRINT_ANY, word),
+                // SAFETY: the format takes one unsigned int.
+                None => unsafe {
+                    print_color_uint(PRINT_ANY, COLOR_NONE, ptr::null(), c"%u".as_ptr(), number);
+                },
+            }
+            if values.peek().is_some() {
+                self.bare(PRINT_FP, c",");
+            }
+        }
+        // SAFETY: it closes what was opened above.
+        unsafe { close_json_array(PRINT_JSON, ptr::null()) };
+        self.bare(PRINT_FP, c" ");
     }
 }
 

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shortcuts: what there are, sets of them, and which of them a port allows.
+
+use crate::{
+    net::{context::Rtnl, module_param::Parameter},
+    uapi,
+};
+use core::fmt;
+use kernel::{
+    prelude::*,
+    str::BStr,
+    sync::atomic::{Atomic, Relaxed},
+};
+
+/// A place where a packet may leave the parent for the child, before the end of the full path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Shortcut {
+    /// Where it comes in, before the parent's IP layer.
+    Device = uapi::PASSTHRU_SHORTCUT_DEVICE,
+    /// At the parent's routing decision.
+    Route = uapi::PASSTHRU_SHORTCUT_ROUTE,
+    /// After the parent's INPUT rules.
+    Netfilter = uapi::PASSTHRU_SHORTCUT_NETFILTER,
+    /// Straight to the child's socket, for a connection of its.
+    Socket = uapi::PASSTHRU_SHORTCUT_SOCKET,
+}
+
+/// All shortcuts that there are, and their names.
+const NAMES: [(Shortcut, &str); 4] = [
+    (Shortcut::Device, "device"),
+    (Shortcut::Route, "route"),
+    (Shortcut::Netfilter, "netfilter"),
+    (Shortcut::Socket, "socket"),
+];
+
+/// A set of shortcuts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Set(u32);
+
+impl Set {
+    /// No shortcut: the full path only.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Each shortcut that there is.
+    pub(crate) const ALL: Self = {
+        let mut set = Self::NONE;
+        let mut index = 0;
+        while index < NAMES.len() {
+            set = set.with(NAMES[index].0);
+            index += 1;
+        }
+        set
+    };
+
+    /// This set and one more shortcut.
+    pub(crate) const fn with(self, shortcut: Shortcut) -> Self {
+        self.union(Self(shortcut as u32))
+    }
+
+    pub(crate) const fn contains(self, shortcut: Shortcut) -> bool {
+        self.0 & shortcut as u32 != 0
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// What is in either.
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The set that a number in a request means. Fails with `EINVAL` where it has other bits.
+    pub(crate) fn from_uapi(bits: u32) -> Result<Self> {
+        if bits & !Self::ALL.0 == 0 {
+            Ok(Self(bits))
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    pub(crate) const fn to_uapi(self) -> u32 {
+        self.0
+    }
+
+    /// Reads `none`, `all`, or names with commas between them. What is wrong goes to the kernel's
+    /// log; the error is `EINVAL`.
+    fn parse(text: &[u8]) -> Result<Self> {
+        match text {
+            b"none" => return Ok(Self::NONE),
+            b"all" => return Ok(Self::ALL),
+            _ => {}
+        }
+        let mut set = Self::NONE;
+        for word in text.split(|byte| *byte == b',') {
+            let shortcut = find(word)?;
+            if set.contains(shortcut) {
+                pr_err!("shortcut \"{}\" is named twice\n", BStr::from_bytes(word));
+                return Err(EINVAL);
+            }
+            set = set.with(shortcut);
+        }
+        Ok(set)
+    }
+
+    /// Writes what [`Self::parse`] reads.
+    fn show(self, out: &mut dyn fmt::Write) -> fmt::Result {
+        if self.is_empty() {
+            return out.write_str("none");
+        }
+        let mut separator = "";
+        for (shortcut, name) in NAMES {
+            if self.contains(shortcut) {
+                out.write_str(separator)?;
+                out.write_str(name)?;
+                separator = ",";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The shortcut of a name.
+fn find(word: &[u8]) -> Result<Shortcut> {
+    match NAMES.iter().find(|(_, name)| name.as_bytes() == word) {
+        Some((shortcut, _)) => Ok(*shortcut),
+        None => {
+            pr_err!("unknown shortcut \"{}\"\n", BStr::from_bytes(word));
+            Err(EINVAL)
+        }
+    }
+}
+
+/// What the parent allows the packets of one of its ports.
+pub(crate) struct Policy {
+    shortcuts: Atomic<u32>,
+}
+
+impl Policy {
+    /// No shortcut.
+    pub(super) const fn new() -> Self {
+        Self {
+            shortcuts: Atomic::new(Set::NONE.0),
+        }
+    }
+
+    /// The shortcuts that are allowed now. For the path of packets: a single load, which orders
+    /// nothing.
+    pub(crate) fn shortcuts(&self) -> Set {
+        Set(self.shortcuts.load(Relaxed))
+    }
+
+    /// Allows these shortcuts and no others from now on.
+    pub(super) fn set(&self, set: Set, _rtnl: &Rtnl) {
+        self.shortcuts.store(set.0, Relaxed);
+    }
+}
+
+/// The module's parameter `shortcuts`: what a new port allows where its request says nothing.
+pub(crate) struct Default;
+
+static OF_NEW_PORTS: Atomic<u32> = Atomic::new(Set::NONE.0);
+
+/// The shortcuts of a port whose request says nothing of them.
+pub(crate) fn of_new_ports() -> Set {
+    Set(OF_NEW_PORTS.load(Relaxed))
+}
+
+impl Parameter for Default {
+    fn set(text: &[u8]) -> Result {
+        OF_NEW_PORTS.store(Set::parse(text)?.0, Relaxed);
+        Ok(())
+    }
+
+    fn show(out: &mut dyn fmt::Write) -> fmt::Result {
+        of_new_ports().show(out)
+    }
+}
