@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. */
 
+#include <linux/random.h>
+#include <net/l3mdev.h>
+#include <net/raw.h>
+#include <net/udp.h>
+
 #include "bindings.h"
 
 /* The lock classes are static data of the macro's expansion: this module's. */
@@ -82,6 +87,246 @@ void passthru_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason 
 	kfree_skb_reason(skb, reason);
 }
 
+struct sk_buff *passthru_helper_skb_share_check(struct sk_buff *skb)
+{
+	return skb_share_check(skb, GFP_ATOMIC);
+}
+
+int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len)
+{
+	return pskb_trim_rcsum(skb, len);
+}
+
+/* skb_scrub_packet() between namespaces, and what a receiving device sets. */
+void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
+				unsigned int header_len)
+{
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	skb_ext_reset(skb);
+	nf_reset_ct(skb);
+	nf_reset_trace(skb);
+	ipvs_reset(skb);
+	skb_clear_tstamp(skb);
+	skb_reset_redirect(skb);
+	skb_reset_mac_header(skb);
+	skb_reset_mac_len(skb);
+	skb_reset_network_header(skb);
+	skb_set_transport_header(skb, header_len);
+#ifdef CONFIG_NET_SWITCHDEV
+	skb->offload_fwd_mark = 0;
+	skb->offload_l3_fwd_mark = 0;
+#endif
+	skb->pkt_type = PACKET_HOST;
+	skb->ignore_df = 0;
+	skb->mark = 0;
+	skb->priority = 0;
+	skb->dev = dev;
+	skb->skb_iif = dev->ifindex;
+	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
+	IPCB(skb)->iif = dev->ifindex;
+}
+
+int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
+				      struct net_device *from)
+{
+	__be16 protocol = skb->protocol;
+	int err = skb_cow_head(skb, ETH_HLEN);
+
+	if (err)
+		return err;
+	eth_header(skb, to, be16_to_cpu(protocol), to->dev_addr, from->dev_addr, skb->len);
+	skb->protocol = eth_type_trans(skb, to);
+	return 0;
+}
+
+unsigned long passthru_helper_skb_refdst(const struct sk_buff *skb)
+{
+	return skb->_skb_refdst;
+}
+
+void passthru_helper_skb_dst_drop(struct sk_buff *skb)
+{
+	skb_dst_drop(skb);
+}
+
+void passthru_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst)
+{
+	skb_dst_set_noref(skb, dst);
+}
+
+bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
+{
+	return dst_hold_safe(dst);
+}
+
+struct net_device *passthru_helper_dst_dev(const struct dst_entry *dst)
+{
+	return dst_dev_rcu(dst);
+}
+
+void passthru_helper_dst_input(struct sk_buff *skb)
+{
+	dst_input(skb);
+}
+
+enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+
+	return ip_route_input_noref(skb, iph->daddr, iph->saddr, ip4h_dscp(iph), dev);
+}
+
+void passthru_helper_ip_count_refused(const struct sk_buff *skb, enum skb_drop_reason reason)
+{
+	if (reason == SKB_DROP_REASON_IP_RPFILTER)
+		__NET_INC_STATS(dev_net_rcu(skb->dev), LINUX_MIB_IPRPFILTER);
+}
+
+/* The first device of a namespace for %NULL, then the next one. */
+struct net_device *passthru_helper_next_netdev(struct net *net, struct net_device *dev)
+{
+	return dev ? next_net_device(dev) : first_net_device(net);
+}
+
+/* Where a packet goes on that a hook had delayed. */
+static int passthru_resume_ipv4(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	enum skb_drop_reason reason = passthru_helper_ip_route(skb, skb->dev);
+
+	if (reason) {
+		kfree_skb_reason(skb, reason);
+		return NET_RX_DROP;
+	}
+	return dst_input(skb);
+}
+
+int passthru_helper_pre_routing_ipv4(struct sk_buff *skb, struct net_device *dev)
+{
+	return nf_hook(NFPROTO_IPV4, NF_INET_PRE_ROUTING, dev_net_rcu(dev), NULL, skb, dev, NULL,
+		       passthru_resume_ipv4);
+}
+
+static int passthru_resume_ipv6(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	ip6_route_input(skb);
+	return dst_input(skb);
+}
+
+int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev)
+{
+	return nf_hook(NFPROTO_IPV6, NF_INET_PRE_ROUTING, dev_net_rcu(dev), NULL, skb, dev, NULL,
+		       passthru_resume_ipv6);
+}
+
+bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
+				__be32 saddr, u8 dscp, u32 mark,
+				struct passthru_fib_answer *answer)
+{
+	struct fib_result res = {};
+	struct flowi4 fl4 = {
+		.flowi4_iif = dev->ifindex,
+		.flowi4_mark = mark,
+		.flowi4_dscp = (__force dscp_t)dscp,
+		.flowi4_scope = RT_SCOPE_UNIVERSE,
+		.flowi4_uid = sock_net_uid(net, NULL),
+		.daddr = daddr,
+		.saddr = saddr,
+	};
+
+	if (fib_lookup(net, &fl4, &res, 0))
+		return false;
+	answer->type = res.type;
+	answer->dev = res.nhc ? res.nhc->nhc_dev : NULL;
+	answer->multipath = res.fi && fib_info_num_path(res.fi) > 1;
+	answer->by_kernel = res.fi && res.fi->fib_protocol == RTPROT_KERNEL;
+	return true;
+}
+
+void passthru_helper_ip_count_input(const struct sk_buff *skb, struct net_device *dev, u8 tos)
+{
+	struct net *net = dev_net_rcu(dev);
+
+	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
+	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK),
+		       max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
+}
+
+/* UDP has taken its header off and says which protocol is inside: begin again with that. */
+static void passthru_resubmit_ipv4(struct sk_buff *skb, u8 protocol)
+{
+	__skb_push(skb, skb_network_header_len(skb));
+	if (skb_ensure_writable(skb, sizeof(struct iphdr))) {
+		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
+		return;
+	}
+	ip_hdr(skb)->protocol = protocol;
+	ip_local_deliver(skb);
+}
+
+/* ip_local_deliver() where none of its turnings would be taken. */
+bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol)
+{
+	struct net *net = dev_net_rcu(skb->dev);
+	const struct net_protocol *ipprot;
+	int next;
+
+	if (protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
+		return false;
+	if (!hlist_empty(&raw_v4_hashinfo.ht[raw_hashfunc(net, protocol)]) || skb_zcopy(skb))
+		return false;
+	ipprot = rcu_dereference(inet_protos[protocol]);
+	if (!ipprot || !ipprot->no_policy)
+		return false;
+	__skb_pull(skb, skb_network_header_len(skb));
+	next = ipprot->handler(skb);
+	if (unlikely(next < 0))
+		passthru_resubmit_ipv4(skb, -next);
+	else
+		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
+	return true;
+}
+
+void passthru_helper_dev_hold(struct net_device *dev)
+{
+	dev_hold(dev);
+}
+
+void passthru_helper_dev_put(struct net_device *dev)
+{
+	dev_put(dev);
+}
+
+bool passthru_helper_netif_is_l3(const struct net_device *dev)
+{
+	return netif_is_l3_master(dev) || netif_is_l3_slave(dev);
+}
+
+int passthru_helper_notifier_from_errno(int error)
+{
+	return notifier_from_errno(error);
+}
+
+void passthru_helper_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void passthru_helper_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+unsigned long passthru_helper_jiffies(void)
+{
+	return jiffies;
+}
+
+u64 passthru_helper_get_random_u64(void)
+{
+	return get_random_u64();
+}
+
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count)
 {
 	return __alloc_percpu(count * sizeof(unsigned long), sizeof(unsigned long));
@@ -95,6 +340,13 @@ void passthru_helper_free_percpu(unsigned long __percpu *counters)
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter)
 {
 	this_cpu_inc(*counter);
+}
+
+/* One event, and how much it amounts to. */
+void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount)
+{
+	this_cpu_inc(counters[0]);
+	this_cpu_add(counters[1], amount);
 }
 
 unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter)

@@ -8,6 +8,19 @@
 
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
+#include <net/dst.h>
+#include <net/ip.h>
+
+/* Macros that bindgen cannot evaluate. */
+enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH };
+
+/* What is asked of a struct fib_result. */
+struct passthru_fib_answer {
+	const struct net_device *dev;
+	u8 type;
+	bool multipath;
+	bool by_kernel;
+};
 
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev);
 void passthru_helper_netdev_hold(struct net_device *dev, netdevice_tracker *tracker);
@@ -28,9 +41,45 @@ void passthru_helper_skb_reset_network_header(struct sk_buff *skb);
 void passthru_helper_skb_postpull_rcsum(struct sk_buff *skb, const void *start, unsigned int len);
 void passthru_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason);
 
+struct sk_buff *passthru_helper_skb_share_check(struct sk_buff *skb);
+int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len);
+void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
+				unsigned int header_len);
+int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
+				      struct net_device *from);
+unsigned long passthru_helper_skb_refdst(const struct sk_buff *skb);
+void passthru_helper_skb_dst_drop(struct sk_buff *skb);
+void passthru_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst);
+
+bool passthru_helper_dst_hold_safe(struct dst_entry *dst);
+struct net_device *passthru_helper_dst_dev(const struct dst_entry *dst);
+void passthru_helper_dst_input(struct sk_buff *skb);
+
+int passthru_helper_pre_routing_ipv4(struct sk_buff *skb, struct net_device *dev);
+int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev);
+bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
+				__be32 saddr, u8 dscp, u32 mark,
+				struct passthru_fib_answer *answer);
+void passthru_helper_ip_count_input(const struct sk_buff *skb, struct net_device *dev, u8 tos);
+bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol);
+
+enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev);
+void passthru_helper_ip_count_refused(const struct sk_buff *skb, enum skb_drop_reason reason);
+struct net_device *passthru_helper_next_netdev(struct net *net, struct net_device *dev);
+
+void passthru_helper_dev_hold(struct net_device *dev);
+void passthru_helper_dev_put(struct net_device *dev);
+bool passthru_helper_netif_is_l3(const struct net_device *dev);
+int passthru_helper_notifier_from_errno(int error);
+void passthru_helper_local_bh_disable(void);
+void passthru_helper_local_bh_enable(void);
+unsigned long passthru_helper_jiffies(void);
+u64 passthru_helper_get_random_u64(void);
+
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);
 void passthru_helper_free_percpu(unsigned long __percpu *counters);
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter);
+void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount);
 unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter);
 
 unsigned int passthru_helper_num_possible_cpus(void);

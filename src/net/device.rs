@@ -66,6 +66,13 @@ impl NetDevice {
         flags & bindings::net_device_flags_IFF_UP != 0
     }
 
+    /// Whether this is a namespace's `lo`.
+    pub(crate) fn is_loopback(&self) -> bool {
+        // SAFETY: a field of ours.
+        let flags = unsafe { self.read_once(&raw const (*self.as_raw()).flags) };
+        flags & bindings::net_device_flags_IFF_LOOPBACK != 0
+    }
+
     /// The namespace that the device is in. It can be moved to another one at any time that the
     /// RTNL is not held, so the answer may be old; it always names a namespace that exists.
     pub(crate) fn namespace<'r>(&'r self, _rcu: ReadSide<'r>) -> &'r Namespace {

@@ -43,6 +43,10 @@ pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
     /// Packets that the driver was given to send and dropped, in all.
     fn tx_dropped(dev: &Device<Self>) -> u64;
 
+    /// What came or went otherwise than by transmit and receive, to be added to what the device
+    /// counts. Callable under RCU.
+    fn other_traffic(dev: &Device<Self>, rcu: ReadSide<'_>) -> OtherTraffic;
+
     /// The device at the other end, where packets sent on this one are received.
     /// C: `ndo_get_peer_dev`, `ndo_get_iflink`.
     fn peer<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice>;
@@ -50,6 +54,19 @@ pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
     /// A bridge or the like that `dev` has become a part of wants so much room before each packet
     /// received, or none any more. C: `ndo_set_rx_headroom`.
     fn set_rx_headroom(dev: &Device<Self>, bytes: u16);
+}
+
+/// Packets and bytes, each way.
+#[derive(Default)]
+pub(crate) struct OtherTraffic {
+    /// Packets received.
+    pub(crate) rx_packets: u64,
+    /// Bytes received.
+    pub(crate) rx_bytes: u64,
+    /// Packets sent.
+    pub(crate) tx_packets: u64,
+    /// Bytes sent.
+    pub(crate) tx_bytes: u64,
 }
 
 /// The operations of the driver `D` as C sees them.
@@ -145,8 +162,18 @@ impl<D: Driver> Operations<D> {
         // rtnetlink passes the payload of an attribute, which is aligned to 4 bytes only.
         unsafe {
             bindings::dev_fetch_sw_netstats(stats, (*dev).__bindgen_anon_2.tstats);
-            let dropped = D::tx_dropped(Device::<D>::from_raw(dev));
-            (&raw mut (*stats).tx_dropped).write_unaligned(dropped);
+            let dev = Device::<D>::from_raw(dev);
+            let guard = kernel::sync::rcu::read_lock();
+            let other = D::other_traffic(dev, (&guard).into());
+            for (to, more) in [
+                (&raw mut (*stats).tx_dropped, D::tx_dropped(dev)),
+                (&raw mut (*stats).rx_packets, other.rx_packets),
+                (&raw mut (*stats).rx_bytes, other.rx_bytes),
+                (&raw mut (*stats).tx_packets, other.tx_packets),
+                (&raw mut (*stats).tx_bytes, other.tx_bytes),
+            ] {
+                to.write_unaligned(to.read_unaligned().wrapping_add(more));
+            }
         }
     }
 

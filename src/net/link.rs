@@ -131,6 +131,16 @@ impl<T: LinkType> LinkOperations<T> {
         Ok(LinkRegistration { operations: self })
     }
 
+    /// The device as one of this type, if it is one.
+    pub(crate) fn cast<'a>(&'static self, dev: &'a NetDevice) -> Option<&'a Device<T::Driver>> {
+        // SAFETY: the device exists, and the field is set before others see it.
+        let ops = unsafe { (*dev.as_raw()).rtnl_link_ops };
+        // SAFETY: a device with these operations is of the driver `T::Driver`; whoever was given
+        // a reference to it found it registered, or told of by the kernel, and by then it has its
+        // data.
+        core::ptr::eq(ops, self.as_raw()).then(|| unsafe { Device::from_raw(dev.as_raw()) })
+    }
+
     fn data<'a>(data: *mut *mut bindings::nlattr) -> Option<Attributes<'a>> {
         // SAFETY: callers pass what the kernel parsed with `maxtype` and the policy, or null.
         (!data.is_null()).then(|| unsafe { Attributes::from_raw(data, T::POLICY.len()) })

@@ -13,18 +13,27 @@
 //!   ([`device::Device::driver`]): there before any callback that sees it, dropped after the last.
 
 pub(crate) mod bindings;
+pub(crate) mod conntrack;
 pub(crate) mod context;
 pub(crate) mod device;
 pub(crate) mod driver;
+pub(crate) mod dst;
 pub(crate) mod ethtool;
 pub(crate) mod features;
+pub(crate) mod flow_table;
+pub(crate) mod ipv4;
 pub(crate) mod link;
 pub(crate) mod module_param;
 pub(crate) mod namespace;
+pub(crate) mod netfilter;
 pub(crate) mod netlink;
 pub(crate) mod new_link;
+pub(crate) mod notifier;
+pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod rcu_device;
 pub(crate) mod registration;
+pub(crate) mod rehome;
+pub(crate) mod rtnl_cell;
 pub(crate) mod setup;
 pub(crate) mod skb;

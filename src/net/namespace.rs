@@ -4,6 +4,7 @@
 //!
 //! C header: `include/net/net_namespace.h`.
 
+use super::{context::Rtnl, device::NetDevice};
 use crate::net::bindings;
 use kernel::types::Opaque;
 
@@ -26,11 +27,32 @@ impl Namespace {
         unsafe { &*net.cast() }
     }
 
+    /// What tells this namespace from others for as long as it exists.
+    pub(crate) fn id(&self) -> NamespaceId {
+        NamespaceId(self.as_raw() as usize)
+    }
+
+    /// The devices in the namespace. C: `for_each_netdev()`.
+    pub(crate) fn devices<'r>(&'r self, _rtnl: &'r Rtnl) -> impl Iterator<Item = &'r NetDevice> {
+        let mut last = core::ptr::null_mut();
+        core::iter::from_fn(move || {
+            // SAFETY: the namespace exists, and its list does not change under the RTNL.
+            unsafe {
+                last = bindings::passthru_helper_next_netdev(self.as_raw(), last);
+                (!last.is_null()).then(|| NetDevice::from_raw(last))
+            }
+        })
+    }
+
     /// The pointer to hand to C.
     pub(super) fn as_raw(&self) -> *mut bindings::net {
         self.0.get()
     }
 }
+
+/// Tells one namespace from another. A new one may have the number of one that has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NamespaceId(usize);
 
 impl PartialEq for Namespace {
     /// Whether the two are one namespace, as `net_eq()` tells.

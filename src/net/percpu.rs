@@ -48,6 +48,14 @@ impl<const N: usize> Counters<N> {
         unsafe { bindings::passthru_helper_this_cpu_inc(self.counter(index)) };
     }
 
+    /// Counts one event on this CPU, and in the next counter what it amounts to.
+    #[inline]
+    pub(crate) fn count(&self, index: usize, amount: usize) {
+        assert!(index + 1 < N);
+        // SAFETY: by the type's invariant and the check above these are two of our counters.
+        unsafe { bindings::passthru_helper_this_cpu_count(self.counter(index), amount) };
+    }
+
     /// What all CPUs counted until now.
     pub(crate) fn sum(&self, index: usize) -> u64 {
         // SAFETY: as in `increment()`.

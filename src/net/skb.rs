@@ -19,8 +19,14 @@ use kernel::{error::to_result, prelude::*};
 pub(crate) struct DropReason(bindings::skb_drop_reason);
 
 impl DropReason {
+    /// A reason that the kernel gave.
+    pub(super) fn from_raw(reason: bindings::skb_drop_reason) -> Self {
+        Self(reason)
+    }
+
     /// Nobody said why.
-    const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
+    pub(super) const NOT_SPECIFIED: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
     /// The packet is shorter than what it claims to be can be.
     pub(crate) const PKT_TOO_SMALL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
@@ -91,12 +97,12 @@ impl SkBuff {
         Self { skb }
     }
 
-    fn as_raw(&self) -> *mut bindings::sk_buff {
+    pub(super) fn as_raw(&self) -> *mut bindings::sk_buff {
         self.skb.as_ptr()
     }
 
     /// Gives up ownership without freeing.
-    fn into_raw(self) -> *mut bindings::sk_buff {
+    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
         ManuallyDrop::new(self).as_raw()
     }
 
@@ -216,6 +222,13 @@ impl SkBuff {
         } else {
             Err(ENOBUFS)
         }
+    }
+
+    /// Frees a packet that routing refused, and counts it as IP does.
+    pub(crate) fn drop_refused(self, reason: DropReason) {
+        // SAFETY: the skb is valid and has its device.
+        unsafe { bindings::passthru_helper_ip_count_refused(self.as_raw(), reason.0) };
+        self.drop_with(reason);
     }
 
     /// Frees the packet and says why.

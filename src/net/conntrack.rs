@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What connection tracking knows of a packet.
+//!
+//! C headers: `include/net/netfilter/nf_conntrack.h`,
+//! `include/uapi/linux/netfilter/nf_conntrack_common.h`.
+
+use super::skb::SkBuff;
+use crate::net::bindings;
+
+/// How far tracking is with a packet's connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// The packet is not tracked.
+    Untracked,
+    /// The packet may be the first of its connection, which is known to nobody yet.
+    Unconfirmed,
+    /// The connection is known. All that is still to be done for this packet was done.
+    Settled,
+    /// The connection is known, and something is done to its packets after routing: their source
+    /// is translated, or a helper reads them.
+    Unsettled,
+}
+
+/// The bits of `_nfct` that say what the packet is to its connection. C: `NFCT_INFOMASK`.
+const INFO: usize = 7;
+
+const fn bit(number: u32) -> usize {
+    1 << number
+}
+
+/// C: `IPS_CONFIRMED`.
+const CONFIRMED: usize = bit(bindings::ip_conntrack_status_IPS_CONFIRMED_BIT);
+/// Someone reads or changes the packets. C: `IPS_SEQ_ADJUST`, `IPS_HELPER`.
+const READ_LATER: usize = bit(bindings::ip_conntrack_status_IPS_SEQ_ADJUST_BIT);
+/// C: `IPS_SRC_NAT`, `IPS_DST_NAT`.
+const SOURCE: usize = bit(bindings::ip_conntrack_status_IPS_SRC_NAT_BIT);
+const DESTINATION: usize = bit(bindings::ip_conntrack_status_IPS_DST_NAT_BIT);
+
+impl SkBuff {
+    /// What tracking knows of the packet. Only before it is scrubbed.
+    #[inline]
+    pub(crate) fn tracking(&self) -> Tracking {
+        // SAFETY: the skb is valid and ours.
+        let nfct = unsafe { (*self.as_raw())._nfct } as usize;
+        let info = (nfct & INFO) as u32;
+        let connection = (nfct & !INFO) as *const bindings::nf_conn;
+        if connection.is_null() || info == bindings::ip_conntrack_info_IP_CT_UNTRACKED {
+            return Tracking::Untracked;
+        }
+        // SAFETY: the packet has a reference to its connection.
+        let (status, has_helper) = unsafe {
+            let status = (&raw const (*connection).status).read_volatile() as usize;
+            let ext = (*connection).ext;
+            let helper = bindings::nf_ct_ext_id_NF_CT_EXT_HELPER as usize;
+            (status, !ext.is_null() && (*ext).offset[helper] != 0)
+        };
+        // The reply's source is what the original direction's destination was translated to.
+        let source = if info >= bindings::ip_conntrack_info_IP_CT_IS_REPLY {
+            DESTINATION
+        } else {
+            SOURCE
+        };
+        if status & CONFIRMED == 0 {
+            Tracking::Unconfirmed
+        } else if has_helper || status & (source | READ_LATER) != 0 {
+            Tracking::Unsettled
+        } else {
+            Tracking::Settled
+        }
+    }
+}

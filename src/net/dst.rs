@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Routes: what is to be done with a packet (`struct dst_entry`).
+//!
+//! C header: `include/net/dst.h`.
+
+use super::context::ReadSide;
+use crate::net::bindings;
+use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
+
+/// A route, seen within an RCU read-side critical section.
+#[derive(Clone, Copy)]
+pub(crate) struct Dst<'r> {
+    dst: NonNull<bindings::dst_entry>,
+    scope: PhantomData<&'r bindings::dst_entry>,
+}
+
+impl<'r> Dst<'r> {
+    /// # Safety
+    ///
+    /// `dst` must not be freed before a grace period after `_rcu` began.
+    pub(super) unsafe fn from_raw(dst: NonNull<bindings::dst_entry>, _rcu: ReadSide<'r>) -> Self {
+        Self {
+            dst,
+            scope: PhantomData,
+        }
+    }
+
+    pub(super) fn as_raw(self) -> *mut bindings::dst_entry {
+        self.dst.as_ptr()
+    }
+
+    /// Whether who made the route has not taken it back. C: `dst->obsolete`.
+    #[inline]
+    pub(crate) fn is_current(self) -> bool {
+        // SAFETY: the route exists; a single load of a field that others may write.
+        let obsolete = unsafe { (&raw const (*self.as_raw()).obsolete).read_volatile() };
+        i32::from(obsolete) == bindings::DST_OBSOLETE_FORCE_CHK as i32
+    }
+
+    /// Whether packets on this route are for this namespace's own sockets.
+    #[inline]
+    pub(crate) fn is_local_delivery(self) -> bool {
+        // SAFETY: the route exists, and the field is set once.
+        let input = unsafe { (*self.as_raw()).input };
+        input.map(|f| f as usize) == Some(bindings::ip_local_deliver as usize)
+            || input.map(|f| f as usize) == Some(bindings::ip6_input as usize)
+    }
+
+    /// A reference that keeps the route; none if it is being freed. C: `dst_hold_safe()`.
+    pub(crate) fn hold(self) -> Option<HeldDst> {
+        // SAFETY: the route exists.
+        let held = unsafe { bindings::passthru_helper_dst_hold_safe(self.as_raw()) };
+        held.then_some(HeldDst(self.dst))
+    }
+}
+
+/// A reference to a route.
+pub(crate) struct HeldDst(NonNull<bindings::dst_entry>);
+
+impl HeldDst {
+    /// Gives up the reference without releasing it.
+    pub(super) fn into_raw(self) -> *mut bindings::dst_entry {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl Drop for HeldDst {
+    fn drop(&mut self) {
+        // SAFETY: this is the end of our reference.
+        unsafe { bindings::dst_release(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A bounded table of what was found out about flows of packets: to which device one goes and by
+//! which route.
+//!
+//! Reading takes no lock, writes no line that another CPU reads, and never waits. An entry is
+//! overwritten in place, so the table never grows and inserting allocates nothing.
+
+use super::{
+    context::{BottomHalf, ReadSide, Rtnl},
+    device::Device,
+    driver::Driver,
+    dst::{Dst, HeldDst},
+    once::{full_barrier, Once32, Once64, OnceAddress, Sequence},
+};
+use crate::net::bindings;
+use core::{array, marker::PhantomData, ptr, ptr::NonNull};
+use kernel::{alloc::KVVec, prelude::*};
+
+/// Entries that a flow can be in: those whose index differs in the lowest bits only.
+const WAYS: usize = 4;
+
+/// What identifies a flow, and under which circumstances what was found out holds. An entry whose
+/// key differs in any bit is not found: circumstances that change make entries unreachable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key<const K: usize> {
+    /// Most of it.
+    pub(crate) words: [u64; K],
+    /// What remains.
+    pub(crate) rest: u32,
+}
+
+impl<const K: usize> Key<K> {
+    /// A number to find the key's place by. `seed` keeps others from choosing keys that collide.
+    #[inline(always)]
+    fn hash(&self, seed: u64) -> usize {
+        // Multiplication carries differences up, the fold brings them down.
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut hash = seed;
+        for word in self.words {
+            let product = u128::from(hash ^ word) * u128::from(ODD);
+            hash = product as u64 ^ (product >> 64) as u64;
+        }
+        hash as usize
+    }
+}
+
+/// What is known of a flow, for an RCU read-side critical section.
+pub(crate) struct Flow<'r, D, const N: usize> {
+    /// The device that the flow goes to.
+    pub(crate) dev: &'r Device<D>,
+    /// The route of the flow behind that device.
+    pub(crate) dst: Dst<'r>,
+    /// The route of the flow before that device, where it matters.
+    pub(crate) near: Option<Dst<'r>>,
+    /// What else was noted.
+    pub(crate) notes: [u64; N],
+}
+
+/// One entry.
+///
+/// # Invariants
+///
+/// `dev` is null or a device of driver `D` to which the entry holds a reference; so do `dst` and
+/// `near` for routes. `dst` is not null where `dev` is not.
+#[repr(C, align(64))]
+struct Slot<D, const K: usize, const N: usize> {
+    words: [Once64; K],
+    rest: Once32,
+    sequence: Sequence,
+    dev: OnceAddress,
+    dst: OnceAddress,
+    near: OnceAddress,
+    notes: [Once64; N],
+    driver: PhantomData<D>,
+}
+
+impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
+    fn new() -> Self {
+        Self {
+            words: array::from_fn(|_| Once64::new(0)),
+            rest: Once32::new(0),
+            sequence: Sequence::new(),
+            dev: OnceAddress::new(0),
+            dst: OnceAddress::new(0),
+            near: OnceAddress::new(0),
+            notes: array::from_fn(|_| Once64::new(0)),
+            driver: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    fn has(&self, key: &Key<K>) -> bool {
+        self.words
+            .iter()
+            .zip(&key.words)
+            .all(|(ours, theirs)| ours.read() == *theirs)
+            && self.rest.read() == key.rest
+    }
+
+    /// What the entry says of `key`.
+    #[inline(always)]
+    fn get<'r>(&self, key: &Key<K>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
+        let begin = self.sequence.begin();
+        if !self.has(key) {
+            return None;
+        }
+        let dev = self.dev.read();
+        let dst = NonNull::new(self.dst.read() as *mut bindings::dst_entry);
+        let near = NonNull::new(self.near.read() as *mut bindings::dst_entry);
+        let notes = array::from_fn(|index| self.notes[index].read());
+        if !self.sequence.unchanged_since(begin) || dev == 0 {
+            return None;
+        }
+        // SAFETY: what was read belongs together, so by the type's invariant the entry held
+        // references to all of it while `rcu` lasted. They are released by `clear()` at the
+        // earliest now; routes are then freed after a grace period, and devices too, because
+        // entries are purged before the kernel waits for readers of a device that goes.
+        unsafe {
+            Some(Flow {
+                dev: Device::from_raw(dev as *const bindings::net_device),
+                dst: Dst::from_raw(dst?, rcu),
+                near: near.map(|near| Dst::from_raw(near, rcu)),
+                notes,
+            })
+        }
+    }
+
+    /// Empties the entry, which the caller has locked.
+    fn clear(&self) {
+        let (dev, dst, near) = (self.dev.read(), self.dst.read(), self.near.read());
+        self.dev.write(0);
+        self.dst.write(0);
+        self.near.write(0);
+        // SAFETY: by the type's invariant these are references of the entry, which are gone from
+        // it. Both functions take a null pointer.
+        unsafe {
+            bindings::dst_release(dst as *mut bindings::dst_entry);
+            bindings::dst_release(near as *mut bindings::dst_entry);
+            bindings::passthru_helper_dev_put(dev as *mut bindings::net_device);
+        }
+    }
+
+    /// Overwrites the entry, which the caller has locked.
+    fn fill(&self, key: &Key<K>, found: Found<'_, D, N>) {
+        self.clear();
+        for (ours, theirs) in self.words.iter().zip(&key.words) {
+            ours.write(*theirs);
+        }
+        self.rest.write(key.rest);
+        for (ours, theirs) in self.notes.iter().zip(&found.notes) {
+            ours.write(*theirs);
+        }
+        let near = found.near.map_or(ptr::null_mut(), HeldDst::into_raw);
+        // SAFETY: the device exists.
+        unsafe { bindings::passthru_helper_dev_hold(found.dev.as_raw()) };
+        // INVARIANT: one reference to each of them.
+        self.near.write(near as usize);
+        self.dst.write(found.dst.into_raw() as usize);
+        self.dev.write(found.dev.as_raw() as usize);
+    }
+}
+
+impl<D, const K: usize, const N: usize> Drop for Slot<D, K, N> {
+    fn drop(&mut self) {
+        // SAFETY: as in `clear()`; nobody else has access any more.
+        unsafe {
+            bindings::dst_release(self.dst.read() as *mut bindings::dst_entry);
+            bindings::dst_release(self.near.read() as *mut bindings::dst_entry);
+            bindings::passthru_helper_dev_put(self.dev.read() as *mut bindings::net_device);
+        }
+    }
+}
+
+/// What is to be remembered of a flow.
+pub(crate) struct Found<'a, D, const N: usize> {
+    /// As in [`Flow`].
+    pub(crate) dev: &'a Device<D>,
+    /// As in [`Flow`].
+    pub(crate) dst: HeldDst,
+    /// As in [`Flow`].
+    pub(crate) near: Option<HeldDst>,
+    /// As in [`Flow`].
+    pub(crate) notes: [u64; N],
+}
+
+/// The table. Dropping it needs that no reader is left.
+pub(crate) struct FlowTable<D: Driver, const K: usize, const N: usize> {
+    slots: KVVec<Slot<D, K, N>>,
+    seed: u64,
+}
+
+impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
+    /// A table with at least `size` entries, all empty. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new(size: usize) -> Result<Self> {
+        let size = size.next_power_of_two().max(WAYS);
+        let mut slots = KVVec::with_capacity(size, GFP_KERNEL)?;
+        for _ in 0..size {
+            slots.push(Slot::new(), GFP_KERNEL)?;
+        }
+        // SAFETY: only makes a random number.
+        let seed = unsafe { bindings::passthru_helper_get_random_u64() };
+        Ok(Self { slots, seed })
+    }
+
+    /// The entries where `key` can be, the most likely one first.
+    #[inline(always)]
+    fn ways(&self, key: &Key<K>) -> impl Iterator<Item = &Slot<D, K, N>> {
+        let first = key.hash(self.seed) & (self.slots.len() - 1);
+        (0..WAYS).filter_map(move |way| self.slots.get(first ^ way))
+    }
+
+    /// What is known of the flow with this key. Callable under RCU, in any context.
+    #[inline]
+    pub(crate) fn find<'r>(&self, key: &Key<K>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
+        self.ways(key).find_map(|slot| slot.get(key, rcu))
+    }
+
+    /// Remembers what was found out about a flow, or not, where another CPU is just writing there.
+    ///
+    /// `holds` must tell whether what was found out still is so: it is asked again once the entry
+    /// can be seen, so that an entry that came too late for [`Self::purge`] is gone as well.
+    pub(crate) fn insert(
+        &self,
+        key: &Key<K>,
+        found: Found<'_, D, N>,
+        holds: impl Fn() -> bool,
+        _bh: BottomHalf<'_>,
+    ) {
+        let mut ways = self.ways(key);
+        let empty_or_same = ways.find(|slot| slot.dev.read() == 0 || slot.has(key));
+        // Which one has to go is as good as random, and the same on all CPUs for one flow.
+        let slot = empty_or_same.or_else(|| self.ways(key).nth(moment() % WAYS));
+        let Some(slot) = slot.filter(|slot| slot.sequence.try_write()) else {
+            return;
+        };
+        slot.fill(key, found);
+        full_barrier();
+        if !holds() {
+            slot.clear();
+        }
+        slot.sequence.end_write();
+    }
+
+    /// Empties the table. What makes entries wrong must have been said before this, in such a way
+    /// that `holds` of [`Self::insert`] sees it.
+    pub(crate) fn purge(&self, _rtnl: &Rtnl) {
+        full_barrier();
+        for slot in self.slots.as_slice() {
+            let empty = || slot.dev.read() == 0 && slot.sequence.begin() & 1 == 0;
+            if empty() {
+                continue;
+            }
+            // Writers are quick. They run in softirqs, which must not find the entry locked by
+            // this very CPU.
+            // SAFETY: enabled again below.
+            unsafe { bindings::passthru_helper_local_bh_disable() };
+            while !slot.sequence.try_write() {
+                core::hint::spin_loop();
+            }
+            slot.clear();
+            slot.sequence.end_write();
+            // SAFETY: disabled above.
+            unsafe { bindings::passthru_helper_local_bh_enable() };
+        }
+    }
+}
+
+/// A number that changes with time, to choose by.
+fn moment() -> usize {
+    // SAFETY: only reads a counter.
+    unsafe { bindings::passthru_helper_jiffies() as usize }
+}

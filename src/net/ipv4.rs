@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IPv4: headers, routes, and what decides over them.
+//!
+//! C headers: `include/net/ip.h`, `include/net/route.h`, `include/net/ip_fib.h`.
+
+use super::{
+    context::{BottomHalf, ReadSide},
+    device::NetDevice,
+    dst::Dst,
+    namespace::Namespace,
+    skb::{DropReason, SkBuff},
+};
+use crate::net::bindings;
+use core::ptr::NonNull;
+
+/// Bytes of a header without options.
+pub(crate) const HEADER_LEN: u32 = 20;
+/// Version 4, five words.
+const PLAIN: u8 = 0x45;
+/// More fragments, and where this one belongs.
+const FRAGMENT: u16 = 0x3fff;
+/// The bits of the type of service that routes look at. C: `INET_DSCP_MASK`.
+const DSCP: u8 = 0xfc;
+
+/// A header without options, of a packet that is not a fragment. Addresses are as on the wire.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    /// Where from.
+    pub(crate) saddr: u32,
+    /// Where to.
+    pub(crate) daddr: u32,
+    /// DSCP and ECN.
+    pub(crate) tos: u8,
+    /// What it carries.
+    pub(crate) protocol: u8,
+    /// Bytes of the packet, by its own account.
+    pub(crate) len: u16,
+}
+
+impl Header {
+    /// The header of a packet whose data begins with it; none for what has options, is a fragment,
+    /// or does not lie in the linear part.
+    #[inline(always)]
+    pub(crate) fn plain(skb: &SkBuff) -> Option<Self> {
+        let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+        let word = |at: usize| {
+            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let fragment = u16::from_be_bytes([bytes[6], bytes[7]]) & FRAGMENT;
+        (bytes[0] == PLAIN && fragment == 0).then(|| Self {
+            saddr: word(12),
+            daddr: word(16),
+            tos: bytes[1],
+            protocol: bytes[9],
+            len: u16::from_be_bytes([bytes[2], bytes[3]]),
+        })
+    }
+
+    /// As [`Self::plain`], for a packet that no one has checked yet; none also for one that the
+    /// kernel's input would refuse. C: `ip_rcv_core()`.
+    #[inline(always)]
+    pub(crate) fn checked(skb: &SkBuff) -> Option<Self> {
+        let header = Self::plain(skb)?;
+        let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+        let whole = (HEADER_LEN..=skb.len()).contains(&header.len.into());
+        (whole && checksum(bytes) == 0xffff).then_some(header)
+    }
+
+    /// Whether the two go the same way, as far as that is a matter of headers.
+    pub(crate) fn routes_as(&self, other: &Self) -> bool {
+        (self.saddr, self.daddr, self.dscp()) == (other.saddr, other.daddr, other.dscp())
+    }
+
+    /// The bits of the type of service that routes look at.
+    #[inline(always)]
+    pub(crate) fn dscp(&self) -> u8 {
+        self.tos & DSCP
+    }
+}
+
+/// The sum of a header's words, which is all ones where the header is as it was sent.
+#[inline(always)]
+fn checksum(bytes: &[u8; HEADER_LEN as usize]) -> u16 {
+    let sum: u64 = (0..HEADER_LEN as usize)
+        .step_by(4)
+        .map(|at| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
+        .map(u64::from)
+        .sum();
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// A switch of a device or of all of them. C: `IPV4_DEVCONF_*`.
+#[inline(always)]
+unsafe fn switch(conf: *const bindings::ipv4_devconf, number: u32) -> u32 {
+    // SAFETY: the caller's `conf` is valid and `number` one of its switches.
+    unsafe { (&raw const (*conf).data[number as usize - 1]).read_volatile() as u32 }
+}
+
+impl NetDevice {
+    /// The switches that decide whether a packet that comes in by this device is routed, in one
+    /// number: the same number, the same decision. None where the device has no IPv4.
+    ///
+    /// Turning a switch changes no generation of routes, so who remembers a decision must compare
+    /// this as well. `mark` is the packet's, which one of the switches is about.
+    #[inline]
+    pub(crate) fn ipv4_switches(&self, mark: u32, rcu: ReadSide<'_>) -> Option<u32> {
+        use bindings::{
+            IPV4_DEVCONF_ACCEPT_LOCAL, IPV4_DEVCONF_FORWARDING, IPV4_DEVCONF_RP_FILTER,
+            IPV4_DEVCONF_SRC_VMARK,
+        };
+        // SAFETY: the device exists; what it points to is freed after a grace period, and the
+        // namespace's own switches with the namespace.
+        unsafe {
+            let in_dev = (&raw const (*self.as_raw()).ip_ptr).read_volatile();
+            if in_dev.is_null() {
+                return None;
+            }
+            let own = &raw const (*in_dev).cnf;
+            let all = (*self.namespace(rcu).as_raw()).ipv4.devconf_all;
+            let either = |number| switch(own, number) | switch(all, number);
+            // Larger numbers mean what 3 means: not strict.
+            let filter = switch(own, IPV4_DEVCONF_RP_FILTER)
+                .max(switch(all, IPV4_DEVCONF_RP_FILTER))
+                .min(3);
+            let forwards = u32::from(switch(own, IPV4_DEVCONF_FORWARDING) != 0);
+            let local = u32::from(either(IPV4_DEVCONF_ACCEPT_LOCAL) != 0);
+            let marks = u32::from(mark != 0 && either(IPV4_DEVCONF_SRC_VMARK) != 0);
+            Some(filter | forwards << 2 | local << 3 | marks << 4)
+        }
+    }
+}
+
+impl Namespace {
+    /// A number that changes with each change of routes, rules or addresses. C: `rt_genid_ipv4()`.
+    #[inline(always)]
+    pub(crate) fn ipv4_generation(&self) -> u32 {
+        // SAFETY: the namespace exists; a single load.
+        unsafe { (&raw const (*self.as_raw()).ipv4.rt_genid.counter).read_volatile() as u32 }
+    }
+
+    /// Whether routes depend on more than addresses, DSCP, input device and mark.
+    #[inline(always)]
+    pub(crate) fn ipv4_rules_look_deeper(&self) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            (&raw const (*self.as_raw()).ipv4.fib_rules_require_fldissect).read_volatile() != 0
+        }
+    }
+
+    /// Whether IPsec has a say in what is let in or forwarded.
+    #[inline(always)]
+    pub(crate) fn has_transform_policies(&self) -> bool {
+        const IN: usize = bindings::XFRM_POLICY_IN as usize;
+        const FORWARD: usize = bindings::XFRM_POLICY_FWD as usize;
+        // SAFETY: as above.
+        unsafe {
+            let xfrm = &raw const (*self.as_raw()).xfrm;
+            let accept = bindings::XFRM_USERPOLICY_ACCEPT as u8;
+            (&raw const (*xfrm).policy_count[IN]).read_volatile() != 0
+                || (&raw const (*xfrm).policy_count[FORWARD]).read_volatile() != 0
+                || (&raw const (*xfrm).policy_default[IN]).read_volatile() != accept
+                || (&raw const (*xfrm).policy_default[FORWARD]).read_volatile() != accept
+        }
+    }
+
+    /// Whether there are rules besides those that every namespace begins with.
+    #[inline(always)]
+    pub(crate) fn ipv4_has_rules(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.as_raw()).ipv4.fib_has_custom_rules).read_volatile() }
+    }
+}
+
+/// What kind of answer a route is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The destination is one host elsewhere.
+    Unicast,
+    /// The destination is here.
+    Local,
+    /// Anything else: refused, dropped, broadcast, multicast.
+    Other,
+}
+
+impl Kind {
+    fn from_raw(kind: u32) -> Self {
+        match kind {
+            bindings::RTN_UNICAST => Self::Unicast,
+            bindings::RTN_LOCAL => Self::Local,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The route of a packet that came in.
+pub(crate) struct Route<'r> {
+    /// What kind it is.
+    pub(crate) kind: Kind,
+    /// By which device it goes on.
+    pub(crate) dev: &'r NetDevice,
+    /// Whether it is one of several that share the load.
+    pub(crate) multipath: bool,
+    /// Whether its packets are accounted by class.
+    pub(crate) classified: bool,
+    /// The route itself.
+    pub(crate) dst: Dst<'r>,
+    /// What the stack is to remember of the packet. C: `IPCB(skb)->flags`.
+    pub(crate) flags: u16,
+}
+
+/// What the table of routes says of a destination.
+pub(crate) struct Destination<'r> {
+    /// What kind of route leads there.
+    pub(crate) kind: Kind,
+    /// By which device.
+    pub(crate) dev: Option<&'r NetDevice>,
+    /// Whether it is one of several that share the load.
+    pub(crate) multipath: bool,
+    /// Whether the kernel made the route by itself, for an address.
+    pub(crate) by_kernel: bool,
+}
+
+/// Looks a destination up as for a packet that came in by `dev`, without asking whether it may
+/// have. C: `fib_lookup()`.
+pub(crate) fn destination<'r>(
+    header: &Header,
+    mark: u32,
+    dev: &NetDevice,
+    rcu: ReadSide<'r>,
+) -> Option<Destination<'r>> {
+    let mut answer = bindings::passthru_fib_answer::default();
+    // SAFETY: all exists, and this is an RCU read-side critical section.
+    let found = unsafe {
+        bindings::passthru_helper_fib_lookup(
+            dev.namespace(rcu).as_raw(),
+            dev.as_raw(),
+            header.daddr,
+            header.saddr,
+            header.dscp(),
+            mark,
+            &mut answer,
+        )
+    };
+    found.then(|| Destination {
+        kind: Kind::from_raw(answer.type_.into()),
+        // SAFETY: the device of a route exists for the read-side critical section.
+        dev: (!answer.dev.is_null()).then(|| unsafe { NetDevice::from_raw(answer.dev) }),
+        multipath: answer.multipath,
+        by_kernel: answer.by_kernel,
+    })
+}
+
+impl SkBuff {
+    /// What the IPv4 stack keeps in the control block.
+    fn ip_control(&self) -> *mut bindings::inet_skb_parm {
+        // SAFETY: the skb is valid.
+        unsafe { (&raw mut (*self.as_raw()).cb).cast() }
+    }
+
+    /// Forgets what others kept in the control block, for the IPv4 stack to use it.
+    pub(crate) fn clear_ip_control(&mut self) {
+        // SAFETY: the control block is larger, and belongs to who has the packet.
+        unsafe { self.ip_control().write_bytes(0, 1) };
+    }
+
+    /// What the stack is to remember of the packet. C: `IPCB(skb)->flags`.
+    pub(crate) fn ip_flags(&self) -> u16 {
+        // SAFETY: as above.
+        unsafe { (*self.ip_control()).flags }
+    }
+
+    /// Changes what the stack is to remember of the packet.
+    #[inline]
+    pub(crate) fn set_ip_flags(&mut self, flags: u16) {
+        // SAFETY: as above.
+        unsafe { (*self.ip_control()).flags = flags };
+    }
+
+    /// Finds the way of a packet as one that came in by `dev`, by source validation and all, and
+    /// gives it that route. Refused packets come with the reason that the kernel has for it.
+    /// The caller has cleared the control block, or the stack has. C: `ip_route_input_noref()`.
+    pub(crate) fn route_ipv4<'r>(
+        &mut self,
+        header: &Header,
+        dev: &'r NetDevice,
+        bh: BottomHalf<'r>,
+    ) -> Result<Route<'r>, DropReason> {
+        // SAFETY: the skb is valid and ours, and the device exists.
+        let reason = unsafe {
+            bindings::ip_route_input_noref(
+                self.as_raw(),
+                header.daddr,
+                header.saddr,
+                header.dscp(),
+                dev.as_raw(),
+            )
+        };
+        if reason != bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
+            return Err(DropReason::from_raw(reason));
+        }
+        let dst = self.dst(bh.read_side()).ok_or(DropReason::NOT_SPECIFIED)?;
+        let route = dst.as_raw().cast::<bindings::rtable>();
+        // SAFETY: the function gave the packet an IPv4 route, which exists as long as the packet
+        // has it or the read-side critical section lasts; so does its device.
+        unsafe {
+            let flags = (*self.ip_control()).flags;
+            Ok(Route {
+                kind: Kind::from_raw((*route).rt_type.into()),
+                dev: NetDevice::from_raw(bindings::passthru_helper_dst_dev(dst.as_raw())),
+                multipath: u32::from(flags) & bindings::PASSTHRU_IPSKB_MULTIPATH != 0,
+                classified: (*route).dst.tclassid != 0,
+                dst,
+                flags,
+            })
+        }
+    }
+
+    /// As [`Self::route_ipv4`], for a packet whose header may be any.
+    pub(crate) fn route_ipv4_again(
+        &mut self,
+        dev: &NetDevice,
+        _bh: BottomHalf<'_>,
+    ) -> Result<(), DropReason> {
+        // SAFETY: the skb is valid and ours and begins with an IPv4 header, and the device exists.
+        let reason = unsafe { bindings::passthru_helper_ip_route(self.as_raw(), dev.as_raw()) };
+        if reason == bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
+            Ok(())
+        } else {
+            Err(DropReason::from_raw(reason))
+        }
+    }
+
+    /// The route that the packet has.
+    #[inline]
+    pub(crate) fn dst<'r>(&self, rcu: ReadSide<'r>) -> Option<Dst<'r>> {
+        const NOREF: usize = 1;
+        // SAFETY: the skb is valid. The union is read by its only reader outside of the kernel's
+        // lists.
+        let dst = unsafe { bindings::passthru_helper_skb_refdst(self.as_raw()) } & !NOREF;
+        let dst = NonNull::new(dst as *mut bindings::dst_entry)?;
+        // SAFETY: a packet's route is not freed before a grace period after it was given.
+        Some(unsafe { Dst::from_raw(dst, rcu) })
+    }
+
+    /// Takes the packet's route away. C: `skb_dst_drop()`.
+    pub(crate) fn drop_dst(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_dst_drop(self.as_raw()) };
+    }
+
+    /// Gives the packet, which has none, a route until the end of the read-side critical section:
+    /// what keeps it longer takes a reference itself. C: `skb_dst_set_noref()`.
+    #[inline]
+    pub(crate) fn set_dst(&mut self, dst: Dst<'_>) {
+        // SAFETY: the skb is valid and ours; the route exists. `slow_gro` matters only to GRO,
+        // which the packet has behind it.
+        unsafe { bindings::passthru_helper_skb_dst_set_noref(self.as_raw(), dst.as_raw()) };
+    }
+}

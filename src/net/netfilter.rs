@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Netfilter hooks: places on a packet's way where others may look at it, and take it.
+//!
+//! C header: `include/linux/netfilter.h`.
+
+use super::{
+    context::{BottomHalf, Rtnl},
+    device::NetDevice,
+    namespace::Namespace,
+    skb::{DropReason, SkBuff},
+};
+use crate::net::bindings;
+use core::marker::PhantomData;
+use kernel::{error::to_result, prelude::*, sync::Arc, types::Opaque};
+
+/// Where a hook is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// On a device, before the protocols. C: `NF_NETDEV_INGRESS`.
+    Ingress(&'a NetDevice),
+    /// In IPv4 or IPv6, before routing. C: `NF_INET_PRE_ROUTING`.
+    PreRouting(Family),
+    /// In IPv4 or IPv6, before the sockets. C: `NF_INET_LOCAL_IN`.
+    LocalIn(Family),
+}
+
+impl PartialEq for NetDevice {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+impl Eq for NetDevice {}
+
+/// A network protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// A packet at a hook: there to be looked at, and to be taken or let pass.
+pub(crate) struct Passing<'a> {
+    skb: SkBuff,
+    dev: &'a NetDevice,
+    bh: BottomHalf<'a>,
+}
+
+impl<'a> Passing<'a> {
+    /// The packet.
+    pub(crate) fn skb(&self) -> &SkBuff {
+        &self.skb
+    }
+
+    /// The packet, to change what its owner may change.
+    pub(crate) fn skb_mut(&mut self) -> &mut SkBuff {
+        &mut self.skb
+    }
+
+    /// The device that the packet came in by.
+    pub(crate) fn dev(&self) -> &'a NetDevice {
+        self.dev
+    }
+
+    /// Hooks of input run in softirqs.
+    pub(crate) fn bh(&self) -> BottomHalf<'a> {
+        self.bh
+    }
+
+    /// Lets the packet go on.
+    pub(crate) fn pass(self) -> Verdict<'a> {
+        core::mem::forget(self.skb);
+        Verdict(bindings::NF_ACCEPT, PhantomData)
+    }
+
+    /// Drops the packet as the IP stack would that refuses it for this reason.
+    #[cold]
+    pub(crate) fn refuse(self, reason: DropReason) -> Verdict<'a> {
+        let (skb, verdict) = self.take();
+        skb.drop_refused(reason);
+        verdict
+    }
+
+    /// Takes the packet: the stack where the hook is will not see it again.
+    pub(crate) fn take(self) -> (SkBuff, Verdict<'a>) {
+        (self.skb, Verdict(bindings::NF_STOLEN, PhantomData))
+    }
+}
+
+/// What became of a [`Passing`] packet. There is one for each, and it cannot be kept.
+pub(crate) struct Verdict<'a>(u32, PhantomData<fn(&'a ()) -> &'a ()>);
+
+/// What looks at packets.
+pub(crate) trait Watcher: Send + Sync + 'static {
+    /// A packet comes by. In a softirq, under RCU.
+    fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a>;
+}
+
+/// A registered hook. Dropping it unregisters it and waits until nobody is in it any more.
+pub(crate) struct Hook<W: Watcher> {
+    ops: KBox<Opaque<bindings::nf_hook_ops>>,
+    net: *mut bindings::net,
+    _watcher: Arc<W>,
+}
+
+// SAFETY: the operations are modified by netfilter only, with locks of its own.
+unsafe impl<W: Watcher> Send for Hook<W> {}
+// SAFETY: as above.
+unsafe impl<W: Watcher> Sync for Hook<W> {}
+
+impl<W: Watcher> Hook<W> {
+    /// Registers a hook that comes after all others at its place. May sleep. Fails with `ENOMEM`,
+    /// and with `EOPNOTSUPP` where the kernel has no such place.
+    ///
+    /// The hook must be dropped before the namespace, or the device, ends: before that the RTNL is
+    /// taken, so whoever holds it and finds them alive has the time. C: `nf_register_net_hook()`.
+    pub(crate) fn register(
+        namespace: &Namespace,
+        place: Place<'_>,
+        watcher: Arc<W>,
+        _rtnl: &Rtnl,
+    ) -> Result<Self> {
+        let (family, number, dev) = match place {
+            Place::Ingress(dev) => (
+                bindings::NFPROTO_NETDEV,
+                bindings::nf_dev_hooks_NF_NETDEV_INGRESS,
+                dev.as_raw(),
+            ),
+            Place::PreRouting(family) => (
+                family.number(),
+                bindings::nf_inet_hooks_NF_INET_PRE_ROUTING,
+                core::ptr::null_mut(),
+            ),
+            Place::LocalIn(family) => (
+                family.number(),
+                bindings::nf_inet_hooks_NF_INET_LOCAL_IN,
+                core::ptr::null_mut(),
+            ),
+        };
+        let ops = bindings::nf_hook_ops {
+            hook: Some(Self::hook),
+            dev,
+            priv_: Arc::as_ptr(&watcher).cast_mut().cast(),
+            pf: family as u8,
+            hooknum: number,
+            priority: c_int::MAX,
+            ..pin_init::zeroed()
+        };
+        let ops = KBox::new(Opaque::new(ops), GFP_KERNEL)?;
+        let net = namespace.as_raw();
+        // SAFETY: the namespace exists, the operations are complete and stay in their place. What
+        // `priv` points to lives as long as the value that is made here, which unregisters.
+        to_result(unsafe { bindings::nf_register_net_hook(net, ops.get()) })?;
+        Ok(Self {
+            ops,
+            net,
+            _watcher: watcher,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `watcher` must be a `W`, `skb` a packet that is the caller's unless the answer is
+    /// `NF_STOLEN`, `state` describe a hook of input; softirqs must be disabled and an RCU
+    /// read-side critical section last.
+    unsafe extern "C" fn hook(
+        watcher: *mut c_void,
+        skb: *mut bindings::sk_buff,
+        state: *const bindings::nf_hook_state,
+    ) -> c_uint {
+        let scope = ();
+        // SAFETY: by the caller's promise; an input hook has an input device. The reference that
+        // `SkBuff` stands for is given back in `Passing::pass()` or spent.
+        let (watcher, packet) = unsafe {
+            let packet = Passing {
+                skb: SkBuff::from_raw(skb),
+                dev: NetDevice::from_raw((*state).in_),
+                bh: BottomHalf::assume(&scope),
+            };
+            (&*watcher.cast::<W>(), packet)
+        };
+        watcher.packet(packet).0
+    }
+}
+
+impl<W: Watcher> Drop for Hook<W> {
+    fn drop(&mut self) {
+        // SAFETY: registered with the same namespace, which still exists. Who found the hook
+        // before finishes before `synchronize_net()` does, and then nothing refers to it.
+        unsafe {
+            bindings::nf_unregister_net_hook(self.net, self.ops.get());
+            bindings::synchronize_net();
+        }
+    }
+}
+
+impl Family {
+    fn number(self) -> u32 {
+        match self {
+            Self::Ipv4 => bindings::NFPROTO_IPV4,
+            Self::Ipv6 => bindings::NFPROTO_IPV6,
+        }
+    }
+}

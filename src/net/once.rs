@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Words that one CPU writes while others read them, without a lock.
+//!
+//! The loads and stores of [`kernel::sync::atomic`] are calls of C functions. That is too much for
+//! what a packet's way reads a dozen times; here they are the single instructions that
+//! `READ_ONCE()`, `WRITE_ONCE()`, `smp_load_acquire()` and `smp_store_release()` are in C.
+//!
+//! C headers: `include/asm-generic/rwonce.h`, `include/asm-generic/barrier.h`.
+
+use core::sync::atomic::{fence, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+macro_rules! once {
+    ($(#[$doc:meta])* $name:ident, $atomic:ident, $int:ident) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        pub(crate) struct $name($atomic);
+
+        impl $name {
+            /// A word with a value.
+            pub(crate) const fn new(value: $int) -> Self {
+                Self($atomic::new(value))
+            }
+
+            /// Reads the word. C: `READ_ONCE()`.
+            #[inline(always)]
+            pub(crate) fn read(&self) -> $int {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// Writes the word. C: `WRITE_ONCE()`.
+            #[inline(always)]
+            pub(crate) fn write(&self, value: $int) {
+                self.0.store(value, Ordering::Relaxed);
+            }
+        }
+    };
+}
+
+once! {
+    /// A word of 32 bits.
+    Once32, AtomicU32, u32
+}
+once! {
+    /// A word of 64 bits.
+    Once64, AtomicU64, u64
+}
+once! {
+    /// A word that holds an address.
+    OnceAddress, AtomicUsize, usize
+}
+
+impl Once32 {
+    /// Adds one, in order with everything before and after it. C: `atomic_inc_return()`.
+    pub(crate) fn increment(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::SeqCst).wrapping_add(1)
+    }
+}
+
+/// Counts the changes of data that it protects, so that a reader can tell whether there was one
+/// while it read. Odd while the data is being changed. C: `seqcount_t`, and a trylock for writers.
+pub(crate) struct Sequence(AtomicU32);
+
+impl Sequence {
+    /// For data that was never changed.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// Begins to read; what to compare with in [`Self::unchanged_since`]. C: `raw_read_seqcount()`.
+    #[inline(always)]
+    pub(crate) fn begin(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether what was read since `begin` belongs together. C: `!read_seqcount_retry()`.
+    #[inline(always)]
+    pub(crate) fn unchanged_since(&self, begin: u32) -> bool {
+        fence(Ordering::Acquire);
+        begin & 1 == 0 && self.0.load(Ordering::Relaxed) == begin
+    }
+
+    /// Begins to write, if nobody else does. The writer must not be interrupted by another one on
+    /// its CPU.
+    pub(crate) fn try_write(&self) -> bool {
+        let now = self.0.load(Ordering::Relaxed);
+        let locked = now & 1 == 0
+            && self
+                .0
+                .compare_exchange(
+                    now,
+                    now.wrapping_add(1),
+                    Ordering::Acquire,
+                    Ordering::Relaxed,
+                )
+                .is_ok();
+        // Readers who see what is written next must see that the count is odd.
+        fence(Ordering::Release);
+        locked
+    }
+
+    /// Ends what [`Self::try_write`] began.
+    pub(crate) fn end_write(&self) {
+        let now = self.0.load(Ordering::Relaxed);
+        self.0.store(now.wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// Orders what was written before against what is read after. C: `smp_mb()`.
+pub(crate) fn full_barrier() {
+    fence(Ordering::SeqCst);
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that change namespace in the middle of their way in.
+//!
+//! What one stack began another one goes on with, as if the packet had come in by a device there.
+//!
+//! C headers: `include/linux/skbuff.h`, `include/net/ip.h`.
+
+use super::{
+    context::{BottomHalf, ReadSide},
+    device::NetDevice,
+    netfilter::Family,
+    skb::{DropReason, SkBuff},
+};
+use crate::net::bindings;
+use kernel::{error::to_result, prelude::*};
+
+/// The way on of a packet that passed the hooks before routing.
+pub(crate) enum Hooked {
+    /// No hook took it.
+    Passed(SkBuff),
+    /// It was dropped, or taken.
+    Gone,
+}
+
+impl NetDevice {
+    /// Whether anything looks at what this device receives before its protocols do: taps, tc, XDP,
+    /// hooks, a bridge or the like. Such packets must be received by the device itself.
+    #[inline]
+    pub(crate) fn is_watched(&self, rcu: ReadSide<'_>) -> bool {
+        let dev = self.as_raw();
+        let net = self.namespace(rcu).as_raw();
+        // SAFETY: fields of a device and a namespace that exist, by single loads. A list is empty
+        // where its head points to itself.
+        unsafe {
+            let is_empty = |head: *const bindings::list_head| {
+                core::ptr::eq((&raw const (*head).next).read_volatile(), head)
+            };
+            !is_empty(&raw const (*dev).ptype_all)
+                || !is_empty(&raw const (*net).ptype_all)
+                || !(&raw const (*dev).rx_handler).read_volatile().is_none()
+                || !(&raw const (*dev).tcx_ingress).read_volatile().is_null()
+                || !(&raw const (*dev).nf_hooks_ingress)
+                    .read_volatile()
+                    .is_null()
+                || !(&raw const (*dev).xdp_prog).read_volatile().is_null()
+        }
+    }
+
+    /// Whether a packet received by this device is not the IP stack's to have: a bridge, a bond or
+    /// the like has it.
+    #[inline]
+    pub(crate) fn has_rx_handler(&self) -> bool {
+        // SAFETY: a field of ours, by a single load.
+        unsafe { (&raw const (*self.as_raw()).rx_handler).read_volatile() }.is_some()
+    }
+
+    /// Whether the device is a part of a VRF, or is one: then routing begins anew elsewhere.
+    pub(crate) fn is_in_vrf(&self) -> bool {
+        // SAFETY: only reads flags.
+        unsafe { bindings::passthru_helper_netif_is_l3(self.as_raw()) }
+    }
+
+    /// Whether packets before routing have hooks to pass in this device's namespace.
+    #[inline]
+    pub(crate) fn has_hooks_before_routing(&self, family: Family, rcu: ReadSide<'_>) -> bool {
+        self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_PRE_ROUTING, rcu)
+    }
+
+    #[inline]
+    fn has_hooks(&self, family: Family, place: u32, rcu: ReadSide<'_>) -> bool {
+        let net = self.namespace(rcu).as_raw();
+        // SAFETY: fields of a namespace that exists, by single loads.
+        unsafe {
+            let hooks = match family {
+                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[place as usize],
+                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[place as usize],
+            };
+            !hooks.read_volatile().is_null()
+        }
+    }
+}
+
+impl SkBuff {
+    /// A packet that no other has a part in the description of: the same one, or a copy of that.
+    /// None, and the packet is dropped, without memory. C: `skb_share_check()`.
+    #[inline]
+    pub(crate) fn unshare(self) -> Option<Self> {
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid and ours, and the function frees it where it fails.
+        unsafe {
+            let skb = bindings::passthru_helper_skb_share_check(skb);
+            (!skb.is_null()).then(|| Self::from_raw(skb))
+        }
+    }
+
+    /// Whether something above the packet's header must be told of its way: IPsec, MPTCP, tc.
+    #[inline]
+    pub(crate) fn has_extensions(&self) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { (*self.as_raw()).active_extensions != 0 }
+    }
+
+    /// Whether the frame was for this host, as its link layer saw it. C: `PACKET_HOST`.
+    #[inline]
+    pub(crate) fn is_for_host(&self) -> bool {
+        // SAFETY: the skb is valid and ours; the union is read as in `protocol()`.
+        let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref() };
+        u32::from(headers.pkt_type()) == bindings::PACKET_HOST
+    }
+
+    /// Whether the frame had a VLAN tag that is still to be looked at.
+    #[inline]
+    pub(crate) fn has_vlan_tag(&self) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_ref();
+            headers.__bindgen_anon_2.vlan_all != 0
+        }
+    }
+
+    /// The mark.
+    #[inline]
+    pub(crate) fn mark(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_4
+                .headers
+                .as_ref()
+                .__bindgen_anon_4
+                .mark
+        }
+    }
+
+    /// Changes the mark.
+    pub(crate) fn set_mark(&mut self, mark: u32) {
+        // SAFETY: as above.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_4
+                .headers
+                .as_mut()
+                .__bindgen_anon_4
+                .mark = mark;
+        }
+    }
+
+    /// Cuts off what lies behind the first `len` bytes, such as a frame's padding. Fails with
+    /// `ENOMEM`. C: `pskb_trim_rcsum()`.
+    #[inline]
+    pub(crate) fn trim(&mut self, len: u32) -> Result {
+        if self.len() <= len {
+            return Ok(());
+        }
+        // SAFETY: the skb is valid and ours; `&mut` says that no pointer into its data is in use.
+        to_result(unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) })
+    }
+
+    /// Makes the packet one that `dev` received, whose network header it begins with: forgets all
+    /// that the stack that it comes from knew of it, and clears the control block for `family`.
+    ///
+    /// C: `skb_scrub_packet()`, `skb_orphan()`, and what `__netif_receive_skb_core()` sets.
+    #[inline]
+    pub(crate) fn rehome(&mut self, dev: &NetDevice, header_len: u32) {
+        // SAFETY: the skb is valid and ours, and the device exists.
+        unsafe { bindings::passthru_helper_skb_rehome(self.as_raw(), dev.as_raw(), header_len) };
+    }
+
+    /// Has the packet pass the hooks before routing in the namespace of `dev`, which received it.
+    /// What a hook delays goes on by itself afterwards. C: `nf_hook()`.
+    pub(crate) fn pass_hooks(self, family: Family, dev: &NetDevice, _bh: BottomHalf<'_>) -> Hooked {
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid and ours; it still is where the answer is 1, and is not
+        // otherwise.
+        let verdict = unsafe {
+            match family {
+                Family::Ipv4 => bindings::passthru_helper_pre_routing_ipv4(skb, dev.as_raw()),
+                Family::Ipv6 => bindings::passthru_helper_pre_routing_ipv6(skb, dev.as_raw()),
+            }
+        };
+        if verdict == 1 {
+            // SAFETY: as above.
+            Hooked::Passed(unsafe { Self::from_raw(skb) })
+        } else {
+            Hooked::Gone
+        }
+    }
+
+    /// Sends the packet the way of its route. It must have one. C: `dst_input()`.
+    pub(crate) fn follow_route(self, _bh: BottomHalf<'_>) {
+        // SAFETY: the skb is valid, and its reference passes to the callee.
+        unsafe { bindings::passthru_helper_dst_input(self.into_raw()) };
+    }
+
+    /// Counts the packet as one that IPv4 of the namespace of `dev` received.
+    #[inline]
+    pub(crate) fn count_ipv4_input(&self, dev: &NetDevice, tos: u8, _bh: BottomHalf<'_>) {
+        // SAFETY: skb and device exist; softirqs cannot interrupt.
+        unsafe { bindings::passthru_helper_ip_count_input(self.as_raw(), dev.as_raw(), tos) };
+    }
+
+    /// Gives the packet to its transport protocol at once, if nothing that comes in between has
+    /// anything to do with it: hooks before the sockets, raw sockets, encapsulation in UDP.
+    /// Otherwise it is sent the way of its route, which is local delivery.
+    /// C: `ip_local_deliver()`.
+    #[inline]
+    pub(crate) fn deliver_ipv4(self, dev: &NetDevice, protocol: u8, bh: BottomHalf<'_>) {
+        let rcu = bh.read_side();
+        let hooked = self_has_hooks(dev, rcu);
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
+        // options, and softirqs cannot interrupt.
+        unsafe {
+            if hooked || !bindings::passthru_helper_ip_deliver_directly(skb, protocol) {
+                bindings::passthru_helper_dst_input(skb);
+            }
+        }
+    }
+
+    /// Has the packet, which begins with its network header, received by `dev` from the beginning,
+    /// as if it had crossed the pair. C: `netif_rx()`.
+    pub(crate) fn receive_again(
+        mut self,
+        dev: &NetDevice,
+        source: &NetDevice,
+        framed: bool,
+        _bh: BottomHalf<'_>,
+    ) -> Result<(), DropReason> {
+        if framed {
+            // SAFETY: the skb is valid and ours, and both devices have Ethernet addresses.
+            let error = unsafe {
+                bindings::passthru_helper_skb_push_ethernet(
+                    self.as_raw(),
+                    dev.as_raw(),
+                    source.as_raw(),
+                )
+            };
+            if error != 0 {
+                return Err(self.give_up(DropReason::NOMEM));
+            }
+        }
+        if self.orphan_frags().is_err() {
+            return Err(self.give_up(DropReason::NOMEM));
+        }
+        // SAFETY: the skb is valid and its reference passes to the callee; softirqs cannot
+        // interrupt.
+        unsafe { bindings::__netif_rx(self.into_raw()) };
+        Ok(())
+    }
+
+    fn give_up(self, reason: DropReason) -> DropReason {
+        self.drop_with(reason);
+        reason
+    }
+}
+
+fn self_has_hooks(dev: &NetDevice, rcu: ReadSide<'_>) -> bool {
+    dev.has_hooks(Family::Ipv4, bindings::nf_inet_hooks_NF_INET_LOCAL_IN, rcu)
+}
