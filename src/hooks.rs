@@ -2,20 +2,10 @@
 
 //! The places in a parent's namespace where packets may take a shortcut.
 //!
-//! Nothing is at any of them yet: every packet takes the full path, whatever its port allows.
+//! A namespace has hooks for as long as a port in it asks for them. Packets of namespaces without
+//! such ports pass nothing of ours.
 
-use crate::{
-    net::{context::Rtnl, device::Device},
-    passthru::End,
-    shortcut::Set,
-};
-use kernel::prelude::*;
+mod registry;
+mod watchers;
 
-/// Prepares for the packets of `port` to take the shortcuts `new` instead of `old`. The caller
-/// lets them do so only where this succeeds; where it fails `old` stays in force, and nothing is
-/// left behind.
-///
-/// A port that is going away is not brought here once more: its end takes down what it had.
-pub(crate) fn apply(_port: &Device<End>, _old: Set, _new: Set, _rtnl: &Rtnl) -> Result {
-    Ok(())
-}
+pub(crate) use registry::{apply, changed, listen, purge, Listening};

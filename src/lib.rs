@@ -8,6 +8,10 @@
 use kernel::prelude::*;
 
 #[forbid(unsafe_code)]
+mod arrive;
+#[forbid(unsafe_code)]
+mod fib;
+#[forbid(unsafe_code)]
 mod hooks;
 mod net;
 #[forbid(unsafe_code)]
@@ -34,12 +38,15 @@ net::module_param::module_parameter! {
 /// The loaded module. Fields are dropped, and so taken down, from first to last.
 struct Module {
     _link_type: passthru::Registration,
+    _listening: hooks::Listening,
 }
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        let listening = hooks::listen()?;
         Ok(Self {
             _link_type: passthru::register()?,
+            _listening: listening,
         })
     }
 }

@@ -6,12 +6,14 @@
 //! namespace; the **child device** was made with it and usually is in the *child* namespace. What
 //! one end sends the other receives, by the receiver's whole input path: complete separation.
 
+mod arrivals;
 mod device;
 mod drops;
 mod ethtool;
 mod link;
 mod transmit;
 
+pub(crate) use arrivals::Fall;
 pub(crate) use device::End;
 
 use crate::{net::skb::Framing, uapi};
@@ -19,7 +21,7 @@ use kernel::prelude::*;
 
 /// What a pair carries. Fixed when the pair is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
     /// IPv4 and IPv6 packets without a link layer header.
     L3,
     /// Ethernet frames.
@@ -54,7 +56,7 @@ impl Mode {
 
 /// Which end of its pair a device is. Not which namespace it is in: both ends can move.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     /// The parent's end.
     Port,
     /// The child's end.

@@ -63,6 +63,35 @@ impl Set {
         self.0 & shortcut as u32 != 0
     }
 
+    /// Whether there is a shortcut that is in both.
+    pub(crate) const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// What is in this set and not in `other`.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The set in a few bits, to be kept in a note; see [`Self::from_note`].
+    pub(crate) const fn to_note(self) -> u8 {
+        const { assert!(Self::ALL.0 <= u8::MAX as u32) };
+        self.0 as u8
+    }
+
+    /// The set in a note.
+    pub(crate) const fn from_note(note: u8) -> Self {
+        Self(note as u32 & Self::ALL.0)
+    }
+
+    /// All shortcuts in the set.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Shortcut> {
+        NAMES
+            .iter()
+            .map(|(shortcut, _)| *shortcut)
+            .filter(move |shortcut| self.contains(*shortcut))
+    }
+
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }

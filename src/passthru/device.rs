@@ -2,12 +2,13 @@
 
 //! One end of a pair: its data, its life between up and down, and what it can do.
 
-use super::{drops::Drops, transmit::transmit, Mode, Role};
+use super::{arrivals::Arrivals, drops::Drops, link::OPERATIONS, transmit::transmit, Mode, Role};
 use crate::{
+    hooks,
     net::{
         context::{BottomHalf, ReadSide, Rtnl},
         device::{Device, NetDevice},
-        driver::{Driver, Transmit},
+        driver::{Driver, OtherTraffic, Transmit},
         features::Features,
         rcu_device::RcuDevice,
         registration::NewDevice,
@@ -36,6 +37,8 @@ pub(crate) struct End {
     /// The other end. Empty before the pair is tied and when it is being taken down.
     peer: RcuDevice<End>,
     drops: Drops,
+    /// What came by shortcuts; counted at the child.
+    arrivals: Arrivals,
     /// What the parent lets the packets of its port do. A child device is no port of anybody's:
     /// its policy stays that of no shortcut.
     policy: shortcut::Policy,
@@ -51,6 +54,7 @@ impl End {
             role,
             peer: RcuDevice::new(),
             drops: Drops::new()?,
+            arrivals: Arrivals::new()?,
             policy: shortcut::Policy::new(),
             rx_headroom: Atomic::new(0),
         })
@@ -60,8 +64,29 @@ impl End {
         self.mode
     }
 
-    pub(super) fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.role
+    }
+
+    /// The device as an end of a pair, if it is one.
+    pub(crate) fn cast(dev: &NetDevice) -> Option<&Device<Self>> {
+        OPERATIONS.cast(dev)
+    }
+
+    /// What came by shortcuts to this end, if it is a child.
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// Whether packets begin with an Ethernet header between the two ends.
+    pub(crate) fn is_framed(&self) -> bool {
+        self.mode == Mode::L2
+    }
+
+    /// Bytes of the link layer header, which devices count as well.
+    #[inline]
+    pub(crate) fn framing_len(&self) -> u32 {
+        self.mode.framing().header_len() as u32
     }
 
     pub(super) fn drops(&self) -> &Drops {
@@ -74,12 +99,12 @@ impl End {
     }
 
     /// The other end, for an RCU read-side critical section.
-    pub(super) fn peer<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Device<End>> {
+    pub(crate) fn peer<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Device<End>> {
         self.peer.get(rcu)
     }
 
     /// The other end, for as long as the RTNL is held.
-    pub(super) fn peer_locked<'r>(&self, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
+    pub(crate) fn peer_locked<'r>(&self, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
         self.peer.get_locked(rtnl)
     }
 }
@@ -92,8 +117,15 @@ pub(super) fn tie(port: &Device<End>, child: &Device<End>, rtnl: &Rtnl) {
 
 /// Unties an end from the other one, which it returns; none if that was done before.
 pub(super) fn untie<'r>(dev: &Device<End>, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
-    let peer = dev.driver().peer.take(rtnl)?;
-    peer.driver().peer.take(rtnl);
+    let peer = dev.driver().peer_locked(rtnl)?;
+    for end in [dev, peer] {
+        end.driver().peer.take(rtnl);
+    }
+    for end in [dev, peer] {
+        if end.driver().role == Role::Port {
+            hooks::purge(end, rtnl);
+        }
+    }
     Some(peer)
 }
 
@@ -140,6 +172,32 @@ impl Driver for End {
 
     fn tx_dropped(dev: &Device<Self>) -> u64 {
         dev.driver().drops.total()
+    }
+
+    /// What came to the child by shortcuts the port has sent.
+    fn other_traffic(dev: &Device<Self>, rcu: ReadSide<'_>) -> OtherTraffic {
+        match dev.driver().role {
+            Role::Child => {
+                let came = dev.driver().arrivals.total();
+                OtherTraffic {
+                    rx_packets: came.packets,
+                    rx_bytes: came.bytes,
+                    ..OtherTraffic::default()
+                }
+            }
+            Role::Port => {
+                let went = dev
+                    .driver()
+                    .peer(rcu)
+                    .map(|child| child.driver().arrivals.total());
+                let went = went.unwrap_or_default();
+                OtherTraffic {
+                    tx_packets: went.packets,
+                    tx_bytes: went.bytes,
+                    ..OtherTraffic::default()
+                }
+            }
+        }
     }
 
     fn peer<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {

@@ -2,7 +2,7 @@
 
 //! What `ethtool` shows and changes.
 
-use super::{device::End, drops};
+use super::{arrivals, device::End, drops, Role};
 use crate::net::{
     context::Rtnl,
     device::{Device, Queues},
@@ -10,12 +10,18 @@ use crate::net::{
 };
 use kernel::prelude::*;
 
-/// The number of the other end in its namespace, then why packets were dropped.
-const STATISTICS: [&CStr; 1 + drops::NAMES.len()] = {
-    let mut names = [c"peer_ifindex"; 1 + drops::NAMES.len()];
+/// The number of the other end in its namespace, why packets were dropped, and how they came to
+/// the child by shortcuts or did not.
+const STATISTICS: [&CStr; 1 + drops::NAMES.len() + arrivals::NAMES.len()] = {
+    let mut names = [c"peer_ifindex"; 1 + drops::NAMES.len() + arrivals::NAMES.len()];
     let mut index = 0;
     while index < drops::NAMES.len() {
         names[1 + index] = drops::NAMES[index];
+        index += 1;
+    }
+    index = 0;
+    while index < arrivals::NAMES.len() {
+        names[1 + drops::NAMES.len() + index] = arrivals::NAMES[index];
         index += 1;
     }
     names
@@ -27,12 +33,22 @@ impl Ethtool for End {
 
     fn statistics(dev: &Device<Self>, values: &mut [u64], rtnl: &Rtnl) {
         let end = dev.driver();
-        let peer = end.peer_locked(rtnl).map_or(0, |peer| peer.ifindex());
+        let peer = end.peer_locked(rtnl);
+        let ifindex = peer.map_or(0, |peer| peer.ifindex());
+        // Shortcuts are the pair's: both ends tell of them.
+        let child = match end.role() {
+            Role::Child => Some(end),
+            Role::Port => peer.map(|peer| peer.driver()),
+        };
         let Some((first, rest)) = values.split_first_mut() else {
             return;
         };
-        *first = peer.unsigned_abs().into();
-        for (to, value) in rest.iter_mut().zip(end.drops().values()) {
+        *first = ifindex.unsigned_abs().into();
+        let shortcuts = child
+            .into_iter()
+            .flat_map(|child| child.arrivals().values());
+        let counters = Iterator::chain(end.drops().values(), shortcuts);
+        for (to, value) in rest.iter_mut().zip(counters) {
             *to = value;
         }
     }

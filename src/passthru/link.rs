@@ -227,6 +227,7 @@ fn set_shortcuts(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
     if new != old {
         hooks::apply(port, old, new, rtnl)?;
         policy.set(new, rtnl);
+        hooks::changed(port, rtnl);
     }
     Ok(())
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whose a packet is.
+//!
+//! The parent's table of routes is the only authority: an address belongs to the port that its
+//! route names. What was found out about a flow, by real lookups and real source validation in
+//! parent and child, is remembered; what is remembered holds for exactly that flow, and only as
+//! long as nothing that was relied on has changed.
+
+pub(crate) mod ipv4;
+mod strangers;
+
+use crate::{
+    net::{
+        context::{ReadSide, Rtnl},
+        device::{Device, NetDevice},
+        dst::Dst,
+        once::Once32,
+        skb::DropReason,
+    },
+    passthru::{End, Role},
+    shortcut::Set,
+};
+use kernel::prelude::*;
+
+/// Flows that are remembered of each namespace and protocol.
+const FLOWS: usize = 16384;
+
+/// What is known of the packets that come into a namespace with ports.
+pub(crate) struct Parent {
+    /// Counts what happens to ports and children, which no generation of routes tells of.
+    generation: Once32,
+    ipv4: ipv4::Flows,
+    ipv4_strangers: strangers::Strangers,
+}
+
+impl Parent {
+    /// Nothing is known yet. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            generation: Once32::new(0),
+            ipv4: ipv4::Flows::new(FLOWS)?,
+            ipv4_strangers: strangers::Strangers::new()?,
+        })
+    }
+
+    /// Forgets all, because something happened to a port or its child: from here on nothing that
+    /// was found out before is believed.
+    pub(crate) fn changed(&self) {
+        self.generation.increment();
+    }
+
+    /// As [`Self::changed`], and lets go of all devices and routes that are remembered.
+    pub(crate) fn purge(&self, rtnl: &Rtnl) {
+        self.changed();
+        self.ipv4.purge(rtnl);
+    }
+}
+
+/// A packet's owner, and how to go on there.
+pub(crate) struct Claim<'r> {
+    /// The device that the packet is to come in by.
+    pub(crate) child: &'r Device<End>,
+    /// The packet's route in the child.
+    pub(crate) route: Dst<'r>,
+    /// The packet's route in the parent, where that is local.
+    pub(crate) near: Option<Dst<'r>>,
+    /// The shortcuts that the port allows.
+    pub(crate) shortcuts: Set,
+    /// What the child's stack is to remember of the packet.
+    pub(crate) flags: u16,
+}
+
+/// What was found out about a packet.
+pub(crate) enum Answer<'r> {
+    /// It is a child's.
+    Claimed(Claim<'r>),
+    /// It is nobody's, or cannot be told: the stack that has it must see to it.
+    Pass,
+    /// It must not be let in: the parent's stack would drop it for this reason.
+    Refused(DropReason),
+}
+
+/// The port that a route leads to, if it leads to one, and its child; both are up.
+fn owner<'r>(dev: &'r NetDevice, rcu: ReadSide<'r>) -> Option<(&'r Device<End>, &'r Device<End>)> {
+    let port = End::cast(dev).filter(|port| port.driver().role() == Role::Port)?;
+    let child = port.driver().peer(rcu)?;
+    (port.is_up() && child.is_up()).then_some((port, child))
+}

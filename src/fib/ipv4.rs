@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whose an IPv4 packet is.
+
+use super::{owner, Answer, Claim, Parent};
+use crate::{
+    net::{
+        context::{BottomHalf, ReadSide},
+        device::{Device, NetDevice},
+        flow_table::{Flow, FlowTable, Found, Key},
+        ipv4::{destination, Header, Kind, Route},
+        netfilter::Passing,
+        skb::SkBuff,
+    },
+    passthru::End,
+    shortcut::{Set, Shortcut},
+};
+
+/// The flows: addresses, input device and mark, generations; DSCP and switches.
+pub(super) type Flows = FlowTable<End, 3, 1>;
+
+/// A packet for which an owner is sought.
+struct Question<'q, 'r> {
+    header: &'q Header,
+    dev: &'r NetDevice,
+    mark: u32,
+    bh: BottomHalf<'r>,
+    generation: u32,
+    key: Key<3>,
+}
+
+/// Two numbers in one word.
+#[inline(always)]
+fn pair(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+impl Parent {
+    /// Finds the owner of a packet that came in by `packet.dev()`; `shortcuts` are those that the
+    /// place of asking can offer, so the answer is for a port that allows one of them.
+    ///
+    /// Where `routed`, and the packet is nobody's, it may have got its route, as the stack would
+    /// give it next.
+    #[inline]
+    pub(crate) fn claim_ipv4<'r>(
+        &self,
+        packet: &mut Passing<'r>,
+        header: &Header,
+        shortcuts: Set,
+        routed: bool,
+    ) -> Answer<'r> {
+        let (dev, bh) = (packet.dev(), packet.bh());
+        let rcu = bh.read_side();
+        let namespace = dev.namespace(rcu);
+        let mark = packet.skb().mark();
+        let Some(switches) = dev.ipv4_switches(mark, rcu) else {
+            return Answer::Pass;
+        };
+        if namespace.ipv4_rules_look_deeper() || namespace.has_transform_policies() {
+            return Answer::Pass;
+        }
+        let generation = self.generation.read();
+        let question = Question {
+            header,
+            dev,
+            mark,
+            bh,
+            generation,
+            key: Key {
+                words: [
+                    pair(header.saddr, header.daddr),
+                    pair(dev.ifindex() as u32, mark),
+                    pair(namespace.ipv4_generation(), generation),
+                ],
+                rest: u32::from(header.dscp()) << 8 | switches,
+            },
+        };
+        if let Some(claim) = self
+            .ipv4
+            .find(&question.key, rcu)
+            .and_then(|flow| recall(flow, rcu))
+        {
+            return answer(claim, shortcuts);
+        }
+        self.find_out(packet.skb_mut(), &question, shortcuts, routed)
+    }
+
+    /// Finds out what is not remembered.
+    #[cold]
+    fn find_out<'r>(
+        &self,
+        skb: &mut SkBuff,
+        question: &Question<'_, 'r>,
+        shortcuts: Set,
+        routed: bool,
+    ) -> Answer<'r> {
+        let rcu = question.bh.read_side();
+        let rules = question.dev.namespace(rcu).ipv4_has_rules();
+        let stranger = [
+            pair(question.header.daddr, question.header.dscp().into()),
+            question.key.words[2],
+        ];
+        if question.dev.is_in_vrf() || !rules && self.ipv4_strangers.contains(stranger) {
+            return Answer::Pass;
+        }
+        if !routed && !leads_to_port(question, rcu) {
+            if !rules {
+                self.ipv4_strangers.insert(stranger);
+            }
+            return Answer::Pass;
+        }
+        if !routed {
+            skb.clear_ip_control();
+        }
+        let route = match skb.route_ipv4(question.header, question.dev, question.bh) {
+            Ok(route) => route,
+            Err(reason) => return Answer::Refused(reason),
+        };
+        match self.find_child(skb, question, &route) {
+            Some(claim) => {
+                skb.drop_dst();
+                answer(claim, shortcuts)
+            }
+            None => {
+                let elsewhere = match route.kind {
+                    Kind::Unicast => !route.multipath && End::cast(route.dev).is_none(),
+                    Kind::Local => !leads_to_port(question, rcu),
+                    Kind::Other => false,
+                };
+                if !rules && elsewhere {
+                    self.ipv4_strangers.insert(stranger);
+                }
+                if !routed {
+                    skb.drop_dst();
+                }
+                Answer::Pass
+            }
+        }
+    }
+
+    /// Asks the child that the parent's `route` leads to what it will do with the packet, and
+    /// remembers the answer.
+    fn find_child<'r>(
+        &self,
+        skb: &mut SkBuff,
+        question: &Question<'_, 'r>,
+        route: &Route<'r>,
+    ) -> Option<Claim<'r>> {
+        let rcu = question.bh.read_side();
+        if route.multipath || route.classified {
+            return None;
+        }
+        let (dev, near) = match route.kind {
+            Kind::Unicast => (route.dev, None),
+            Kind::Local => (local_device(question, rcu)?, Some(route.dst.hold()?)),
+            Kind::Other => return None,
+        };
+        let (port, child) = owner(dev, rcu)?;
+        let shortcuts = port.driver().policy().shortcuts();
+        let near_route = near.is_some().then_some(route.dst);
+
+        let generation = child.namespace(rcu).ipv4_generation();
+        let switches = child.ipv4_switches(0, rcu)?;
+        let far = route_in_child(skb, question, child)?;
+        let found = Found {
+            dev: child,
+            dst: far.dst.hold()?,
+            near,
+            notes: [note(generation, switches, shortcuts, far.flags)],
+        };
+        let claim = Claim {
+            child,
+            route: far.dst,
+            near: near_route,
+            shortcuts,
+            flags: far.flags,
+        };
+        let unchanged = || self.generation.read() == question.generation;
+        self.ipv4
+            .insert(&question.key, found, unchanged, question.bh);
+        Some(claim)
+    }
+}
+
+/// What is remembered of a flow, if it still holds in the child.
+#[inline(always)]
+fn recall<'r>(flow: Flow<'r, End, 1>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
+    let [noted] = flow.notes;
+    let shortcuts = Set::from_note((noted >> 16) as u8);
+    let flags = noted as u16;
+    let generation = flow.dev.namespace(rcu).ipv4_generation();
+    let switches = flow.dev.ipv4_switches(0, rcu)?;
+    let holds = note(generation, switches, shortcuts, flags) == noted && flow.dst.is_current();
+    holds.then_some(Claim {
+        child: flow.dev,
+        route: flow.dst,
+        near: flow.near,
+        shortcuts,
+        flags,
+    })
+}
+
+/// What is remembered beside the routes: the state of the child that they rely on, what the port
+/// allows, and what the child's stack is to remember of each packet.
+#[inline(always)]
+fn note(generation: u32, switches: u32, shortcuts: Set, flags: u16) -> u64 {
+    pair(
+        generation,
+        switches << 24 | u32::from(shortcuts.to_note()) << 16 | u32::from(flags),
+    )
+}
+
+/// The answer to who asks for a port that allows one of `shortcuts`.
+#[inline(always)]
+fn answer(claim: Claim<'_>, shortcuts: Set) -> Answer<'_> {
+    if claim.shortcuts.intersects(shortcuts) {
+        Answer::Claimed(claim)
+    } else {
+        Answer::Pass
+    }
+}
+
+/// Whether the destination's route leads to a port.
+fn leads_to_port(question: &Question<'_, '_>, rcu: ReadSide<'_>) -> bool {
+    destination(question.header, question.mark, question.dev, rcu).is_some_and(|answer| {
+        let ours = answer.dev.is_some_and(|dev| End::cast(dev).is_some());
+        ours && !answer.multipath && !(answer.kind == Kind::Local && answer.by_kernel)
+    })
+}
+
+/// The device of a destination's local route, where somebody set that route: those that the kernel
+/// makes by itself are for the parent's own addresses.
+fn local_device<'r>(question: &Question<'_, '_>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
+    let answer = destination(question.header, question.mark, question.dev, rcu)?;
+    (answer.kind == Kind::Local && !answer.by_kernel)
+        .then_some(answer.dev)
+        .flatten()
+}
+
+/// The packet's route in the child, as for one that came in there, with nothing of the parent's.
+fn route_in_child<'r>(
+    skb: &mut SkBuff,
+    question: &Question<'_, 'r>,
+    child: &'r Device<End>,
+) -> Option<Route<'r>> {
+    let kept = skb.ip_flags();
+    skb.drop_dst();
+    skb.set_ip_flags(0);
+    skb.set_mark(0);
+    let far = skb.route_ipv4(question.header, child, question.bh);
+    skb.set_mark(question.mark);
+    skb.set_ip_flags(kept);
+    let far = far.ok()?;
+    let plain =
+        matches!(far.kind, Kind::Unicast | Kind::Local) && !far.multipath && !far.classified;
+    plain.then_some(far)
+}
+
+/// The shortcuts that the hooks before routing have to offer.
+pub(crate) const BEFORE_ROUTING: Set = Set::NONE
+    .with(Shortcut::Route)
+    .with(Shortcut::Netfilter)
+    .with(Shortcut::Socket);

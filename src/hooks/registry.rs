@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which namespace has which hooks, and why.
+
+use super::watchers::{Ingress, Ipv4BeforeRouting};
+use crate::{
+    fib::Parent,
+    net::{
+        context::Rtnl,
+        device::{Device, NetDevice},
+        namespace::{Namespace, NamespaceId},
+        netfilter::{Family, Hook, Place},
+        notifier::{Event, Listener, Notifier, NotifierRegistration},
+        rtnl_cell::RtnlCell,
+    },
+    passthru::{End, Role},
+    shortcut::{Set, Shortcut},
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// A namespace with ports that allow shortcuts.
+struct Places {
+    namespace: NamespaceId,
+    parent: Arc<Parent>,
+    /// Ports that allow the shortcuts, by [`index`].
+    users: [usize; 4],
+    ingress: KVec<DeviceHook>,
+    ipv4_before_routing: Option<Hook<Ipv4BeforeRouting>>,
+}
+
+/// The hook on a device.
+struct DeviceHook {
+    ifindex: i32,
+    _hook: Hook<Ingress>,
+}
+
+/// All such namespaces.
+static PLACES: RtnlCell<KVec<Places>> = RtnlCell::new(KVec::new());
+
+fn index(shortcut: Shortcut) -> usize {
+    (shortcut as u32).trailing_zeros() as usize
+}
+
+impl Places {
+    fn new(namespace: &Namespace) -> Result<Self> {
+        Ok(Self {
+            namespace: namespace.id(),
+            parent: Arc::new(Parent::new()?, GFP_KERNEL)?,
+            users: [0; 4],
+            ingress: KVec::new(),
+            ipv4_before_routing: None,
+        })
+    }
+
+    fn wants(&self, shortcut: Shortcut) -> bool {
+        self.users[index(shortcut)] > 0
+    }
+
+    fn is_unused(&self) -> bool {
+        self.users.iter().all(|users| *users == 0)
+    }
+
+    /// Takes note of what a port allows instead of `old`. Where a hook cannot be registered all is
+    /// as before.
+    fn change(&mut self, namespace: &Namespace, old: Set, new: Set, rtnl: &Rtnl) -> Result {
+        self.note(old.without(new), new.without(old));
+        let result = self.match_hooks(namespace, rtnl);
+        if result.is_err() {
+            self.note(new.without(old), old.without(new));
+            self.drop_hooks();
+        }
+        result
+    }
+
+    fn note(&mut self, less: Set, more: Set) {
+        for shortcut in less.iter() {
+            self.users[index(shortcut)] -= 1;
+        }
+        for shortcut in more.iter() {
+            self.users[index(shortcut)] += 1;
+        }
+    }
+
+    /// Registers what is needed and not there, unregisters what is there and not needed.
+    fn match_hooks(&mut self, namespace: &Namespace, rtnl: &Rtnl) -> Result {
+        self.drop_hooks();
+        if self.wants(Shortcut::Device) && self.ingress.is_empty() {
+            for dev in namespace.devices(rtnl) {
+                self.watch(namespace, dev, rtnl)?;
+            }
+        }
+        if self.wants_before_routing() && self.ipv4_before_routing.is_none() {
+            let watcher = Ipv4BeforeRouting(self.parent.clone());
+            self.ipv4_before_routing = Some(Hook::register(
+                namespace,
+                Place::PreRouting(Family::Ipv4),
+                Arc::new(watcher, GFP_KERNEL)?,
+                rtnl,
+            )?);
+        }
+        Ok(())
+    }
+
+    fn wants_before_routing(&self) -> bool {
+        self.wants(Shortcut::Route)
+            || self.wants(Shortcut::Netfilter)
+            || self.wants(Shortcut::Socket)
+    }
+
+    fn drop_hooks(&mut self) {
+        if !self.wants(Shortcut::Device) {
+            self.ingress.clear();
+        }
+        if !self.wants_before_routing() {
+            self.ipv4_before_routing = None;
+        }
+    }
+
+    /// Puts a hook on a device that packets come to the parent by.
+    fn watch(&mut self, namespace: &Namespace, dev: &NetDevice, rtnl: &Rtnl) -> Result {
+        let is_port = || End::cast(dev).is_some_and(|end| end.driver().role() == Role::Port);
+        if dev.is_loopback() || is_port() {
+            return Ok(());
+        }
+        let watcher = Arc::new(Ingress(self.parent.clone()), GFP_KERNEL)?;
+        self.ingress.reserve(1, GFP_KERNEL)?;
+        let hook = DeviceHook {
+            ifindex: dev.ifindex(),
+            _hook: Hook::register(namespace, Place::Ingress(dev), watcher, rtnl)?,
+        };
+        Ok(self.ingress.push(hook, GFP_KERNEL)?)
+    }
+
+    /// Takes the hook off a device.
+    fn unwatch(&mut self, dev: &NetDevice) {
+        self.ingress.retain(|hook| hook.ifindex != dev.ifindex());
+    }
+}
+
+/// Runs `f` on the places of a namespace, if it has any.
+fn with_places<R>(
+    namespace: &Namespace,
+    rtnl: &Rtnl,
+    f: impl FnOnce(&mut Places) -> R,
+) -> Option<R> {
+    PLACES.with(rtnl, |all| {
+        all.iter_mut()
+            .find(|places| places.namespace == namespace.id())
+            .map(f)
+    })
+}
+
+/// Prepares for the packets of `port` to take the shortcuts `new` instead of `old`. The caller
+/// lets them do so only where this succeeds, and then calls [`changed`]; where it fails `old`
+/// stays in force, and nothing is left behind.
+pub(crate) fn apply(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result {
+    let namespace = port.namespace_locked(rtnl);
+    PLACES.with(rtnl, |all| {
+        let known = all
+            .iter()
+            .position(|places| places.namespace == namespace.id());
+        let place = match known {
+            Some(place) => place,
+            None => {
+                all.push(Places::new(namespace)?, GFP_KERNEL)?;
+                all.len() - 1
+            }
+        };
+        let result = all[place].change(namespace, old, new, rtnl);
+        if all[place].is_unused() {
+            let _unused = all.remove(place);
+        }
+        result
+    })
+}
+
+/// Says that something about a port, or about its child, is no longer as it was.
+pub(crate) fn changed(port: &Device<End>, rtnl: &Rtnl) {
+    with_places(port.namespace_locked(rtnl), rtnl, |places| {
+        places.parent.changed();
+    });
+}
+
+/// Says that a port or its child goes, or leaves its namespace: nothing must refer to it.
+pub(crate) fn purge(port: &Device<End>, rtnl: &Rtnl) {
+    with_places(port.namespace_locked(rtnl), rtnl, |places| {
+        places.parent.purge(rtnl);
+    });
+}
+
+/// Follows devices as they come and go.
+pub(crate) struct Follower;
+
+/// The registration of [`Follower`].
+static NOTIFIER: Notifier<Follower> = Notifier::new();
+
+/// Listening to what happens to devices, for as long as this lives.
+pub(crate) type Listening = NotifierRegistration<Follower>;
+
+/// Begins to listen.
+pub(crate) fn listen() -> Result<Listening> {
+    NOTIFIER.register()
+}
+
+impl Listener for Follower {
+    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) -> Result {
+        match event {
+            Event::Register => come(dev, rtnl),
+            Event::Unregister => {
+                go(dev, rtnl);
+                Ok(())
+            }
+            Event::Up | Event::Down => {
+                if let Some(port) = port_of(dev, rtnl) {
+                    changed(port, rtnl);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The port of the pair that a device is an end of, if it is one.
+fn port_of<'r>(dev: &'r NetDevice, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
+    let end = End::cast(dev)?;
+    match end.driver().role() {
+        Role::Port => Some(end),
+        Role::Child => end.driver().peer_locked(rtnl),
+    }
+}
+
+/// A device has come into a namespace.
+fn come(dev: &NetDevice, rtnl: &Rtnl) -> Result {
+    let namespace = dev.namespace_locked(rtnl);
+    let watched = with_places(namespace, rtnl, |places| {
+        if places.wants(Shortcut::Device) {
+            places.watch(namespace, dev, rtnl)
+        } else {
+            Ok(())
+        }
+    });
+    watched.unwrap_or(Ok(()))?;
+    let Some(port) = End::cast(dev).filter(|end| end.driver().role() == Role::Port) else {
+        return Ok(());
+    };
+    let shortcuts = port.driver().policy().shortcuts();
+    if !shortcuts.is_empty() && apply(port, Set::NONE, shortcuts, rtnl).is_err() {
+        // A move cannot be refused any more.
+        pr_warn!("no memory for the shortcuts of a port that was moved: it has none now\n");
+        port.driver().policy().set(Set::NONE, rtnl);
+    }
+    Ok(())
+}
+
+/// A device leaves its namespace.
+fn go(dev: &NetDevice, rtnl: &Rtnl) {
+    if let Some(port) = port_of(dev, rtnl) {
+        purge(port, rtnl);
+    }
+    let namespace = dev.namespace_locked(rtnl);
+    with_places(namespace, rtnl, |places| places.unwatch(dev));
+    let Some(port) = End::cast(dev).filter(|end| end.driver().role() == Role::Port) else {
+        return;
+    };
+    let shortcuts = port.driver().policy().shortcuts();
+    // Taking hooks away does not fail.
+    if !shortcuts.is_empty() && apply(port, shortcuts, Set::NONE, rtnl).is_err() {
+        pr_warn!("a port's hooks could not be taken away\n");
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How packets came to a child by shortcuts, and why others of its did not.
+
+use crate::{net::percpu::Counters, shortcut::Shortcut};
+use kernel::prelude::*;
+
+/// Why a packet that had come to a place where its port allows a shortcut went on instead.
+#[derive(Clone, Copy)]
+pub(crate) enum Fall {
+    /// It may be the first packet of its connection: the parent's rules have to see it.
+    Unconfirmed,
+    /// Something is done to its connection's packets after routing: source translation, a helper.
+    Unsettled,
+    /// It is longer than the child's MTU: the parent has to say so, or to cut it up.
+    TooLong,
+}
+
+/// Places, then reasons; for each place packets and bytes.
+const PLACES: usize = 4;
+const REASONS: usize = 3;
+
+/// The names of the counters, for `ethtool -S`.
+pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
+    c"rx_device",
+    c"rx_route",
+    c"rx_netfilter",
+    c"rx_socket",
+    c"fall_unconfirmed",
+    c"fall_unsettled",
+    c"fall_too_long",
+];
+
+/// Packets and bytes.
+#[derive(Default)]
+pub(crate) struct Traffic {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes.
+    pub(crate) bytes: u64,
+}
+
+/// The counters of a pair, kept at its child: each packet that takes a shortcut counts once, here
+/// and nowhere else. What the devices say of themselves has it added.
+pub(crate) struct Arrivals(Counters<{ 2 * PLACES + REASONS }>);
+
+impl Arrivals {
+    pub(super) fn new() -> Result<Self> {
+        Counters::new().map(Self)
+    }
+
+    /// Counts a packet that takes a shortcut.
+    #[inline]
+    pub(crate) fn count(&self, place: Shortcut, bytes: u32) {
+        let place = (place as u32).trailing_zeros() as usize;
+        self.0.count(2 * place, bytes as usize);
+    }
+
+    /// Counts a packet that goes on.
+    pub(crate) fn count_fall(&self, fall: Fall) {
+        self.0.increment(2 * PLACES + fall as usize);
+    }
+
+    /// The counters in the order of [`NAMES`].
+    pub(super) fn values(&self) -> impl Iterator<Item = u64> + '_ {
+        let places = (0..PLACES).map(|place| self.0.sum(2 * place));
+        let reasons = (0..REASONS).map(|reason| self.0.sum(2 * PLACES + reason));
+        Iterator::chain(places, reasons)
+    }
+
+    /// All that came by shortcuts.
+    pub(super) fn total(&self) -> Traffic {
+        (0..PLACES).fold(Traffic::default(), |sum, place| Traffic {
+            packets: sum.packets + self.0.sum(2 * place),
+            bytes: sum.bytes + self.0.sum(2 * place + 1),
+        })
+    }
+}
