@@ -87,9 +87,9 @@ def broken(addresses):
 class Device:
     """A raw socket on one device."""
 
-    def __init__(self, name, dest_mac):
+    def __init__(self, name, dest_mac, sock=None):
         self.name = name
-        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.sock = sock or socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.sock.bind((name, 0))
         request = struct.pack("16sH14x", name.encode(), 0)
         answer = fcntl.ioctl(self.sock, SIOCGIFHWADDR, request)
