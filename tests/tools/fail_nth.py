@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: GPL-2.0
 """Lets each allocation of a request fail in turn, the first, the second, ...
 
-usage: fail_nth.py KIND OPERATION [NS]
+usage: fail_nth.py KIND OPERATION NS SECONDS
 
-/proc/thread-self/fail-nth counts the allocations of this thread; the system
-call that carries the request is repeated with a higher number until it gets
-through without a failure. After each round, what exists must be whole. NS is a
-named namespace for the children.
+/proc/thread-self/fail-nth counts the allocations of this thread, which tells how
+many the request makes; the system call that carries it is then repeated with
+another of them failing each time. After each round, what exists must be whole.
+NS is a named namespace for the children. When SECONDS are over, those that
+were tried lie evenly among all.
 """
 
 import errno
 import os
 import socket
 import sys
+import time
+from math import gcd
 
 from rtnl import (
     CHANGE,
@@ -35,7 +38,7 @@ from rtnl import (
 )
 
 IFF_UP = 1
-LIMIT = 3000
+NEVER = 100000  # more allocations than any request makes
 
 
 class Faults:
@@ -47,6 +50,7 @@ class Faults:
         self.namespace = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
         self.rtnl = Rtnl(timeout=0.5)
+        self.left = 0
 
     def arm(self, nth):
         """The nth allocation from now on fails; 0 is none."""
@@ -54,9 +58,9 @@ class Faults:
 
     def failed(self):
         """True when the failure came to pass since arm()."""
-        left = int(os.pread(self.knob, 20, 0).split(b"\0")[0])
+        self.left = int(os.pread(self.knob, 20, 0).split(b"\0")[0])
         self.arm(0)
-        return left == 0
+        return self.left == 0
 
     def send(self, kind, flags, body, nth):
         """One request with its nth allocation failing; (errno or None, failed).
@@ -161,28 +165,39 @@ def operations(faults):
     }
 
 
-def run(name, one):
-    """Rounds with a later failure each, until one is not reached."""
-    errors = {}
-    for nth in range(1, LIMIT):
+def spread(total):
+    """1 to total in an order that is spread evenly wherever it is cut short."""
+    step = next(n for n in range(int(total * 0.618) or 1, total + 2) if gcd(n, total) == 1)
+    return [number * step % total + 1 for number in range(total)]
+
+
+def run(faults, name, one, seconds):
+    """A round for each allocation that the operation makes, while there is time."""
+    _, failed, right, made = one(NEVER)
+    total = NEVER - faults.left
+    print(f"{'ok' if right and not failed and total > 3 else 'not ok'} {name}: {total} allocations without a failure, left {made}")
+    end = time.monotonic() + seconds
+    errors, failures = {}, 0
+    for nth in spread(total):
+        if time.monotonic() > end:
+            break
         error, failed, right, made = one(nth)
         key = "no answer" if error is None else errno.errorcode.get(error, "success")
         errors[key] = errors.get(key, 0) + 1
+        failures += failed
         if not right:
             print(f"not ok {name}: allocation {nth} fails: {key}, left {made}")
-        if not failed:
-            break
-        if nth % 50 == 0:
-            print(f"# {name}: {nth} allocations, so far {errors}", flush=True)
-    print(f"# {name}: {nth - 1} allocations failed in turn: {errors}")
-    print(f"{'ok' if nth > 3 else 'not ok'} {name}: allocations can fail")
-    print(f"{'ok' if not failed and not error else 'not ok'} {name}: without a failure it succeeds")
+    # An allocation more or less is a cache that was full or empty.
+    print(f"# {name}: {failures} of about {total} allocations failed, each alone: {errors}")
+    print(f"{'ok' if failures > min(total, 50) * 0.8 else 'not ok'} {name}: its allocations fail")
+    error, failed, right, made = one(NEVER)
+    print(f"{'ok' if right and not failed and not error else 'not ok'} {name}: it succeeds afterwards")
 
 
 def main():
     """Runs one operation."""
     faults = Faults(sys.argv[1], sys.argv[3])
-    run(sys.argv[2], operations(faults)[sys.argv[2]])
+    run(faults, sys.argv[2], operations(faults)[sys.argv[2]], float(sys.argv[4]))
     faults.remove()
     print(f"{'not ok' if faults.devices() else 'ok'} {sys.argv[2]}: nothing is left")
 
