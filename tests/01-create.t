@@ -110,6 +110,13 @@ ip link del p1
 like "$(ip -d link show p0)" "$KIND mode l2 port" "ip -d link show: the port"
 like "$(ip -n blue -d link show c0)" "$KIND mode l2 child" "ip -d link show: the child"
 succeeds "ip -d -j link show is JSON" python3 -S -c 'import json, sys; json.loads(sys.argv[1])' "$(ip -d -j link show)"
+# The words that scripts go by.
+keys='import json, sys
+for text in sys.argv[1:]:
+    info = json.loads(text)[0]["linkinfo"]
+    print(info["info_kind"], info["info_data"]["mode"], info["info_data"]["role"])'
+is "$(python3 -S -c "$keys" "$(ip -d -j link show p0)" "$(ip -n blue -d -j link show c0)" | xargs)" "$KIND l2 port $KIND l2 child" \
+	"ip -d -j link show: info_kind, and mode and role in info_data"
 is "$(ip -br link show type "$KIND" | wc -l)" 1 "ip link show type $KIND lists the port"
 ip link set p0 up
 succeeds "rename, the device up" ip link set p0 name first
@@ -118,6 +125,7 @@ is_pair "after renaming" - first blue eth0 l2
 like "$(ip link help "$KIND" 2>&1)" "mode .*l2.*l3|mode .*l3.*l2" "ip link help $KIND names the modes"
 like "$(ip link add type "$KIND" help 2>&1)" "peer" "ip link add type $KIND help names the peer"
 fails "the plugin refuses an unknown mode" ip link add bad type "$KIND" mode l4
+fails_like "the plugin says where mode goes" "mode goes before 'peer'" ip link add bad type "$KIND" peer name bad1 mode l2
 fails "the plugin refuses an unknown word" ip link add bad type "$KIND" nonsense
 fails "the plugin refuses a mode without a word" ip link add bad type "$KIND" mode
 no_link - bad

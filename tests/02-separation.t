@@ -56,12 +56,13 @@ for mode in l3 l2; do
 		probe "$mode: the child's rule drops: " - --wait 0.5 '!udp:10.0.1.2'
 		probe "$mode: the child's rule is no other's: " - --expect red udp:10.0.2.2
 		in_ns blue nft flush ruleset
-		must nft 'table inet t { chain out { type filter hook output priority 0; meta mark set 7; }; }'
-		must in_ns blue nft 'table inet t { chain pre { type filter hook prerouting priority -300; meta mark 7 counter name m; iifname eth0 counter name seen; }; counter m {}; counter seen {}; }'
+		must nft 'table inet t { chain out { type filter hook output priority 0; meta mark set 7; meta priority set 1:7; }; }'
+		must in_ns blue nft 'table inet t { chain pre { type filter hook prerouting priority -300; meta mark 7 counter name m; meta priority 1:7 counter name p; iifname eth0 counter name seen; }; counter m {}; counter p {}; counter seen {}; }'
 		pings - 10.0.1.2 >/dev/null
 		pings - fd00:1::2 >/dev/null
 		unlike "$(in_ns blue nft list counter inet t seen)" "packets 0" "$mode: the child's rules see packets"
 		like "$(in_ns blue nft list counter inet t m)" "packets 0" "$mode: a mark does not cross"
+		like "$(in_ns blue nft list counter inet t p)" "packets 0" "$mode: a priority does not cross"
 		nft flush ruleset
 		in_ns blue nft flush ruleset
 	else
@@ -78,6 +79,13 @@ for mode in l3 l2; do
 		is "$(conntrack -L -d 10.0.1.2 -p udp 2>/dev/null | wc -l)" 1 "$mode: one entry in the parent"
 		is "$(in_ns blue conntrack -L -d 10.0.1.2 -p udp 2>/dev/null | wc -l)" 1 "$mode: one entry in the child"
 		is "$(in_ns red conntrack -L 2>/dev/null | wc -l)" 0 "$mode: none in the sibling"
+		# What the parent does not track the child may: "untracked" stays behind.
+		must nft 'table inet untrack { chain out { type filter hook output priority -300; notrack; }; }'
+		must in_ns blue nft 'table inet track { chain un { type filter hook input priority 0; ct state untracked counter name un; }; counter un {}; }'
+		probe "$mode: tracked on the child's side only: " - --expect blue udp:10.0.1.2
+		like "$(in_ns blue nft list counter inet track un)" "packets 0 " "$mode: nothing is untracked for the child"
+		like "$(in_ns blue nft list counter inet track fresh)" "packets 2 " "$mode: the child's conntrack sees a second connection"
+		nft delete table inet untrack
 		in_ns blue conntrack -F 2>/dev/null
 		is "$(conntrack -L -d 10.0.1.2 -p udp 2>/dev/null | wc -l)" 1 "$mode: the parent's entry outlives the child's"
 	else

@@ -45,6 +45,12 @@ for mode in l3 l2; do
 	like "$(in_ns blue ethtool c0)" "Link detected: no" "$mode: ethtool: no link"
 	ip link set p1 up
 
+	# The carrier is what the other end makes of it; as on veth, nobody may set it.
+	fails_like "$mode: ip link set carrier off is refused" "not supported" ip link set p1 carrier off
+	fails_like "$mode: ip link set carrier on is refused, from the child" "not supported" ip -n blue link set c0 carrier on
+	fails "$mode: so is the file in sysfs" sh -c 'echo 0 >/sys/class/net/p1/carrier'
+	is "$(carriers)" "1 1" "$mode: and the carrier is as it was"
+
 	# The monitor hears of it.
 	: >"$SCRATCH/monitor"
 	background blue ip monitor link >>"$SCRATCH/monitor"
