@@ -33,7 +33,8 @@ test: module
 	@$(lab) toolchain prove --timer -j $(JOBS) --exec '$(lab) test' $(TESTS)
 
 bench:
-	@bench/run --lab $(LAB) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(BENCHFLAGS)
+	@bench/run --lab $(LAB) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) \
+		$(if $(PATHS),--paths "$(PATHS)") $(BENCHFLAGS)
 
 # `make profile PATH=veth`: the word is natural, but it is also the shell's, so
 # give the recipes theirs back.

@@ -8,12 +8,13 @@ UPLINK_MAC = "02:00:00:00:00:01"
 PORT_MAC = "02:00:00:00:00:03"
 
 _PLAN = {
-    4: {"lan": 24, "host": 32, "parent": "198.18.0.1", "outside": "198.18.0.2",
-        "gateway": "198.18.0.3", "children": "198.19.64.0", "children_length": 18,
-        "any": "0.0.0.0"},
+    4: {"lan": 16, "host": 32, "parent": "198.18.0.1", "outside": "198.18.0.2",
+        "gateway": "198.18.0.3", "nobody": "198.19.0.1", "children": "198.19.64.0",
+        "children_length": 18,
+        "any": "0.0.0.0", "lan_range": ("198.18.1.0", "198.18.254.255")},
     6: {"lan": 64, "host": 128, "parent": "2001:2::1", "outside": "2001:2::2",
-        "gateway": "2001:2::3", "children": "2001:2:0:1::", "children_length": 64,
-        "any": "::"},
+        "gateway": "2001:2::3", "nobody": "2001:2:0:2::1", "children": "2001:2:0:1::",
+        "children_length": 64, "any": "::"},
 }
 
 
@@ -28,7 +29,9 @@ class Plan:
         self.parent = plan["parent"]
         self.outside = plan["outside"]
         self.gateway = plan["gateway"]
+        self.lan_first, self.lan_last = plan.get("lan_range", (None, None))
         self.any = plan["any"]
+        self.nobody = plan["nobody"]
         self.children_length = plan["children_length"]
         self.children = plan["children"]
         self._first = ipaddress.ip_address(plan["children"])

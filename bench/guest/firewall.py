@@ -54,7 +54,8 @@ def install(network, level):
     network.parent.run("nft", "-f", "-", text=text + "}\n")
 
 
-def _counters(network, chains):
+def counted(network, chains):
+    """How many packets the rules of some chains have counted."""
     found = json.loads(network.parent.run("nft", "-j", "list", "table", "inet", "bench"))
     rules = [entry["rule"] for entry in found["nftables"] if "rule" in entry]
     return sum(part["counter"]["packets"] for rule in rules if rule["chain"] in chains
@@ -63,9 +64,9 @@ def _counters(network, chains):
 
 def seen(network):
     """How many packets the parent's rules have counted."""
-    return _counters(network, ("input", "forward", "output"))
+    return counted(network, ("input", "forward", "output"))
 
 
 def masqueraded(network):
     """How many connections the parent has translated."""
-    return _counters(network, ("leave",))
+    return counted(network, ("leave",))

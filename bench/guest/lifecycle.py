@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Time and memory to make and remove many children.
 
-A child here is a namespace with its device, its address and its routes. The
-control is the same number of namespaces with nothing in them.
+A child here is a namespace with its device, its address and its routes.
 """
 import os
 import time
 
-from netns import Namespace, run, write
+from netns import Namespace, wait_until_removed, write
 from path import Network
 from works import Figure
 
@@ -28,65 +27,43 @@ def _available():
     return int(values["MemAvailable"].split()[0]) * 1024
 
 
-def _cleaned_up():
-    """Waits until the kernel has removed every namespace let go so far.
-
-    It removes them in batches, one batch after the other, and devices before
-    the rest. When a device of the last namespace is gone, its batch is under
-    way; when one of a namespace let go after that is gone, it is done.
-    """
-    for _ in range(2):
-        last = Namespace()
-        run("ip", "link", "add", "last", "type", "veth", "peer", "name", "peer",
-            "netns", last.path)
-        last.close()
-        while os.path.exists("/sys/class/net/last"):
-            time.sleep(0.05)
-
-
-def _life(count, make, unmake, memory):
-    """Makes and unmakes; returns time, memory and time, each for one child.
-
-    `memory` is what was available before the first of all: what the kernel
-    keeps of earlier children serves later ones.
-    """
-    _cleaned_up()
+def _life(count, make, unmake):
+    """Makes and unmakes; returns time, memory and time, each for one child."""
+    wait_until_removed()
+    memory = _available()
     start = _busy()
     made = make()
     created = _busy() - start
     used = memory - _available()
     start = _busy()
     unmake(made)
-    _cleaned_up()
+    wait_until_removed()
     return created / count, used / count, (_busy() - start) / count
 
 
-def _bare(count, memory):
+def _bare(count):
     return _life(count, lambda: [Namespace() for _ in range(count)],
-                 lambda spaces: [space.close() for space in spaces], memory)
+                 lambda spaces: [space.close() for space in spaces])
 
 
-def _children(path, ip, count, memory):
+def _children(path, ip, count):
     with Network(path, ip, children=0) as network:
         def remove(_):
             for child in network.children:
                 child.rtnl.close()
                 child.namespace.close()
             network.children = []
-        return _life(count, lambda: network.grow(count), remove, memory)
+        return _life(count, lambda: network.grow(count), remove)
 
 
-def lifecycle(path, cell, control):
-    """Figures create, memory and remove of one path."""
+def lifecycle(path, cell):
+    """Figures create, memory and remove of one path.
+
+    To be the only ones of their boot: the kernel keeps memory of children that
+    are gone, which would serve those that come later. The host's are those of
+    namespaces with nothing in them, the share that all paths have in common.
+    """
     count = cell["children"]
-    if not control.notes:
-        _cleaned_up()
-        control.notes["memory"] = _available()
-        control.notes["bare"] = _bare(count, control.notes["memory"])
-    memory, bare = control.notes["memory"], control.notes["bare"]
-    if path["kind"] == "host":
-        values = bare
-    else:
-        values = _children(path, cell["ip"], count, memory)
-    for work, value, own in zip(("create", "memory", "remove"), values, bare):
-        yield work, Figure(value, own, count, count, None, count)
+    values = _bare(count) if path["kind"] == "host" else _children(path, cell["ip"], count)
+    for work, value in zip(("create", "memory", "remove"), values):
+        yield work, Figure(value, 0, count, count, None, count)

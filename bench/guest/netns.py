@@ -2,9 +2,12 @@
 """Network namespaces without names: a descriptor keeps each one alive."""
 import os
 import subprocess
+import time
 
-# Quiet namespaces: nothing but the measured load sends packets.
+# Quiet namespaces: nothing but the measured load sends packets. Set once, in the
+# namespace that all others inherit from.
 QUIET = {
+    "core/devconf_inherit_init_net": "1",
     "ipv6/conf/all/accept_dad": "0",
     "ipv6/conf/default/accept_dad": "0",
     "ipv6/conf/default/router_solicitations": "0",
@@ -15,6 +18,17 @@ QUIET = {
 }
 
 
+def set_all(sysctls):
+    """Sets switches of the namespace that we are in."""
+    for name, value in sysctls:
+        write(f"/proc/sys/net/{name}", value)
+
+
+def be_quiet():
+    """Sets what every namespace made from now on begins with."""
+    set_all(QUIET.items())
+
+
 class Namespace:
     """A network namespace; use it with `with` to be in it."""
 
@@ -23,8 +37,7 @@ class Namespace:
         try:
             os.unshare(os.CLONE_NEWNET)
             self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-            for name, value in (*QUIET.items(), *sysctls):
-                write(f"/proc/sys/net/{name}", value)
+            set_all(sysctls)
         finally:
             os.setns(back, os.CLONE_NEWNET)
             os.close(back)
@@ -57,6 +70,22 @@ class Namespace:
     def close(self):
         """Lets the namespace go."""
         os.close(self.fd)
+
+
+def wait_until_removed():
+    """Waits until the kernel has removed every namespace let go so far.
+
+    It removes them in batches, one batch after the other, and devices before
+    the rest. When a device of the last namespace is gone, its batch is under
+    way; when one of a namespace let go after that is gone, it is done.
+    """
+    for _ in range(2):
+        last = Namespace()
+        run("ip", "link", "add", "last", "type", "veth", "peer", "name", "peer",
+            "netns", last.path)
+        last.close()
+        while os.path.exists("/sys/class/net/last"):
+            time.sleep(0.05)
 
 
 class CommandFailed(Exception):

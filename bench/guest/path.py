@@ -3,6 +3,7 @@
 import os
 import time
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 from addresses import OUTSIDE_MAC, PORT_MAC, UPLINK_MAC, Plan, addresses_for, child_mac
@@ -23,9 +24,16 @@ def table():
     return tomllib.loads(TABLE.read_text(encoding="utf-8"))["path"]
 
 
+def link_type(path):
+    """What follows the word `type` when a device of a contestant is made."""
+    if "beside" in path:
+        return f"passthru shortcut {path['beside']}"
+    return path["link"] + (f" shortcut {path['shortcut']}" if "shortcut" in path else "")
+
+
 def why_missing(path):
     """What the kernel says if a contestant cannot be made; None if it can."""
-    if path["kind"] == "host":
+    if path["kind"] == "host" and "beside" not in path:
         return None
     namespace, other = Namespace(), Namespace()
     try:
@@ -33,7 +41,7 @@ def why_missing(path):
             namespace.batch(["link add up0 type dummy",
                              f"link add c0 link up0 type {path['link']}"])
         else:
-            namespace.batch([f"link add p0 type {path['link']} peer name c0 netns {other.path}"])
+            namespace.batch([f"link add p0 type {link_type(path)} peer name c0 netns {other.path}"])
     except CommandFailed as error:
         return str(error).partition(": ")[2]
     finally:
@@ -70,6 +78,8 @@ class Network:
         self.children = []
         self.addresses = []             # the child (or None) of each address
         self.outside = None
+        self.rules_counted = 0          # packets that the parent's rules have seen
+        self._others = []               # namespaces that no packet is for
         self.parent = Namespace([FORWARDING[ip]])
         self.generators = newest_threads()
         self.rtnl = Rtnl(self.parent)
@@ -79,8 +89,9 @@ class Network:
             self._make_bridge()
         if "bpf" in path:
             self._redirect = Redirect(self.parent, self.uplink, path["bpf"])
+        if "beside" in path:
+            self._make_beside()
         self.grow(children)
-        settle()
 
     def __enter__(self):
         return self
@@ -97,7 +108,8 @@ class Network:
         self.rtnl.close()
         if self.outside:
             self._outside_rtnl.close()
-        spaces = [child.namespace for child in self.children] + [self.parent, self.outside]
+        spaces = [child.namespace for child in self.children]
+        spaces += [self.parent, self.outside, *self._others]
         for namespace in {space for space in spaces if space}:
             namespace.close()
         self.children = []
@@ -136,18 +148,50 @@ class Network:
         self._outside_rtnl, self._out0 = rtnl, out0
 
     def _make_bridge(self):
-        self.parent.batch([f"link add br0 address {UPLINK_MAC} type bridge mcast_snooping 0",
+        self.parent.batch([f"link add br0 address {UPLINK_MAC} type bridge mcast_snooping 0 vlan_default_pvid 0",
                            "link set up0 master br0"])
         self.lan = self.rtnl.index("br0")
         self.rtnl.up(self.lan)
         self._address_lan()
 
+    def _make_beside(self):
+        """A port, and the route of a child that gets no packet."""
+        other = Namespace()
+        self._others.append(other)
+        self.parent.batch([f"link add p0 type {link_type(self.path)} peer name c0 "
+                           f"netns {other.path}"])
+        port = self.rtnl.index("p0")
+        self.rtnl.up(port)
+        with closing(Rtnl(other)) as rtnl:
+            rtnl.up(rtnl.index("c0"))
+        self.rtnl.route(port, self.plan.nobody, self.plan.host)
+
     # --- children ---
+
+    def become(self, path):
+        """Turns the children into those of another path, which differs in its shortcuts."""
+        if path["name"] == self.path["name"]:
+            return
+        if self.path.get("route") == "local":
+            self._local_routes(self.rtnl.unroute)
+        self.parent.batch([f"link set p{child.number} type {path['link']} "
+                           f"shortcut {path.get('shortcut', 'none')}" for child in self.children])
+        self.path = path
+        if path.get("route") == "local":
+            self._local_routes(self.rtnl.route)
+        settle()
+
+    def _local_routes(self, change):
+        """They win against the unicast ones, which stay."""
+        for child in self.children:
+            for address in child.addresses:
+                change(child.port, address, self.plan.host, local=True)
 
     def grow(self, children):
         """Adds children until there are so many."""
-        have = len(self.children)
-        new = range(have, children)
+        new = range(len(self.children), children)
+        if not new:
+            return
         if self.path["kind"] == "host":
             made = [Child(n, self.parent) for n in new]
         else:
@@ -157,6 +201,7 @@ class Network:
             self._configure(child)
         self.children += made
         self._give_addresses(addresses_for(self.plan.ip, children))
+        settle()
 
     def _link(self, children):
         if not self.path.get("one_by_one"):
@@ -166,7 +211,7 @@ class Network:
             self.rtnl.pair(self.path["link"], f"p{child.number}", "c0", child.namespace)
 
     def _link_line(self, child):
-        n, link = child.number, self.path["link"]
+        n, link = child.number, link_type(self.path)
         mac = f"address {child.mac}" if self.path.get("mac") else ""
         if self.path["kind"] == "slave":
             mac = mac if self.path.get("own_mac") else ""

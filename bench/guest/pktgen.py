@@ -15,14 +15,16 @@ _RESULT = re.compile(r"(\d+)\(c\d+\+d\d+\) (?:usec|nsec), (\d+) \(")
 def newest_threads():
     """The generator threads of the namespace made last: a process id per CPU."""
     found = {}
-    for entry in Path("/proc").glob("[0-9]*/comm"):
+    for pid in sorted((int(n) for n in os.listdir("/proc") if n.isdecimal()), reverse=True):
         try:
-            name = entry.read_text(encoding="ascii").strip()
+            name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
         if name.startswith("kpktgend_"):
-            found.setdefault(name, []).append(int(entry.parent.name))
-    return [max(pids) for pids in found.values()]
+            if name in found:
+                break       # those of the namespace before
+            found[name] = pid
+    return list(found.values())
 
 
 def take_the_cpu(network):
@@ -65,18 +67,26 @@ class Pktgen:
             return [f"dst_mac {child_mac(0)}"]
         return [f"dst_mac {child_mac(0)}", f"dst_mac_count {len(self.network.addresses)}"]
 
-    def configure(self, size, flows=1, spread=False, target=None):
-        """Sets what the packets look like; `size` is the whole frame."""
+    def _sources(self, cell):
+        """Options that say where packets come from."""
         plan = self.network.plan
-        last_port = FLOW_PORTS + (1 if spread else flows) - 1
-        source = "src6" if plan.ip == 6 else "src_min"
+        if plan.ip == 6:
+            return [f"src6 {plan.outside}"]
+        if cell.get("sources") == "random":
+            return [f"src_min {plan.lan_first}", f"src_max {plan.lan_last}", "flag IPSRC_RND"]
+        return [f"src_min {plan.outside}", f"src_max {plan.outside}", "flag !IPSRC_RND"]
+
+    def configure(self, cell, target=None):
+        """Sets what a cell's packets look like; its `size` is the whole frame."""
+        spread = cell["children"] > 1
+        many = cell["flows"] > 1 and not spread
+        last_port = FLOW_PORTS + (cell["flows"] if many else 0)     # the first beyond, if many
         options = ["xmit_mode netif_receive", "clone_skb 0", "delay 0", "burst 1",
-                   f"pkt_size {size}", f"src_mac {OUTSIDE_MAC}", f"{source} {plan.outside}",
+                   f"pkt_size {cell['size']}", f"src_mac {OUTSIDE_MAC}",
                    f"udp_src_min {FLOW_PORTS}", f"udp_src_max {last_port}",
                    f"udp_dst_min {PORT}", f"udp_dst_max {PORT}",
-                   *self._link_layer(spread), *self._destinations(spread, target)]
-        if plan.ip == 4:
-            options.append(f"src_max {plan.outside}")
+                   *self._sources(cell), *self._link_layer(spread),
+                   *self._destinations(spread, target)]
         with self.network.parent:
             for cpu in range(self.cpus):
                 for option in options:

@@ -11,7 +11,7 @@ import socket
 import struct
 
 REQUEST, ACK, CREATE, REPLACE = 1, 4, 0x400, 0x100
-NEWLINK, SETLINK, NEWADDR, NEWROUTE, NEWNEIGH = 16, 19, 20, 24, 28
+NEWLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, NEWNEIGH = 16, 19, 20, 24, 25, 28
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 18, 28
 INFO_KIND, INFO_DATA, INFO_PEER, NESTED = 1, 2, 1, 0x8000
 IFF_UP = 1
@@ -85,7 +85,7 @@ class Rtnl:
         self._ask(f"address {address}", NEWADDR, body,
                   _attribute(IFA_LOCAL, packed), _attribute(IFA_ADDRESS, packed))
 
-    def route(self, index, target, length, gateway=None, local=False):
+    def route(self, index, target, length, gateway=None, local=False, kind=NEWROUTE):
         """Adds a route through a device; the gateway need not be on its link."""
         packed = _packed(target)
         scope = SCOPE_HOST if local else SCOPE_UNIVERSE if gateway else SCOPE_LINK
@@ -97,7 +97,11 @@ class Rtnl:
             attributes.append(_attribute(RTA_DST, packed))
         if gateway:
             attributes.append(_attribute(RTA_GATEWAY, _packed(gateway)))
-        self._ask(f"route {target}", NEWROUTE, body, *attributes)
+        self._ask(f"route {target}", kind, body, *attributes)
+
+    def unroute(self, index, target, length, local=False):
+        """Removes a route."""
+        self.route(index, target, length, local=local, kind=DELROUTE)
 
     def neighbour(self, index, address, mac):
         """Adds a permanent neighbour."""

@@ -2,6 +2,7 @@
 """The kinds of work: each measures one cell of the plan on one path."""
 import json
 from collections import namedtuple
+from contextlib import closing
 
 import firewall
 import window
@@ -14,7 +15,7 @@ from sink import Sinks
 # value       nanoseconds per unit of work, which are instructions under -icount
 # generation  the load's own share of it
 # seen        whether the parent's rules saw the packets (None: it has none)
-Figure = namedtuple("Figure", "value generation sent delivered seen children", defaults=[None])
+Figure = namedtuple("Figure", "value generation sent delivered seen")
 
 
 class Lost(Exception):
@@ -40,25 +41,22 @@ class Control:
     def __init__(self, host):
         self._host = host
         self._known = {}
-        self.notes = {}
 
-    def value(self, cell, children):
+    def value(self, cell):
         """Nanoseconds per packet until the uplink's ingress drops it."""
-        key = (cell["ip"], cell["size"], cell["flows"], children)
+        key = (cell["ip"], cell["size"], cell["flows"], cell["children"], cell.get("sources"))
         if key not in self._known:
-            self._known[key] = self._measure(cell, children)
+            self._known[key] = self._measure(cell)
         return self._known[key]
 
-    def _measure(self, cell, children):
-        with Network(self._host, cell["ip"], children=children) as network:
+    def _measure(self, cell):
+        with Network(self._host, cell["ip"], children=cell["children"]) as network:
             take_the_cpu(network)
-            generator = Pktgen(network)
-            network.parent.run("nft", "-f", "-", text=_DROP)
-            generator.configure(cell["size"], cell["flows"], spread=children > 1)
-            generator.send(cell["warm"])
-            value = generator.send(cell["count"])
-            generator.close()
-            return value
+            with closing(Pktgen(network)) as generator:
+                network.parent.run("nft", "-f", "-", text=_DROP)
+                generator.configure(cell)
+                generator.send(cell["warm"])
+                return generator.send(cell["count"])
 
 
 def _first_reply(network, sinks):
@@ -73,52 +71,31 @@ def _first_reply(network, sinks):
     return network.plan.parent
 
 
-def _receive(network, cell, sinks, generator, control):
-    children = len(network.children)
-    spread, target = children > 1, None
-    firewalled = cell["firewall"] != "none"
-    generator.configure(cell["size"], cell["flows"], spread)
-    if firewalled:
+def _receive(network, cell, sinks, generator):
+    generator.configure(cell)
+    if cell["firewall"] != "none":
         if cell["firewall"] == "conntrack":
             generator.send(10)
-        target = _first_reply(network, sinks)
-        generator.configure(cell["size"], cell["flows"], spread, target)
+        generator.configure(cell, _first_reply(network, sinks))
     generator.send(max(cell["warm"], 2 * len(network.addresses)))
-    before = sinks.count(), firewall.seen(network) if firewalled else 0
+    before = sinks.count()
     value = window.measured(generator.send, cell["count"])
     sent = window.total(cell["count"]) * cell.get("cpus", 1)
-    delivered = sinks.count() - before[0]
+    delivered = sinks.count() - before
     _expect(sent, delivered)
-    seen = firewall.seen(network) - before[1] >= sent if firewalled else None
+    return value, sent, delivered
+
+
+def receive(network, cell, control):
+    """UDP from the uplink to sockets of children."""
+    take_the_cpu(network)
+    with closing(Sinks(network, cell["connected"])) as sinks, \
+            closing(Pktgen(network, cell.get("cpus", 1))) as generator:
+        value, sent, delivered = _receive(network, cell, sinks, generator)
+    seen = _rules_see(network, cell, sent)
     if "cpus" in cell:
-        return Figure(cell["cpus"] * 1e9 / value, 0, sent, delivered, seen, children)
-    return Figure(value, control.value(cell, children), sent, delivered, seen, children)
-
-
-def receive(path, cell, control):
-    """UDP from the uplink to sockets of children; `children` may be a list."""
-    steps = cell["children"] if isinstance(cell["children"], list) else [cell["children"]]
-    if path.get("own_mac"):     # which child has which address depends on their number
-        for children in steps:
-            yield from _receive_growing(path, cell, [children], control)
-    else:
-        yield from _receive_growing(path, cell, steps, control)
-
-
-def _receive_growing(path, cell, steps, control):
-    with Network(path, cell["ip"], children=steps[0]) as network:
-        take_the_cpu(network)
-        firewall.install(network, cell["firewall"])
-        sinks = Sinks(network, cell["connected"])
-        generator = Pktgen(network, cell.get("cpus", 1))
-        try:
-            for children in steps:
-                network.grow(children)
-                sinks.grow()
-                yield _receive(network, cell, sinks, generator, control)
-        finally:
-            generator.close()
-            sinks.close()
+        return Figure(cell["cpus"] * 1e9 / value, 0, sent, delivered, seen)
+    return Figure(value, control.value(cell), sent, delivered, seen)
 
 
 # --- what the load program does ---
@@ -132,7 +109,7 @@ def _load(name, source, target, addresses, cell):
              "reverse": str(cell.get("direction") == "out").lower()}
     words = [f"{key}={value}" for key, value in words.items()]
     return window.measured(
-        lambda count: json.loads(run("chrt", "-f", "10", guest_file("load"), name, *words,
+        lambda count: json.loads(run(guest_file("load"), name, *words,
                                      f"count={count}")),
         cell["count"])
 
@@ -142,16 +119,19 @@ def _unit(cell):
     return 1024 if cell["work"].endswith("stream") else 1
 
 
-def _figure(result, cell, seen):
+def _figure(network, result, cell, packets):
     _expect(result["sent"], result["delivered"])
     units = result["sent"] / _unit(cell)
     return Figure(result["ns"] / units, result["own_ns"] / units, result["sent"],
-                  result["delivered"], seen, cell["children"])
+                  result["delivered"], _rules_see(network, cell, packets))
 
 
 def _rules_see(network, cell, packets):
-    """Whether the parent's rules counted at least so many packets."""
-    return firewall.seen(network) >= packets if cell["firewall"] != "none" else None
+    """Whether the parent's rules counted so many packets more than before."""
+    if cell["firewall"] == "none":
+        return None
+    before, network.rules_counted = network.rules_counted, firewall.seen(network)
+    return network.rules_counted - before >= packets
 
 
 def _packets_of(cell):
@@ -159,17 +139,15 @@ def _packets_of(cell):
     return cell["count"] // 65536 if cell["work"].endswith("stream") else cell["count"]
 
 
-def transmit(path, cell, _control):
+def transmit(network, cell, _control):
     """UDP from a child to the uplink."""
-    with Network(path, cell["ip"]) as network:
-        firewall.install(network, cell["firewall"])
-        child = network.children[0]
-        before = _transmitted(network)
-        result = _load("tx-udp", child.namespace, network.parent,
-                       (child.addresses[0], network.plan.outside), cell)
-        others = window.before_last(cell["count"]) + window.runs() * cell["warm"]
-        result["delivered"] = _transmitted(network) - before - others
-        yield _figure(result, cell, _rules_see(network, cell, cell["count"]))
+    child = network.children[0]
+    before = _transmitted(network)
+    result = _load("tx-udp", child.namespace, network.parent,
+                   (child.addresses[0], network.plan.outside), cell)
+    others = window.before_last(cell["count"]) + window.runs() * cell["warm"]
+    result["delivered"] = _transmitted(network) - before - others
+    return _figure(network, result, cell, cell["count"])
 
 
 def _transmitted(network):
@@ -182,34 +160,29 @@ def _transmitted(network):
     raise CommandFailed("the uplink is gone")
 
 
-def tcp(path, cell, _control):
+def tcp(network, cell, _control):
     """TCP between the outside and a child.
 
     The outside connects; where the parent does NAT the child does, through the
     translation.
     """
-    with Network(path, cell["ip"], uplink="veth") as network:
-        firewall.install(network, cell["firewall"])
-        child, plan = network.children[0], network.plan
-        ends = [(network.outside, plan.outside), (child.namespace, child.addresses[0])]
-        if cell["firewall"] in ("nat", "rules20", "rules200"):
-            ends.reverse()
-            if "direction" in cell:
-                cell = dict(cell, direction="out" if cell["direction"] == "in" else "in")
-        (source, src), (target, dst) = ends
-        result = _load(cell["work"], source, target, (src, dst), cell)
-        yield _figure(result, cell, _rules_see(network, cell, _packets_of(cell)))
+    child, plan = network.children[0], network.plan
+    ends = [(network.outside, plan.outside), (child.namespace, child.addresses[0])]
+    if cell["firewall"] in ("nat", "rules20", "rules200"):
+        ends.reverse()
+        if "direction" in cell:
+            cell = dict(cell, direction="out" if cell["direction"] == "in" else "in")
+    (source, src), (target, dst) = ends
+    result = _load(cell["work"], source, target, (src, dst), cell)
+    return _figure(network, result, cell, _packets_of(cell))
 
 
-def sibling(path, cell, _control):
+def sibling(network, cell, _control):
     """TCP from one child to another."""
-    with Network(path, cell["ip"], children=2) as network:
-        firewall.install(network, cell["firewall"])
-        one, two = network.children
-        name = cell["work"].replace("sibling", "tcp")
-        result = _load(name, one.namespace, two.namespace,
-                       (one.addresses[0], two.addresses[0]), cell)
-        yield _figure(result, cell, _rules_see(network, cell, _packets_of(cell)))
+    one, two = network.children[:2]
+    result = _load(cell["work"].replace("sibling", "tcp"), one.namespace, two.namespace,
+                   (one.addresses[0], two.addresses[0]), cell)
+    return _figure(network, result, cell, _packets_of(cell))
 
 
 KINDS = {

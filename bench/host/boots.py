@@ -42,7 +42,7 @@ def readable(names):
     return dict(zip(names, lines if len(lines) == len(names) else names))
 
 
-def guest(program, plan, out, lab, memory=2000, timeout=2400, more=(), say=print):
+def guest(program, plan, out, lab, memory=2000, timeout=5400, more=(), say=print):
     """Boots a guest that runs bench/guest/PROGRAM with a plan; files go to out."""
     with scratch() as folder:
         file = Path(folder) / "plan.json"
@@ -61,10 +61,7 @@ def guest(program, plan, out, lab, memory=2000, timeout=2400, more=(), say=print
 
 def _memory(plan):
     """What the most children of a plan need, in megabytes."""
-    most = 1
-    for cell in plan["cells"]:
-        children = cell["children"]
-        most = max([most, *(children if isinstance(children, list) else [children])])
+    most = max(cell["children"] for cell in plan["cells"])
     return 2000 if most < 1000 else 3000 if most == 1000 else 8000
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 import pictures
 import plan
 import table
-from figures import CELL, delivery
+from figures import CELL, FIREWALLS, cell_of, delivery, settled
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FILES = {"stock": "benchmarks.md", "uml": "benchmarks-uml.md"}
-FIREWALLS = ("none", "conntrack", "nat", "rules20", "rules200")
 
 INTRODUCTION = {
     "stock": """\
@@ -19,7 +18,7 @@ INTRODUCTION = {
 Every path from a parent's uplink to a child, beside the host itself, measured
 on one kernel. Figures are guest instructions: Debian's stock kernel
 runs in QEMU with `-icount`, where the clock advances by one nanosecond for each
-instruction, so a figure is the same at every run to within 0.7 %. It leaves
+instruction, so a figure is the same at every run to within 0.5 %. It leaves
 out what caches and locks cost; `make bench LAB=uml` measures time.
 
 This file is generated. To measure again:
@@ -66,7 +65,7 @@ def _by_firewall(figures):
     """What a parent's rules cost on each path: a table a work."""
     groups = {}
     for f in figures:
-        if f["children"] > 2 or f["flows"] > 1 or f["size"] == 1400 or "cpus" in f:
+        if f["children"] > 2 or f["flows"] > 1 or f["size"] == 1400 or "cpus" in f or "sources" in f:
             continue
         key = tuple(f.get(k) for k in CELL if k != "firewall")
         groups.setdefault(key, {})[f["path"], f["firewall"]] = f
@@ -110,29 +109,42 @@ def _lives(figures, missing):
 def _not_run(lab, figures):
     """Cells of a full run that these figures do not hold."""
     full = plan.native if lab == "uml" else plan.full
-    have = {(f["work"], f["ip"], f["firewall"]) for f in figures}
-    have |= {("lifecycle", f["ip"], f["firewall"]) for f in figures if f["work"] == "create"}
-    wanted = dict.fromkeys((cell["work"], cell["ip"], cell["firewall"])
-                           for ip in (4, 6) for cells in full(ip, False) for cell in cells)
-    groups = {}
-    for work, ip, firewall in wanted:
-        if (work, ip, firewall) not in have:
-            groups.setdefault((work, ip), []).append(firewall)
-    return [f"{work} IPv{ip} ({', '.join(levels)})" for (work, ip), levels in groups.items()]
+    have = {cell_of(f) for f in figures}
+    have |= {cell_of(dict(f, work="lifecycle")) for f in figures if f["work"] == "create"}
+    wanted = dict.fromkeys(cell_of(settled(dict(cell)))
+                           for ip in (4, 6) for boot in full(ip) for cell in boot["cells"])
+    return [table.title(cell) for cell in wanted if cell not in have]
 
 
-def text(lab, figures, missing, note):
+def _one_run(run):
+    parts = [f"{key} {', '.join(str(word) for word in run[key])}"
+             for key in ("paths", "works", "boots") if run[key]]
+    what = "; ".join(parts) if parts else "everything"
+    wrong = f", **{len(run['wrong'])} boots failed**" if run["wrong"] else ""
+    return (f"- {what}: {run['figures']} figures in {run['seconds'] / 60:.0f} minutes, "
+            f"source `{run['source']}`{wrong}")
+
+
+def text(lab, results, note):
     """The whole file."""
+    figures, missing = results["figures"], results["missing"]
     yield INTRODUCTION[lab]
-    yield f"Kernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures.\n"
-    absent = table.absent_paths(missing)
+    yield f"Kernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures. Measured:\n"
+    yield from map(_one_run, results["runs"])
+    if len(results["runs"]) > 1:
+        yield "\nA figure is of the last run that measured it."
+    yield ""
+    have = {f["path"] for f in figures}
+    absent = [path for path in table.absent_paths(missing) if path not in have]
     if absent:
         yield f"Not there yet: {', '.join(absent)}.\n"
     if note:
         yield f"{note}\n"
     left_out = _not_run(lab, figures)
     if left_out:
-        yield f"**Not a full run.** Not measured: {'; '.join(left_out)}.\n"
+        yield "**Not a full run.** No figure of any path:\n"
+        yield from (f"- {name}" for name in left_out)
+        yield ""
     yield "## The main figures"
     yield from _main(figures, missing, lab)
     sections = (("Growth", [line.replace("{lab}", lab) for ip in (4, 6)
@@ -145,12 +157,12 @@ def text(lab, figures, missing, note):
             yield from lines
 
 
-def write(folder, lab, figures, missing, note=None):
+def write(folder, lab, results, note=None):
     """The text and the pictures of a full run."""
     shown = DOCS / "bench" / lab
     shutil.rmtree(shown, ignore_errors=True)
     shown.mkdir(parents=True)
     for picture in sorted(folder.glob("*.svg")) + sorted(folder.glob("*.png")):
         shutil.copy(picture, shown)
-    lines = "\n".join(text(lab, figures, missing, note))
+    lines = "\n".join(text(lab, results, note))
     (DOCS / FILES[lab]).write_text(lines.rstrip() + "\n", encoding="utf-8")

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
 """From a guest's raw lines to figures: medians, and ratios to the host."""
 import json
+import tomllib
 from pathlib import Path
 from statistics import median
 
+PATHS = Path(__file__).resolve().parents[1] / "paths.toml"
+ORDER = [path["name"] for path in tomllib.loads(PATHS.read_text(encoding="utf-8"))["path"]]
+
 # What makes two figures comparable: all the same but the path.
-CELL = ("work", "ip", "connected", "size", "flows", "children", "firewall", "direction", "cpus")
+CELL = ("work", "ip", "connected", "size", "flows", "children", "firewall", "direction", "cpus",
+        "sources")
 FIELDS = ("work", "path", "ip", "connected", "size", "flows", "children", "firewall", "lab",
           "kernel", "unit", "value", "generation", "sent", "delivered", "ratio_to_host")
 # More than the schema asks for, where it is known.
-EXTRA = ("direction", "cpus", "seen", "spread")
+EXTRA = ("direction", "cpus", "sources", "seen", "spread")
+WORKS = ("rx-udp", "tx-udp", "tcp-rr", "tcp-crr", "tcp-stream", "sibling-rr", "sibling-stream",
+         "create", "memory", "remove")
+FIREWALLS = ("none", "conntrack", "nat", "rules20", "rules200")
+LIVES = ("create", "memory", "remove")
 
 
 def lines(folders, name):
@@ -28,7 +37,7 @@ def cell_of(figure):
 
 def is_passthru(path):
     """Whether a path is ours."""
-    return path.startswith("passthru")
+    return "passthru" in path
 
 
 def delivery(figure):
@@ -41,7 +50,7 @@ def is_rate(figure):
     return figure["unit"].endswith("/s")
 
 
-def _settle(figure):
+def settled(figure):
     """Flows of many children are as many as the children."""
     if figure["work"] == "rx-udp" and figure["children"] > 1:
         figure["flows"] = figure["children"]
@@ -60,6 +69,9 @@ def _merge(rounds):
 
 def _add_ratio(figure, hosts):
     host = hosts.get(cell_of(figure))
+    if host and figure["work"] in LIVES:    # what a namespace alone costs, of another boot
+        figure["generation"] = host["value"]
+        host = None
     base = delivery(host) if host else 0
     figure["ratio_to_host"] = round(delivery(figure) / base, 4) if base > 0 else None
     return figure
@@ -73,16 +85,45 @@ def _ordered(figure):
     return chosen
 
 
+def _place(figure):
+    """Where a figure stands among others: by cell, and in a cell as measured."""
+    return (WORKS.index(figure["work"]), figure["ip"], FIREWALLS.index(figure["firewall"]),
+            figure.get("sources") or "", figure.get("cpus") or 0, figure["connected"],
+            figure["size"], figure["children"], figure["flows"], figure.get("direction") or "",
+            ORDER.index(figure["path"]) if figure["path"] in ORDER else len(ORDER))
+
+
+def settle(figures):
+    """Ratios to the host, and a stable order."""
+    hosts = {cell_of(f): f for f in figures if f["path"] == "host"}
+    return sorted((_ordered(_add_ratio(f, hosts)) for f in figures), key=_place)
+
+
+def merge(old, new):
+    """Earlier figures, with those replaced that were measured again."""
+    known = {(cell_of(f), f["path"]): f for f in old}
+    known |= {(cell_of(f), f["path"]): f for f in new}
+    return settle(list(known.values()))
+
+
+def merge_missing(old, new, found):
+    """What has no figure still, after some was measured again."""
+    have = {(f["path"], cell_of(f)) for f in found} | {(f["path"], None) for f in found}
+    def key(entry):
+        return entry["path"], entry["cell"] and cell_of(settled(dict(entry["cell"])))
+    have |= {key(entry) for entry in new}
+    return [entry for entry in old if key(entry) not in have] + new
+
+
 def collect(folders):
-    """All figures of a run, in a stable order."""
+    """All figures of a run."""
     rounds = {}
     for line in lines(folders, "figures.jsonl"):
-        figure = _settle(line)
+        figure = settled(line)
         same = rounds.setdefault((cell_of(figure), figure["path"]), {})
         same.setdefault(figure.get("round", 0), figure)
     figures = [_merge(list(same.values())) for same in rounds.values()]
-    hosts = {cell_of(f): f for f in figures if f["path"] == "host"}
-    return [_ordered(_add_ratio(figure, hosts)) for figure in figures]
+    return settle(figures)
 
 
 def missing(folders):

@@ -10,7 +10,7 @@ def name_of(cell):
     if c["work"].endswith("udp"):
         words += ["connected" if c["connected"] else "unconnected", str(c["size"])]
     words += [c["direction"] or "", f"{c['flows']}flows" if c["flows"] > 1 else "",
-              c["firewall"] if c["firewall"] != "none" else "", f"ip{c['ip']}",
+              f"{c['sources']}-sources" if c["sources"] else "", c["firewall"] if c["firewall"] != "none" else "", f"ip{c['ip']}",
               f"{c['cpus']}cpus" if c["cpus"] else ""]
     return "-".join(word for word in words if word)
 
@@ -37,6 +37,6 @@ def growth(figures, ip):
     for f in figures:
         if (f["work"] == "rx-udp" and f["ip"] == ip and f["flows"] == f["children"]
                 and not f["connected"] and f["firewall"] == "none" and f["size"] < 100
-                and "cpus" not in f):
+                and "cpus" not in f and "sources" not in f):
             curves.setdefault(f["path"], []).append((f["children"], delivery(f)))
     return {path: points for path, points in curves.items() if len(points) > 1}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Figures as text: for the terminal and for docs/benchmarks.md."""
-from figures import CELL, cell_of, delivery, is_passthru, is_rate
+from figures import CELL, cell_of, delivery, is_passthru, is_rate, settled
 
 HEAD = ("path", "value", "generation", "over host", "ratio to host", "ratio to best peer", "note")
 
@@ -21,8 +21,10 @@ def title(cell):
         words += ["connected" if c["connected"] else "unconnected", f"{c['size']} bytes"]
     if c["direction"]:
         words.append("to the child" if c["direction"] == "in" else "from the child")
-    if c["flows"] > 1:
+    if c["flows"] > 1 and c["flows"] != c["children"]:
         words.append(f"{c['flows']} flows")
+    if c["sources"]:
+        words.append(f"{c['sources']} sources")
     if c["children"] > 1:
         words.append(f"{c['children']} children")
     if c["firewall"] != "none":
@@ -61,7 +63,10 @@ def rows(figures, absent=()):
     choose = max if is_rate(figures[0]) else min
     best = choose((delivery(f) for f in figures if is_peer(f["path"])), default=None)
     found = [_row(f, host, best) for f in figures]
-    return found + [(path, "-", "-", "-", "-", "-", "not there yet") for path in absent]
+    have = {f["path"] for f in figures}
+    beside = figures[0]["work"] == "rx-udp" and figures[0]["children"] == 1
+    return found + [(path, "-", "-", "-", "-", "-", "not there yet") for path in absent
+                    if path not in have and (beside or not path.startswith("host+"))]
 
 
 def absent_paths(missing):
@@ -71,14 +76,8 @@ def absent_paths(missing):
 
 def no_figure(missing, cell):
     """Why some paths have no figure for a cell."""
-    wanted = dict(zip(CELL, cell))
     for entry in missing:
-        other = entry["cell"]
-        if other is None:
-            continue
-        same = all(other.get(key) == wanted[key] for key in CELL if key not in ("children", "flows"))
-        children = other["children"]
-        if same and (children == wanted["children"] or isinstance(children, list)):
+        if entry["cell"] and cell_of(settled(dict(entry["cell"]))) == cell:
             yield entry["path"], entry["why"]
 
 

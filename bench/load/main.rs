@@ -31,6 +31,7 @@ pub struct Outcome {
 }
 
 fn run(name: &str, args: &args::Args) -> io::Result<Outcome> {
+    sys::take_the_cpu()?;
     match name {
         "tx-udp" => udp::transmit(args),
         "tcp-rr" => tcp::request_response(args),

@@ -23,6 +23,7 @@ extern "C" {
     ) -> c_int;
     fn send(fd: c_int, data: *const c_void, length: usize, flags: c_int) -> isize;
     fn sched_yield() -> c_int;
+    fn sched_setscheduler(pid: c_int, policy: c_int, priority: *const c_int) -> c_int;
 }
 
 const CLONE_NEWNET: c_int = 0x4000_0000;
@@ -39,6 +40,7 @@ const SO_RCVBUFFORCE: c_int = 33;
 /// Bytes that a TCP socket may queue in each direction.
 const BUFFER: c_int = 1 << 20;
 const EINPROGRESS: i32 = 115;
+const SCHED_FIFO: c_int = 1;
 
 /// `struct sockaddr_in` and `struct sockaddr_in6` as one block of bytes.
 struct Address {
@@ -157,4 +159,12 @@ pub fn send_nowhere(data: &[u8]) {
 pub fn give_way() {
     // SAFETY: takes nothing.
     unsafe { sched_yield() };
+}
+
+/// Lets no ordinary thread interrupt this one.
+pub fn take_the_cpu() -> Result<()> {
+    let priority: c_int = 10;
+    // SAFETY: `struct sched_param` is one int, and `priority` is live.
+    check(unsafe { sched_setscheduler(0, SCHED_FIFO, &raw const priority) })?;
+    Ok(())
 }
