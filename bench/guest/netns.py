@@ -4,29 +4,11 @@ import os
 import subprocess
 import time
 
-# Quiet namespaces: nothing but the measured load sends packets. Set once, in the
-# namespace that all others inherit from.
-QUIET = {
-    "core/devconf_inherit_init_net": "1",
-    "ipv6/conf/all/accept_dad": "0",
-    "ipv6/conf/default/accept_dad": "0",
-    "ipv6/conf/default/router_solicitations": "0",
-    "ipv6/conf/default/autoconf": "0",
-    "ipv6/conf/default/addr_gen_mode": "1",
-    "ipv6/conf/default/mldv1_unsolicited_report_interval": "10",
-    "ipv6/conf/default/mldv2_unsolicited_report_interval": "10",
-}
-
 
 def set_all(sysctls):
     """Sets switches of the namespace that we are in."""
     for name, value in sysctls:
         write(f"/proc/sys/net/{name}", value)
-
-
-def be_quiet():
-    """Sets what every namespace made from now on begins with."""
-    set_all(QUIET.items())
 
 
 class Namespace:
