@@ -87,15 +87,31 @@ installed_files() {
 		"docs/passthru.8 /usr/share/man/man8/passthru.8"
 }
 
+# index_modules RELEASE - let modprobe know what there is. A root's path may lack
+# the directory of depmod; a machine that fills a DESTDIR may lack depmod.
+index_modules() {
+	local PATH=$PATH:/usr/sbin:/sbin
+	if command -v depmod >/dev/null; then
+		depmod ${DESTDIR:+-b "$DESTDIR"} "$1" || die "depmod $1 failed"
+	elif [ -n "${DESTDIR:-}" ]; then
+		say "no depmod here: run 'depmod $1' where $DESTDIR is put to use"
+	else
+		die "no depmod here (apt-get install kmod): the module is in its place, but modprobe does not know of it"
+	fi
+}
+
 install_native() {
 	local release from to
-	[ -e "$NATIVE/passthru.ko" ] || build_native
+	if ! [ -e "$NATIVE/passthru.ko" ] || ! [ -e "$TOP/build/iproute2/link_passthru.so" ]; then
+		build_native
+	fi
 	release=$(cat "$NATIVE/release")
 	while read -r from to; do
 		install -D -m 644 "$TOP/$from" "${DESTDIR:-}$to" || die "cannot install to ${DESTDIR:-}$to: are you root?"
 	done < <(installed_files "$release")
-	make -s -C "$TOP/iproute2" O="$TOP/build/iproute2" DESTDIR="${DESTDIR:-}" install
-	depmod ${DESTDIR:+-b "$DESTDIR"} "$release"
+	make -s -C "$TOP/iproute2" O="$TOP/build/iproute2" BUILT=1 DESTDIR="${DESTDIR:-}" install ||
+		die "cannot install the plugin for ip"
+	index_modules "$release"
 	say "installed for $release; 'ip link add type passthru' loads the module by itself"
 }
 
@@ -106,5 +122,5 @@ uninstall_native() {
 		rm -f "${DESTDIR:-}$to"
 	done < <(installed_files "$release")
 	make -s -C "$TOP/iproute2" DESTDIR="${DESTDIR:-}" uninstall
-	depmod ${DESTDIR:+-b "$DESTDIR"} "$release"
+	index_modules "$release"
 }
