@@ -4,13 +4,12 @@
 
 use crate::{
     fib::Claim,
+    ip::Ip,
     net::{
         context::BottomHalf,
-        dst::Dst,
-        ipv4::Header,
-        netfilter::Family,
         rehome::Hooked,
         skb::{DropReason, SkBuff},
+        socket::Connection,
     },
     passthru::Fall,
     shortcut::Shortcut,
@@ -18,66 +17,92 @@ use crate::{
 
 /// Whether a packet is short enough for the child's device. Packets that stand for many are: who
 /// takes them apart does so by the size that their sender chose.
-#[inline]
-pub(crate) fn fits(skb: &SkBuff, claim: &Claim<'_>, len: u32) -> bool {
-    if len <= claim.child.mtu() || skb.is_gso() {
+#[inline(always)]
+pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -> bool {
+    if I::len(header) <= claim.child.mtu() || skb.is_gso() {
         return true;
     }
     claim.child.driver().arrivals().count_fall(Fall::TooLong);
     false
 }
 
-/// Gives an IPv4 packet to the child that claims it: hooks before routing, the route that was
-/// found out before, and what lies on it. The packet begins with its header, which was checked.
-#[inline]
-pub(crate) fn ipv4(
+/// Gives a packet to the child that claims it: hooks before routing, the route that was found out
+/// before, and what lies on it. The packet begins with its header, which was checked; where its
+/// socket is known already it is given to that.
+#[inline(always)]
+pub(crate) fn by_route<I: Ip>(
     skb: SkBuff,
-    header: &Header,
+    header: &I::Header,
     claim: &Claim<'_>,
     place: Shortcut,
+    connection: Option<Connection<'_>>,
     bh: BottomHalf<'_>,
 ) {
-    let Some(mut skb) = begin(skb, header.len.into(), claim, place) else {
+    let Some(mut skb) = begin::<I>(skb, header, claim, place) else {
         return;
     };
     let (child, rcu) = (claim.child, bh.read_side());
-    skb.rehome(child, crate::net::ipv4::HEADER_LEN);
     if child.is_watched(rcu) {
         return receive_again(skb, claim, bh);
     }
-    skb.count_ipv4_input(child, header.tos, bh);
-    if child.has_hooks_before_routing(Family::Ipv4, rcu) {
-        return hooked_ipv4(skb, header, claim, bh);
+    if let Some(connection) = connection {
+        connection.attach(&mut skb);
     }
-    go_on_ipv4(skb, header, claim.route, claim, bh);
+    I::begin_input(&mut skb, child, header, bh);
+    if child.has_hooks_before_routing(I::FAMILY, rcu) {
+        return hooked::<I>(skb, header, claim, bh);
+    }
+    go_on::<I>(skb, header, claim, bh);
 }
 
-/// What is done to every packet before it is the child's.
+/// Gives a packet that has passed the parent's hooks before its sockets to the child's sockets.
 #[inline(always)]
-fn begin(skb: SkBuff, len: u32, claim: &Claim<'_>, place: Shortcut) -> Option<SkBuff> {
+pub(crate) fn to_sockets<I: Ip>(
+    skb: SkBuff,
+    header: &I::Header,
+    claim: &Claim<'_>,
+    bh: BottomHalf<'_>,
+) {
+    let Some(mut skb) = begin::<I>(skb, header, claim, Shortcut::Netfilter) else {
+        return;
+    };
+    if !claim.route.is_local_delivery() {
+        // The child sends it on, so its own rules have to see it.
+        return receive_again(skb, claim, bh);
+    }
+    I::begin_input(&mut skb, claim.child, header, bh);
+    I::note(&mut skb, claim);
+    skb.set_dst(claim.route);
+    I::deliver(skb, claim.child, header, false, bh);
+}
+
+/// What is done to every packet: here it becomes the child's.
+#[inline(always)]
+fn begin<I: Ip>(
+    skb: SkBuff,
+    header: &I::Header,
+    claim: &Claim<'_>,
+    place: Shortcut,
+) -> Option<SkBuff> {
     let mut skb = skb.unshare()?;
-    if skb.trim(len).is_err() {
+    if skb.trim(I::len(header)).is_err() {
         skb.drop_with(DropReason::NOMEM);
         return None;
     }
     let end = claim.child.driver();
-    end.arrivals().count(place, len + end.framing_len());
+    end.arrivals()
+        .count(place, I::len(header) + end.framing_len());
+    skb.rehome(claim.child, I::HEADER_LEN);
     Some(skb)
 }
 
-/// The packet has its route: it goes on to the sockets, or to where the child sends it.
+/// On to the sockets, or to where the child sends the packet.
 #[inline(always)]
-fn go_on_ipv4(
-    mut skb: SkBuff,
-    header: &Header,
-    route: Dst<'_>,
-    claim: &Claim<'_>,
-    bh: BottomHalf<'_>,
-) {
-    skb.set_ip_flags(claim.flags);
-    skb.set_dst(route);
-    if route.is_local_delivery() {
-        skb.deliver_ipv4(claim.child, header.protocol, bh);
+fn go_on<I: Ip>(mut skb: SkBuff, header: &I::Header, claim: &Claim<'_>, bh: BottomHalf<'_>) {
+    I::note(&mut skb, claim);
+    skb.set_dst(claim.route);
+    if claim.route.is_local_delivery() {
+        I::deliver(skb, claim.child, header, true, bh);
     } else {
         skb.follow_route(bh);
     }
@@ -85,18 +110,17 @@ fn go_on_ipv4(
 
 /// The child has hooks before routing. What they do to the packet may make another route of it.
 #[cold]
-fn hooked_ipv4(skb: SkBuff, header: &Header, claim: &Claim<'_>, bh: BottomHalf<'_>) {
-    let Hooked::Passed(mut skb) = skb.pass_hooks(Family::Ipv4, claim.child, bh) else {
+fn hooked<I: Ip>(skb: SkBuff, header: &I::Header, claim: &Claim<'_>, bh: BottomHalf<'_>) {
+    let Hooked::Passed(mut skb) = skb.pass_hooks(I::FAMILY, claim.child, bh) else {
         return;
     };
-    let rcu = bh.read_side();
-    let same = Header::plain(&skb).is_some_and(|now| now.routes_as(header));
-    if skb.dst(rcu).is_none() {
+    let same = I::plain(&skb).is_some_and(|now| I::routes_as(&now, header));
+    if skb.dst(bh.read_side()).is_none() {
         if same && skb.mark() == 0 {
-            return go_on_ipv4(skb, header, claim.route, claim, bh);
+            return go_on::<I>(skb, header, claim, bh);
         }
-        if let Err(reason) = skb.route_ipv4_again(claim.child, bh) {
-            return skb.drop_with(reason);
+        if let Err(reason) = I::route(&mut skb, claim.child, bh) {
+            return skb.drop_refused(reason);
         }
     }
     skb.follow_route(bh);
@@ -104,10 +128,9 @@ fn hooked_ipv4(skb: SkBuff, header: &Header, claim: &Claim<'_>, bh: BottomHalf<'
 
 /// Somebody looks at what the child's device receives, so it has to receive the packet itself.
 #[cold]
-fn receive_again(skb: SkBuff, claim: &Claim<'_>, bh: BottomHalf<'_>) {
-    let rcu = bh.read_side();
+pub(crate) fn receive_again(skb: SkBuff, claim: &Claim<'_>, bh: BottomHalf<'_>) {
     let end = claim.child.driver();
-    let Some(port) = end.peer(rcu) else {
+    let Some(port) = end.peer(bh.read_side()) else {
         return skb.drop_with(DropReason::DEV_READY);
     };
     // Where it fails the packet is dropped with its reason, and nothing is left to be done.

@@ -7,7 +7,8 @@
 //! parent and child, is remembered; what is remembered holds for exactly that flow, and only as
 //! long as nothing that was relied on has changed.
 
-pub(crate) mod ipv4;
+mod ipv4;
+mod ipv6;
 mod strangers;
 
 use crate::{
@@ -32,6 +33,8 @@ pub(crate) struct Parent {
     generation: Once32,
     ipv4: ipv4::Flows,
     ipv4_strangers: strangers::Strangers,
+    ipv6: ipv6::Flows,
+    ipv6_strangers: strangers::Strangers,
 }
 
 impl Parent {
@@ -41,6 +44,8 @@ impl Parent {
             generation: Once32::new(0),
             ipv4: ipv4::Flows::new(FLOWS)?,
             ipv4_strangers: strangers::Strangers::new()?,
+            ipv6: ipv6::Flows::new(FLOWS)?,
+            ipv6_strangers: strangers::Strangers::new()?,
         })
     }
 
@@ -54,6 +59,7 @@ impl Parent {
     pub(crate) fn purge(&self, rtnl: &Rtnl) {
         self.changed();
         self.ipv4.purge(rtnl);
+        self.ipv6.purge(rtnl);
     }
 }
 
@@ -71,14 +77,35 @@ pub(crate) struct Claim<'r> {
     pub(crate) flags: u16,
 }
 
+impl<'r> Claim<'r> {
+    /// The answer to who asks for a port that allows one of `shortcuts`.
+    #[inline(always)]
+    fn answer(self, shortcuts: Set) -> Answer<'r> {
+        if self.shortcuts.intersects(shortcuts) {
+            Answer::Claimed(self)
+        } else {
+            Answer::Pass
+        }
+    }
+}
+
 /// What was found out about a packet.
 pub(crate) enum Answer<'r> {
     /// It is a child's.
     Claimed(Claim<'r>),
     /// It is nobody's, or cannot be told: the stack that has it must see to it.
     Pass,
+    /// It comes from a child whose address the parent holds for it, so that the parent's stack
+    /// would take it for a forgery: it is to be sent as if the parent had made it.
+    Leaves,
     /// It must not be let in: the parent's stack would drop it for this reason.
     Refused(DropReason),
+}
+
+/// Two numbers in one word.
+#[inline(always)]
+fn pair(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// The port that a route leads to, if it leads to one, and its child; both are up.

@@ -3,7 +3,12 @@
 
 #include <linux/random.h>
 #include <net/l3mdev.h>
+#include <net/inet6_hashtables.h>
+#include <net/inet_hashtables.h>
 #include <net/raw.h>
+#include <net/rawv6.h>
+#include <net/tcp.h>
+#include <net/transp_v6.h>
 #include <net/udp.h>
 
 #include "bindings.h"
@@ -123,6 +128,9 @@ void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
 	skb->priority = 0;
 	skb->dev = dev;
 	skb->skb_iif = dev->ifindex;
+	/* IPCB() and IP6CB() have the same size, and begin with the same field. */
+	BUILD_BUG_ON(sizeof(struct inet6_skb_parm) > sizeof(struct inet_skb_parm));
+	BUILD_BUG_ON(offsetof(struct inet6_skb_parm, iif) != offsetof(struct inet_skb_parm, iif));
 	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
 	IPCB(skb)->iif = dev->ifindex;
 }
@@ -265,13 +273,13 @@ static void passthru_resubmit_ipv4(struct sk_buff *skb, u8 protocol)
 }
 
 /* ip_local_deliver() where none of its turnings would be taken. */
-bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol)
+bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol, bool any)
 {
 	struct net *net = dev_net_rcu(skb->dev);
 	const struct net_protocol *ipprot;
 	int next;
 
-	if (protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
+	if (!any && protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
 		return false;
 	if (!hlist_empty(&raw_v4_hashinfo.ht[raw_hashfunc(net, protocol)]) || skb_zcopy(skb))
 		return false;
@@ -285,6 +293,199 @@ bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol)
 	else
 		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
 	return true;
+}
+
+void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer)
+{
+	const struct fib6_info *from = rcu_dereference(dst_rt6_info(dst)->from);
+
+	answer->type = RTN_UNSPEC;
+	answer->dev = dst_dev_rcu(dst);
+	if (dst->error || !from || from->nh)
+		return;
+	answer->type = from->fib6_type;
+	answer->dev = from->fib6_nh->fib_nh_dev;
+	answer->multipath = READ_ONCE(from->fib6_nsiblings) > 0;
+	answer->by_kernel = from->fib6_protocol == RTPROT_KERNEL;
+}
+
+/* What ip6_rcv_core() counts and notes. */
+void passthru_helper_ip6_begin_input(struct sk_buff *skb, struct net_device *dev, u8 tclass)
+{
+	struct net *net = dev_net_rcu(dev);
+	struct inet6_dev *idev = __in6_dev_get(dev);
+
+	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
+	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
+	__IP6_ADD_STATS(net, idev, IPSTATS_MIB_NOECTPKTS + (tclass & INET_ECN_MASK),
+			max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
+}
+
+/* As passthru_resubmit_ipv4(). */
+static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
+{
+	__skb_push(skb, skb_network_header_len(skb));
+	skb_postpush_rcsum(skb, skb_network_header(skb), skb_network_header_len(skb));
+	if (skb_ensure_writable(skb, sizeof(struct ipv6hdr))) {
+		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
+		return;
+	}
+	ipv6_hdr(skb)->nexthdr = protocol;
+	ip6_input(skb);
+}
+
+/* ip6_input() where none of its turnings would be taken. */
+bool passthru_helper_ip6_deliver_directly(struct sk_buff *skb, u8 protocol, bool any)
+{
+	struct net *net = dev_net_rcu(skb->dev);
+	const struct inet6_protocol *ipprot;
+	const u8 wanted = INET6_PROTO_NOPOLICY | INET6_PROTO_FINAL;
+	struct inet6_dev *idev = __in6_dev_get(skb->dev);
+	int next;
+
+	if (!any && protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
+		return false;
+	if (!hlist_empty(&raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)]) || skb_zcopy(skb))
+		return false;
+	ipprot = rcu_dereference(inet6_protos[protocol]);
+	if (!ipprot || (ipprot->flags & wanted) != wanted)
+		return false;
+	__skb_pull(skb, skb_network_header_len(skb));
+	skb_postpull_rcsum(skb, skb_network_header(skb), skb_network_header_len(skb));
+	next = ipprot->handler(skb);
+	if (unlikely(next > 0))
+		passthru_resubmit_ipv6(skb, next);
+	else if (next == 0)
+		__IP6_INC_STATS(net, idev, IPSTATS_MIB_INDELIVERS);
+	return true;
+}
+
+/* Returns the device that the packet had. */
+struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev)
+{
+	struct net_device *had = skb->dev;
+
+	skb->dev = dev;
+	return had;
+}
+
+/* Sends a packet that another namespace made, as if this one had made it. */
+int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+	struct flowi4 fl4 = {
+		.flowi4_mark = skb->mark,
+		.flowi4_dscp = ip4h_dscp(iph),
+		.flowi4_proto = iph->protocol,
+		.flowi4_flags = FLOWI_FLAG_ANYSRC,
+		.flowi4_uid = sock_net_uid(net, NULL),
+		.daddr = iph->daddr,
+		.saddr = iph->saddr,
+	};
+	struct rtable *rt = ip_route_output_key(net, &fl4);
+
+	if (IS_ERR(rt)) {
+		kfree_skb_reason(skb, SKB_DROP_REASON_IP_OUTNOROUTES);
+		return PTR_ERR(rt);
+	}
+	skb_dst_drop(skb);
+	skb_dst_set(skb, &rt->dst);
+	skb_forward_csum(skb);
+	skb->ignore_df = 0;
+	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
+	return ip_local_out(net, NULL, skb);
+}
+
+/* udp_v4_early_demux() looks at the first socket of the chain only: connected ones are there. */
+static struct sock *passthru_udp_ipv4(struct net *net, const struct iphdr *iph,
+				      const struct udphdr *uh, int dif)
+{
+	INET_ADDR_COOKIE(cookie, iph->saddr, iph->daddr);
+	unsigned short port = ntohs(uh->dest);
+	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
+	struct udp_hslot *slot;
+	struct sock *sk;
+
+	slot = udp_hashslot2(net->ipv4.udp_table, ipv4_portaddr_hash(net, iph->daddr, port));
+	udp_portaddr_for_each_entry_rcu(sk, &slot->head)
+		return inet_match(net, sk, cookie, ports, dif, 0) ? sk : NULL;
+	return NULL;
+}
+
+struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *dev, u8 protocol)
+{
+	struct net *net = dev_net_rcu(dev);
+	const struct iphdr *iph;
+	const struct tcphdr *th;
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return NULL;
+	if (!pskb_may_pull(skb, sizeof(*iph) + (protocol == IPPROTO_TCP ? sizeof(*th) :
+									  sizeof(struct udphdr))))
+		return NULL;
+	iph = (const struct iphdr *)skb->data;
+	th = (const struct tcphdr *)(iph + 1);
+	if (protocol == IPPROTO_UDP)
+		return passthru_udp_ipv4(net, iph, (const struct udphdr *)th, dev->ifindex);
+	return __inet_lookup_established(net, iph->saddr, th->source, iph->daddr, ntohs(th->dest),
+					 dev->ifindex, 0);
+}
+
+static struct sock *passthru_udp_ipv6(struct net *net, const struct ipv6hdr *iph,
+				      const struct udphdr *uh, int dif)
+{
+	unsigned short port = ntohs(uh->dest);
+	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
+	struct udp_hslot *slot;
+	struct sock *sk;
+
+	slot = udp_hashslot2(net->ipv4.udp_table, ipv6_portaddr_hash(net, &iph->daddr, port));
+	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
+		if (sk->sk_family == AF_INET6 &&
+		    inet6_match(net, sk, &iph->saddr, &iph->daddr, ports, dif, 0))
+			return sk;
+		break;
+	}
+	return NULL;
+}
+
+struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol)
+{
+	struct net *net = dev_net_rcu(dev);
+	const struct ipv6hdr *iph;
+	const struct tcphdr *th;
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return NULL;
+	if (!pskb_may_pull(skb, sizeof(*iph) + (protocol == IPPROTO_TCP ? sizeof(*th) :
+									  sizeof(struct udphdr))))
+		return NULL;
+	iph = (const struct ipv6hdr *)skb->data;
+	th = (const struct tcphdr *)(iph + 1);
+	if (protocol == IPPROTO_UDP)
+		return passthru_udp_ipv6(net, iph, (const struct udphdr *)th, dev->ifindex);
+	return __inet6_lookup_established(net, &iph->saddr, th->source, &iph->daddr,
+					  ntohs(th->dest), dev->ifindex, 0);
+}
+
+void passthru_helper_demux_put(struct sock *sk, u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		sock_gen_put(sk);
+}
+
+void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 protocol)
+{
+	skb->sk = sk;
+	skb->destructor = protocol == IPPROTO_TCP ? sock_edemux : sock_pfree;
+}
+
+/* nf_conntrack_confirm(), without needing the module that has it. */
+int passthru_helper_conntrack_confirm(struct sk_buff *skb)
+{
+	const struct nf_ct_hook *hook = rcu_dereference(nf_ct_hook);
+
+	return hook ? hook->confirm(skb) : NF_ACCEPT;
 }
 
 void passthru_helper_dev_hold(struct net_device *dev)

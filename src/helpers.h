@@ -61,11 +61,23 @@ bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 
 				__be32 saddr, u8 dscp, u32 mark,
 				struct passthru_fib_answer *answer);
 void passthru_helper_ip_count_input(const struct sk_buff *skb, struct net_device *dev, u8 tos);
-bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol);
+bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol, bool any);
 
 enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev);
 void passthru_helper_ip_count_refused(const struct sk_buff *skb, enum skb_drop_reason reason);
 struct net_device *passthru_helper_next_netdev(struct net *net, struct net_device *dev);
+
+void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer);
+void passthru_helper_ip6_begin_input(struct sk_buff *skb, struct net_device *dev, u8 tclass);
+bool passthru_helper_ip6_deliver_directly(struct sk_buff *skb, u8 protocol, bool any);
+struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev);
+int passthru_helper_ip_send(struct sk_buff *skb, struct net *net);
+
+struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *dev, u8 protocol);
+struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol);
+void passthru_helper_demux_put(struct sock *sk, u8 protocol);
+void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 protocol);
+int passthru_helper_conntrack_confirm(struct sk_buff *skb);
 
 void passthru_helper_dev_hold(struct net_device *dev);
 void passthru_helper_dev_put(struct net_device *dev);

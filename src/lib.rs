@@ -13,6 +13,8 @@ mod arrive;
 mod fib;
 #[forbid(unsafe_code)]
 mod hooks;
+#[forbid(unsafe_code)]
+mod ip;
 mod net;
 #[forbid(unsafe_code)]
 mod passthru;

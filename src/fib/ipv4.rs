@@ -2,7 +2,7 @@
 
 //! Whose an IPv4 packet is.
 
-use super::{owner, Answer, Claim, Parent};
+use super::{owner, pair, Answer, Claim, Parent};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
@@ -27,12 +27,6 @@ struct Question<'q, 'r> {
     bh: BottomHalf<'r>,
     generation: u32,
     key: Key<3>,
-}
-
-/// Two numbers in one word.
-#[inline(always)]
-fn pair(high: u32, low: u32) -> u64 {
-    u64::from(high) << 32 | u64::from(low)
 }
 
 impl Parent {
@@ -80,7 +74,7 @@ impl Parent {
             .find(&question.key, rcu)
             .and_then(|flow| recall(flow, rcu))
         {
-            return answer(claim, shortcuts);
+            return claim.answer(shortcuts);
         }
         self.find_out(packet.skb_mut(), &question, shortcuts, routed)
     }
@@ -103,6 +97,9 @@ impl Parent {
         if question.dev.is_in_vrf() || !rules && self.ipv4_strangers.contains(stranger) {
             return Answer::Pass;
         }
+        if routed && is_held_source(question, rcu) {
+            return Answer::Leaves;
+        }
         if !routed && !leads_to_port(question, rcu) {
             if !rules {
                 self.ipv4_strangers.insert(stranger);
@@ -119,7 +116,7 @@ impl Parent {
         match self.find_child(skb, question, &route) {
             Some(claim) => {
                 skb.drop_dst();
-                answer(claim, shortcuts)
+                claim.answer(shortcuts)
             }
             None => {
                 let elsewhere = match route.kind {
@@ -210,16 +207,6 @@ fn note(generation: u32, switches: u32, shortcuts: Set, flags: u16) -> u64 {
     )
 }
 
-/// The answer to who asks for a port that allows one of `shortcuts`.
-#[inline(always)]
-fn answer(claim: Claim<'_>, shortcuts: Set) -> Answer<'_> {
-    if claim.shortcuts.intersects(shortcuts) {
-        Answer::Claimed(claim)
-    } else {
-        Answer::Pass
-    }
-}
-
 /// Whether the destination's route leads to a port.
 fn leads_to_port(question: &Question<'_, '_>, rcu: ReadSide<'_>) -> bool {
     destination(question.header, question.mark, question.dev, rcu).is_some_and(|answer| {
@@ -235,6 +222,26 @@ fn local_device<'r>(question: &Question<'_, '_>, rcu: ReadSide<'r>) -> Option<&'
     (answer.kind == Kind::Local && !answer.by_kernel)
         .then_some(answer.dev)
         .flatten()
+}
+
+/// Whether the packet comes from a child by a port that allows the shortcut at INPUT, and from an
+/// address that the parent has made its own for that port: by a local route.
+fn is_held_source(question: &Question<'_, '_>, rcu: ReadSide<'_>) -> bool {
+    let Some(port) = End::cast(question.dev) else {
+        return false;
+    };
+    let back = Header {
+        saddr: question.header.daddr,
+        daddr: question.header.saddr,
+        ..*question.header
+    };
+    port.driver()
+        .policy()
+        .shortcuts()
+        .contains(Shortcut::Netfilter)
+        && destination(&back, question.mark, question.dev, rcu).is_some_and(|answer| {
+            answer.kind == Kind::Local && !answer.by_kernel && answer.dev == Some(question.dev)
+        })
 }
 
 /// The packet's route in the child, as for one that came in there, with nothing of the parent's.
@@ -255,9 +262,3 @@ fn route_in_child<'r>(
         matches!(far.kind, Kind::Unicast | Kind::Local) && !far.multipath && !far.classified;
     plain.then_some(far)
 }
-
-/// The shortcuts that the hooks before routing have to offer.
-pub(crate) const BEFORE_ROUTING: Set = Set::NONE
-    .with(Shortcut::Route)
-    .with(Shortcut::Netfilter)
-    .with(Shortcut::Socket);

@@ -2,14 +2,15 @@
 
 //! Which namespace has which hooks, and why.
 
-use super::watchers::{Ingress, Ipv4BeforeRouting};
+use super::watchers::{BeforeRouting, BeforeSockets, Ingress};
 use crate::{
     fib::Parent,
+    ip::{Ip, Ipv4, Ipv6},
     net::{
         context::Rtnl,
         device::{Device, NetDevice},
         namespace::{Namespace, NamespaceId},
-        netfilter::{Family, Hook, Place},
+        netfilter::{Hook, Place},
         notifier::{Event, Listener, Notifier, NotifierRegistration},
         rtnl_cell::RtnlCell,
     },
@@ -25,7 +26,8 @@ struct Places {
     /// Ports that allow the shortcuts, by [`index`].
     users: [usize; 4],
     ingress: KVec<DeviceHook>,
-    ipv4_before_routing: Option<Hook<Ipv4BeforeRouting>>,
+    before_routing: Option<(Hook<BeforeRouting<Ipv4>>, Hook<BeforeRouting<Ipv6>>)>,
+    before_sockets: Option<(Hook<BeforeSockets<Ipv4>>, Hook<BeforeSockets<Ipv6>>)>,
 }
 
 /// The hook on a device.
@@ -48,7 +50,8 @@ impl Places {
             parent: Arc::new(Parent::new()?, GFP_KERNEL)?,
             users: [0; 4],
             ingress: KVec::new(),
-            ipv4_before_routing: None,
+            before_routing: None,
+            before_sockets: None,
         })
     }
 
@@ -89,16 +92,37 @@ impl Places {
                 self.watch(namespace, dev, rtnl)?;
             }
         }
-        if self.wants_before_routing() && self.ipv4_before_routing.is_none() {
-            let watcher = Ipv4BeforeRouting(self.parent.clone());
-            self.ipv4_before_routing = Some(Hook::register(
-                namespace,
-                Place::PreRouting(Family::Ipv4),
-                Arc::new(watcher, GFP_KERNEL)?,
-                rtnl,
-            )?);
+        if self.wants_before_routing() && self.before_routing.is_none() {
+            self.before_routing = Some((
+                self.before_routing::<Ipv4>(namespace, rtnl)?,
+                self.before_routing::<Ipv6>(namespace, rtnl)?,
+            ));
+        }
+        if self.wants(Shortcut::Netfilter) && self.before_sockets.is_none() {
+            self.before_sockets = Some((
+                self.before_sockets::<Ipv4>(namespace, rtnl)?,
+                self.before_sockets::<Ipv6>(namespace, rtnl)?,
+            ));
         }
         Ok(())
+    }
+
+    fn before_routing<I: Ip>(
+        &self,
+        namespace: &Namespace,
+        rtnl: &Rtnl,
+    ) -> Result<Hook<BeforeRouting<I>>> {
+        let watcher = Arc::new(BeforeRouting::new(self.parent.clone()), GFP_KERNEL)?;
+        Hook::register(namespace, Place::PreRouting(I::FAMILY), watcher, rtnl)
+    }
+
+    fn before_sockets<I: Ip>(
+        &self,
+        namespace: &Namespace,
+        rtnl: &Rtnl,
+    ) -> Result<Hook<BeforeSockets<I>>> {
+        let watcher = Arc::new(BeforeSockets::new(self.parent.clone()), GFP_KERNEL)?;
+        Hook::register(namespace, Place::LocalIn(I::FAMILY), watcher, rtnl)
     }
 
     fn wants_before_routing(&self) -> bool {
@@ -112,7 +136,10 @@ impl Places {
             self.ingress.clear();
         }
         if !self.wants_before_routing() {
-            self.ipv4_before_routing = None;
+            self.before_routing = None;
+        }
+        if !self.wants(Shortcut::Netfilter) {
+            self.before_sockets = None;
         }
     }
 

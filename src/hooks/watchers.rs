@@ -4,36 +4,79 @@
 
 use crate::{
     arrive,
-    fib::{ipv4::BEFORE_ROUTING, Answer, Claim, Parent},
+    fib::{Answer, Claim, Parent},
+    ip::{Ip, Ipv4, Ipv6},
     net::{
         conntrack::Tracking,
-        ipv4::Header,
         netfilter::{Passing, Verdict, Watcher},
         skb::Protocol,
+        socket::Connection,
     },
     passthru::Fall,
     shortcut::{Set, Shortcut},
 };
+use core::marker::PhantomData;
 use kernel::sync::Arc;
 
 /// On each device, before the protocols.
 pub(super) struct Ingress(pub(super) Arc<Parent>);
 
-/// In IPv4, before routing.
-pub(super) struct Ipv4BeforeRouting(pub(super) Arc<Parent>);
+/// In a version of IP, before routing.
+pub(super) struct BeforeRouting<I> {
+    parent: Arc<Parent>,
+    ip: PhantomData<fn() -> I>,
+}
+
+/// In a version of IP, before the sockets.
+pub(super) struct BeforeSockets<I> {
+    parent: Arc<Parent>,
+    ip: PhantomData<fn() -> I>,
+}
+
+impl<I: Ip> BeforeRouting<I> {
+    pub(super) fn new(parent: Arc<Parent>) -> Self {
+        Self {
+            parent,
+            ip: PhantomData,
+        }
+    }
+}
+
+impl<I: Ip> BeforeSockets<I> {
+    pub(super) fn new(parent: Arc<Parent>) -> Self {
+        Self {
+            parent,
+            ip: PhantomData,
+        }
+    }
+}
 
 impl Watcher for Ingress {
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
         match packet.skb().protocol() {
-            Protocol::IPV4 => ipv4_at_device(&self.0, packet),
+            Protocol::IPV4 => at_device::<Ipv4>(&self.0, packet),
+            Protocol::IPV6 => at_device::<Ipv6>(&self.0, packet),
             _ => packet.pass(),
         }
     }
 }
 
-impl Watcher for Ipv4BeforeRouting {
-    fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        ipv4_before_routing(&self.0, packet)
+/// The packet comes from the device, and nothing of it was checked.
+#[inline(always)]
+fn at_device<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> {
+    const OFFERS: Set = Set::NONE.with(Shortcut::Device);
+    if !is_for_ip(&packet) {
+        return packet.pass();
+    }
+    let Some(header) = I::checked(packet.skb()) else {
+        return packet.pass();
+    };
+    match I::claim(parent, &mut packet, &header, OFFERS, false) {
+        Answer::Claimed(claim) if arrive::fits::<I>(packet.skb(), &claim, &header) => {
+            take::<I>(packet, &header, &claim, Shortcut::Device, None)
+        }
+        Answer::Refused(reason) => packet.refuse(reason),
+        _ => packet.pass(),
     }
 }
 
@@ -48,75 +91,117 @@ fn is_for_ip(packet: &Passing<'_>) -> bool {
         && skb.dst(packet.bh().read_side()).is_none()
 }
 
-/// The packet comes from the device, and nothing of it was checked.
-#[inline(always)]
-fn ipv4_at_device<'a>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> {
-    const OFFERS: Set = Set::NONE.with(Shortcut::Device);
-    if !is_for_ip(&packet) {
-        return packet.pass();
-    }
-    let Some(header) = Header::checked(packet.skb()) else {
-        return packet.pass();
-    };
-    match parent.claim_ipv4(&mut packet, &header, OFFERS, false) {
-        Answer::Claimed(claim) if arrive::fits(packet.skb(), &claim, header.len.into()) => {
-            take_ipv4(packet, &header, &claim, Shortcut::Device)
+impl<I: Ip> Watcher for BeforeRouting<I> {
+    /// The packet has passed all hooks before routing, which is next.
+    fn packet<'a>(&self, mut packet: Passing<'a>) -> Verdict<'a> {
+        const OFFERS: Set = Set::NONE
+            .with(Shortcut::Route)
+            .with(Shortcut::Netfilter)
+            .with(Shortcut::Socket);
+        let rcu = packet.bh().read_side();
+        if packet.skb().has_extensions() || packet.skb().dst(rcu).is_some() {
+            return packet.pass();
         }
-        Answer::Refused(reason) => packet.refuse(reason),
-        _ => packet.pass(),
-    }
-}
-
-/// The packet has passed all hooks before routing, which is next.
-#[inline(always)]
-fn ipv4_before_routing<'a>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> {
-    let rcu = packet.bh().read_side();
-    if packet.skb().has_extensions() || packet.skb().dst(rcu).is_some() {
-        return packet.pass();
-    }
-    let Some(header) = Header::plain(packet.skb()) else {
-        return packet.pass();
-    };
-    match parent.claim_ipv4(&mut packet, &header, BEFORE_ROUTING, true) {
-        Answer::Claimed(claim) => choose_ipv4(packet, &header, &claim),
-        Answer::Refused(reason) => packet.refuse(reason),
-        Answer::Pass => packet.pass(),
+        let Some(header) = I::plain(packet.skb()) else {
+            return packet.pass();
+        };
+        match I::claim(&self.parent, &mut packet, &header, OFFERS, true) {
+            Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
+            Answer::Refused(reason) => packet.refuse(reason),
+            Answer::Leaves => packet.send(),
+            Answer::Pass => packet.pass(),
+        }
     }
 }
 
 /// Which of the shortcuts that the port allows is right for the packet.
 #[inline(always)]
-fn choose_ipv4<'a>(packet: Passing<'a>, header: &Header, claim: &Claim<'a>) -> Verdict<'a> {
-    if !arrive::fits(packet.skb(), claim, header.len.into()) {
+fn choose<'a, I: Ip>(
+    mut packet: Passing<'a>,
+    header: &I::Header,
+    claim: &Claim<'a>,
+) -> Verdict<'a> {
+    if !arrive::fits::<I>(packet.skb(), claim, header) {
         return packet.pass();
     }
-    if claim.near.is_some() || !claim.shortcuts.contains(Shortcut::Route) {
-        return packet.pass();
-    }
-    match packet.skb().tracking() {
-        Tracking::Untracked | Tracking::Settled => {
-            take_ipv4(packet, header, claim, Shortcut::Route)
+    let shortcuts = claim.shortcuts;
+    if claim.near.is_none() || shortcuts.contains(Shortcut::Socket) {
+        match packet.skb().tracking() {
+            Tracking::Untracked | Tracking::Settled => {}
+            Tracking::Unconfirmed => return fall(packet, claim, Fall::Unconfirmed),
+            Tracking::Unsettled => return fall(packet, claim, Fall::Unsettled),
         }
-        Tracking::Unconfirmed => fall(packet, claim, Fall::Unconfirmed),
-        Tracking::Unsettled => fall(packet, claim, Fall::Unsettled),
     }
+    if shortcuts.contains(Shortcut::Socket) {
+        let (bh, protocol) = (packet.bh(), I::protocol(header));
+        let found = Connection::find(packet.skb_mut(), claim.child, I::FAMILY, protocol, bh);
+        if found.is_some() {
+            return take::<I>(packet, header, claim, Shortcut::Socket, found);
+        }
+    }
+    if claim.near.is_some() {
+        return remember_near(packet, claim);
+    }
+    if shortcuts.contains(Shortcut::Route) {
+        return take::<I>(packet, header, claim, Shortcut::Route, None);
+    }
+    packet.pass()
+}
+
+/// The packet goes on to the hooks before the parent's sockets, without being routed once more.
+#[inline(always)]
+fn remember_near<'a>(mut packet: Passing<'a>, claim: &Claim<'a>) -> Verdict<'a> {
+    if let Some(near) = claim.near {
+        packet.skb_mut().set_dst(near);
+    }
+    packet.pass()
 }
 
 #[inline(always)]
-fn take_ipv4<'a>(
+fn take<'a, I: Ip>(
     packet: Passing<'a>,
-    header: &Header,
+    header: &I::Header,
     claim: &Claim<'a>,
     place: Shortcut,
+    connection: Option<Connection<'a>>,
 ) -> Verdict<'a> {
     let bh = packet.bh();
     let (skb, verdict) = packet.take();
-    arrive::ipv4(skb, header, claim, place, bh);
+    arrive::by_route::<I>(skb, header, claim, place, connection, bh);
     verdict
 }
 
+/// The packet goes on. Its route may be known where it is local.
 #[cold]
 fn fall<'a>(packet: Passing<'a>, claim: &Claim<'a>, fall: Fall) -> Verdict<'a> {
     claim.child.driver().arrivals().count_fall(fall);
-    packet.pass()
+    remember_near(packet, claim)
+}
+
+impl<I: Ip> Watcher for BeforeSockets<I> {
+    /// The packet has passed all of the parent's hooks. If its address was given to a port it is
+    /// the child's, and none of the parent's own sockets may have it.
+    fn packet<'a>(&self, mut packet: Passing<'a>) -> Verdict<'a> {
+        const OFFERS: Set = Set::NONE.with(Shortcut::Netfilter);
+        let Some(header) = I::plain(packet.skb()) else {
+            return packet.pass();
+        };
+        match I::claim(&self.parent, &mut packet, &header, OFFERS, true) {
+            Answer::Claimed(claim) if claim.near.is_some() => admit::<I>(packet, &header, &claim),
+            Answer::Refused(reason) => packet.refuse(reason),
+            _ => packet.pass(),
+        }
+    }
+}
+
+/// The parent's rules have let the packet in.
+#[inline(always)]
+fn admit<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
+    let bh = packet.bh();
+    let (mut skb, verdict) = packet.take();
+    match skb.confirm() {
+        Ok(()) => arrive::to_sockets::<I>(skb, header, claim, bh),
+        Err(reason) => skb.drop_with(reason),
+    }
+    verdict
 }

@@ -5,7 +5,7 @@
 //! C headers: `include/net/netfilter/nf_conntrack.h`,
 //! `include/uapi/linux/netfilter/nf_conntrack_common.h`.
 
-use super::skb::SkBuff;
+use super::skb::{DropReason, SkBuff};
 use crate::net::bindings;
 
 /// How far tracking is with a packet's connection.
@@ -38,6 +38,22 @@ const SOURCE: usize = bit(bindings::ip_conntrack_status_IPS_SRC_NAT_BIT);
 const DESTINATION: usize = bit(bindings::ip_conntrack_status_IPS_DST_NAT_BIT);
 
 impl SkBuff {
+    /// Makes an unconfirmed connection known, as is done to a packet that has passed all hooks.
+    /// Fails where tracking drops it, as for one of two that made the same connection at once.
+    /// C: `nf_conntrack_confirm()`.
+    pub(crate) fn confirm(&mut self) -> Result<(), DropReason> {
+        if self.tracking() != Tracking::Unconfirmed {
+            return Ok(());
+        }
+        // SAFETY: the skb is valid and ours, and RCU is held by whoever has a packet at a hook.
+        let verdict = unsafe { bindings::passthru_helper_conntrack_confirm(self.as_raw()) };
+        if verdict == bindings::NF_ACCEPT as i32 {
+            Ok(())
+        } else {
+            Err(DropReason::NETFILTER)
+        }
+    }
+
     /// What tracking knows of the packet. Only before it is scrubbed.
     #[inline]
     pub(crate) fn tracking(&self) -> Tracking {

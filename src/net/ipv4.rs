@@ -224,6 +224,21 @@ pub(crate) struct Destination<'r> {
     pub(crate) by_kernel: bool,
 }
 
+impl<'r> Destination<'r> {
+    /// # Safety
+    ///
+    /// The device in `answer` must be null or exist for `'r`.
+    pub(super) unsafe fn from_raw(answer: &bindings::passthru_fib_answer) -> Self {
+        Self {
+            kind: Kind::from_raw(answer.type_.into()),
+            // SAFETY: by the caller's promise.
+            dev: (!answer.dev.is_null()).then(|| unsafe { NetDevice::from_raw(answer.dev) }),
+            multipath: answer.multipath,
+            by_kernel: answer.by_kernel,
+        }
+    }
+}
+
 /// Looks a destination up as for a packet that came in by `dev`, without asking whether it may
 /// have. C: `fib_lookup()`.
 pub(crate) fn destination<'r>(
@@ -245,13 +260,8 @@ pub(crate) fn destination<'r>(
             &mut answer,
         )
     };
-    found.then(|| Destination {
-        kind: Kind::from_raw(answer.type_.into()),
-        // SAFETY: the device of a route exists for the read-side critical section.
-        dev: (!answer.dev.is_null()).then(|| unsafe { NetDevice::from_raw(answer.dev) }),
-        multipath: answer.multipath,
-        by_kernel: answer.by_kernel,
-    })
+    // SAFETY: the device of a route exists for the read-side critical section.
+    found.then(|| unsafe { Destination::from_raw(&answer) })
 }
 
 impl SkBuff {

@@ -84,6 +84,16 @@ impl<'a> Passing<'a> {
         verdict
     }
 
+    /// Takes the packet and sends it as if the namespace where it came in had made it: by the
+    /// hooks of output, wherever the routes of that namespace lead. C: `ip_local_out()`.
+    #[cold]
+    pub(crate) fn send(self) -> Verdict<'a> {
+        let namespace = self.dev.namespace(self.bh.read_side());
+        let (skb, verdict) = self.take();
+        skb.send_ipv4(namespace);
+        verdict
+    }
+
     /// Takes the packet: the stack where the hook is will not see it again.
     pub(crate) fn take(self) -> (SkBuff, Verdict<'a>) {
         (self.skb, Verdict(bindings::NF_STOLEN, PhantomData))

@@ -9,6 +9,7 @@
 use super::{
     context::{BottomHalf, ReadSide},
     device::NetDevice,
+    namespace::Namespace,
     netfilter::Family,
     skb::{DropReason, SkBuff},
 };
@@ -65,6 +66,12 @@ impl NetDevice {
     #[inline]
     pub(crate) fn has_hooks_before_routing(&self, family: Family, rcu: ReadSide<'_>) -> bool {
         self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_PRE_ROUTING, rcu)
+    }
+
+    /// Whether packets before the sockets have hooks to pass in this device's namespace.
+    #[inline]
+    fn has_hooks_before_sockets(&self, family: Family, rcu: ReadSide<'_>) -> bool {
+        self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_LOCAL_IN, rcu)
     }
 
     #[inline]
@@ -200,19 +207,52 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_ip_count_input(self.as_raw(), dev.as_raw(), tos) };
     }
 
+    /// Sends an IPv4 packet, which begins with its header, as if `namespace` had made it. The
+    /// reason is counted where it is dropped. C: `ip_local_out()`.
+    pub(super) fn send_ipv4(self, namespace: &Namespace) {
+        // SAFETY: the skb is valid, its reference passes to the callee; the namespace exists.
+        unsafe { bindings::passthru_helper_ip_send(self.into_raw(), namespace.as_raw()) };
+    }
+
     /// Gives the packet to its transport protocol at once, if nothing that comes in between has
-    /// anything to do with it: hooks before the sockets, raw sockets, encapsulation in UDP.
+    /// anything to do with it: hooks before the sockets (not asked for without `hooks`), raw
+    /// sockets.
     /// Otherwise it is sent the way of its route, which is local delivery.
     /// C: `ip_local_deliver()`.
     #[inline]
-    pub(crate) fn deliver_ipv4(self, dev: &NetDevice, protocol: u8, bh: BottomHalf<'_>) {
-        let rcu = bh.read_side();
-        let hooked = self_has_hooks(dev, rcu);
+    pub(crate) fn deliver_ipv4(
+        self,
+        dev: &NetDevice,
+        protocol: u8,
+        hooks: bool,
+        bh: BottomHalf<'_>,
+    ) {
+        let hooked = hooks && dev.has_hooks_before_sockets(Family::Ipv4, bh.read_side());
         let skb = self.into_raw();
         // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
         // options, and softirqs cannot interrupt.
         unsafe {
-            if hooked || !bindings::passthru_helper_ip_deliver_directly(skb, protocol) {
+            if hooked || !bindings::passthru_helper_ip_deliver_directly(skb, protocol, !hooks) {
+                bindings::passthru_helper_dst_input(skb);
+            }
+        }
+    }
+
+    /// As [`Self::deliver_ipv4`], for IPv6. C: `ip6_input()`.
+    #[inline]
+    pub(crate) fn deliver_ipv6(
+        self,
+        dev: &NetDevice,
+        protocol: u8,
+        hooks: bool,
+        bh: BottomHalf<'_>,
+    ) {
+        let hooked = hooks && dev.has_hooks_before_sockets(Family::Ipv6, bh.read_side());
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
+        // extensions, and softirqs cannot interrupt.
+        unsafe {
+            if hooked || !bindings::passthru_helper_ip6_deliver_directly(skb, protocol, !hooks) {
                 bindings::passthru_helper_dst_input(skb);
             }
         }
@@ -253,8 +293,4 @@ impl SkBuff {
         self.drop_with(reason);
         reason
     }
-}
-
-fn self_has_hooks(dev: &NetDevice, rcu: ReadSide<'_>) -> bool {
-    dev.has_hooks(Family::Ipv4, bindings::nf_inet_hooks_NF_INET_LOCAL_IN, rcu)
 }

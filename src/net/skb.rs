@@ -40,6 +40,9 @@ impl DropReason {
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
     /// The device is not ready.
     pub(crate) const DEV_READY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY);
+    /// A hook of netfilter said so.
+    pub(crate) const NETFILTER: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NETFILTER_DROP);
     /// There was no memory.
     pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
 }

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IPv4 and IPv6 under one name, for what is done with a packet of either.
+
+use crate::{
+    fib::{Answer, Claim, Parent},
+    net::{
+        context::BottomHalf,
+        device::NetDevice,
+        ipv4, ipv6,
+        netfilter::{Family, Passing},
+        skb::{DropReason, SkBuff},
+    },
+    shortcut::Set,
+};
+
+/// A version of IP.
+pub(crate) trait Ip: 'static {
+    /// What is read of a header, once.
+    type Header;
+
+    /// Its number.
+    const FAMILY: Family;
+
+    /// Bytes of a header.
+    const HEADER_LEN: u32;
+
+    /// The header of a packet that the stack has checked, if it is one that can be judged.
+    fn plain(skb: &SkBuff) -> Option<Self::Header>;
+
+    /// As [`Self::plain`], for one that nobody has checked.
+    fn checked(skb: &SkBuff) -> Option<Self::Header>;
+
+    /// Bytes of the packet, by its own account.
+    fn len(header: &Self::Header) -> u32;
+
+    /// What the packet carries.
+    fn protocol(header: &Self::Header) -> u8;
+
+    /// Whether the two go the same way.
+    fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
+
+    /// Whose the packet is.
+    fn claim<'r>(
+        parent: &Parent,
+        packet: &mut Passing<'r>,
+        header: &Self::Header,
+        shortcuts: Set,
+        routed: bool,
+    ) -> Answer<'r>;
+
+    /// Does what the stack of `dev` does with a packet first.
+    fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>);
+
+    /// Notes in the packet what goes with its route.
+    fn note(skb: &mut SkBuff, claim: &Claim<'_>);
+
+    /// Gives a packet with a local route to its protocol; `hooks` says whether those before the
+    /// sockets have to be passed.
+    fn deliver(
+        skb: SkBuff,
+        dev: &NetDevice,
+        header: &Self::Header,
+        hooks: bool,
+        bh: BottomHalf<'_>,
+    );
+
+    /// Finds the packet's route in its namespace.
+    fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason>;
+}
+
+/// IPv4.
+pub(crate) struct Ipv4;
+
+/// IPv6.
+pub(crate) struct Ipv6;
+
+impl Ip for Ipv4 {
+    type Header = ipv4::Header;
+    const FAMILY: Family = Family::Ipv4;
+    const HEADER_LEN: u32 = ipv4::HEADER_LEN;
+
+    #[inline(always)]
+    fn plain(skb: &SkBuff) -> Option<Self::Header> {
+        ipv4::Header::plain(skb)
+    }
+
+    #[inline(always)]
+    fn checked(skb: &SkBuff) -> Option<Self::Header> {
+        ipv4::Header::checked(skb)
+    }
+
+    #[inline(always)]
+    fn len(header: &Self::Header) -> u32 {
+        header.len.into()
+    }
+
+    #[inline(always)]
+    fn protocol(header: &Self::Header) -> u8 {
+        header.protocol
+    }
+
+    fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {
+        header.routes_as(other)
+    }
+
+    #[inline(always)]
+    fn claim<'r>(
+        parent: &Parent,
+        packet: &mut Passing<'r>,
+        header: &Self::Header,
+        shortcuts: Set,
+        routed: bool,
+    ) -> Answer<'r> {
+        parent.claim_ipv4(packet, header, shortcuts, routed)
+    }
+
+    #[inline(always)]
+    fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>) {
+        skb.count_ipv4_input(dev, header.tos, bh);
+    }
+
+    #[inline(always)]
+    fn note(skb: &mut SkBuff, claim: &Claim<'_>) {
+        skb.set_ip_flags(claim.flags);
+    }
+
+    #[inline(always)]
+    fn deliver(
+        skb: SkBuff,
+        dev: &NetDevice,
+        header: &Self::Header,
+        hooks: bool,
+        bh: BottomHalf<'_>,
+    ) {
+        skb.deliver_ipv4(dev, header.protocol, hooks, bh);
+    }
+
+    fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason> {
+        skb.route_ipv4_again(dev, bh)
+    }
+}
+
+impl Ip for Ipv6 {
+    type Header = ipv6::Header;
+    const FAMILY: Family = Family::Ipv6;
+    const HEADER_LEN: u32 = ipv6::HEADER_LEN;
+
+    #[inline(always)]
+    fn plain(skb: &SkBuff) -> Option<Self::Header> {
+        ipv6::Header::plain(skb)
+    }
+
+    #[inline(always)]
+    fn checked(skb: &SkBuff) -> Option<Self::Header> {
+        ipv6::Header::checked(skb)
+    }
+
+    #[inline(always)]
+    fn len(header: &Self::Header) -> u32 {
+        header.len
+    }
+
+    #[inline(always)]
+    fn protocol(header: &Self::Header) -> u8 {
+        header.protocol
+    }
+
+    fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {
+        header.routes_as(other)
+    }
+
+    #[inline(always)]
+    fn claim<'r>(
+        parent: &Parent,
+        packet: &mut Passing<'r>,
+        header: &Self::Header,
+        shortcuts: Set,
+        routed: bool,
+    ) -> Answer<'r> {
+        parent.claim_ipv6(packet, header, shortcuts, routed)
+    }
+
+    #[inline(always)]
+    fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>) {
+        skb.count_ipv6_input(dev, header.flow, bh);
+    }
+
+    /// IPv6 keeps nothing of the kind.
+    #[inline(always)]
+    fn note(_skb: &mut SkBuff, _claim: &Claim<'_>) {}
+
+    #[inline(always)]
+    fn deliver(
+        skb: SkBuff,
+        dev: &NetDevice,
+        header: &Self::Header,
+        hooks: bool,
+        bh: BottomHalf<'_>,
+    ) {
+        skb.deliver_ipv6(dev, header.protocol, hooks, bh);
+    }
+
+    fn route(skb: &mut SkBuff, _dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason> {
+        match skb.route_ipv6(bh) {
+            Some(_) => Ok(()),
+            None => Err(DropReason::NOMEM),
+        }
+    }
+}

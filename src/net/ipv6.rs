@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IPv6: headers, routes, and what decides over them.
+//!
+//! C headers: `include/net/ipv6.h`, `include/net/ip6_fib.h`, `include/net/ip6_route.h`.
+
+use super::{
+    context::{BottomHalf, ReadSide},
+    device::NetDevice,
+    dst::Dst,
+    ipv4::{Destination, Kind},
+    namespace::Namespace,
+    skb::SkBuff,
+};
+use crate::net::bindings;
+
+/// Bytes of the fixed header.
+pub(crate) const HEADER_LEN: u32 = 40;
+
+/// An address, as on the wire.
+pub(crate) type Address = [u64; 2];
+
+/// A header of a packet that carries its payload right behind it.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    /// Where from.
+    pub(crate) saddr: Address,
+    /// Where to.
+    pub(crate) daddr: Address,
+    /// Traffic class and flow label. C: `ip6_flowinfo()`.
+    pub(crate) flow: u32,
+    /// What it carries.
+    pub(crate) protocol: u8,
+    /// Bytes of the packet, by its own account.
+    pub(crate) len: u32,
+}
+
+/// Headers that say more about the packet: hop-by-hop, routing, fragment, destination options,
+/// mobility, host identity, shim.
+const EXTENSIONS: [u8; 7] = [0, 43, 44, 60, 135, 139, 140];
+
+impl Header {
+    /// The header of a packet whose data begins with it; none for what has extension headers, or
+    /// does not lie in the linear part, or goes from or to what is not one host's address.
+    #[inline(always)]
+    pub(crate) fn plain(skb: &SkBuff) -> Option<Self> {
+        let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+        let half = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
+        let first = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let header = Self {
+            saddr: [half(8), half(16)],
+            daddr: [half(24), half(32)],
+            flow: first & 0x0fff_ffff,
+            protocol: bytes[6],
+            len: HEADER_LEN + u32::from(u16::from_be_bytes([bytes[4], bytes[5]])),
+        };
+        let plain = first >> 28 == 6
+            && !EXTENSIONS.contains(&header.protocol)
+            && is_global(header.saddr)
+            && is_global(header.daddr);
+        plain.then_some(header)
+    }
+
+    /// As [`Self::plain`], for a packet that no one has checked yet; none also for one that the
+    /// kernel's input would refuse. C: `ip6_rcv_core()`.
+    #[inline(always)]
+    pub(crate) fn checked(skb: &SkBuff) -> Option<Self> {
+        Self::plain(skb).filter(|header| header.len <= skb.len())
+    }
+
+    /// Whether the two go the same way, as far as that is a matter of headers.
+    pub(crate) fn routes_as(&self, other: &Self) -> bool {
+        (self.saddr, self.daddr, self.flow) == (other.saddr, other.daddr, other.flow)
+    }
+}
+
+/// Whether an address may be one host's anywhere: not multicast, link-local, loopback or none.
+#[inline(always)]
+fn is_global(address: Address) -> bool {
+    let first = u64::from_be(address[0]);
+    let multicast = first >> 56 == 0xff;
+    let link_local = first >> 54 == 0xfe80 >> 6;
+    let small = first == 0 && u64::from_be(address[1]) <= 1;
+    !multicast && !link_local && !small
+}
+
+impl NetDevice {
+    /// The switches that decide whether a packet that comes in by this device is routed; none
+    /// where the device has no IPv6, or it is switched off. See [`NetDevice::ipv4_switches`].
+    #[inline]
+    pub(crate) fn ipv6_switches(&self, rcu: ReadSide<'_>) -> Option<u32> {
+        // SAFETY: the device exists; what it points to is freed after a grace period, and the
+        // namespace's own switches with the namespace.
+        unsafe {
+            let in_dev = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
+            if in_dev.is_null() || (&raw const (*in_dev).cnf.disable_ipv6).read_volatile() != 0 {
+                return None;
+            }
+            let all = (*self.namespace(rcu).as_raw()).ipv6.devconf_all;
+            let forwards = (&raw const (*all).forwarding).read_volatile() != 0
+                || (&raw const (*in_dev).cnf.force_forwarding).read_volatile() != 0;
+            Some(u32::from(forwards))
+        }
+    }
+}
+
+/// Whether [`NetDevice::ipv6_switches`] say that packets are forwarded.
+pub(crate) fn forwards(switches: u32) -> bool {
+    switches & 1 != 0
+}
+
+impl Namespace {
+    /// Whether routes depend on more than addresses, flow, input device and mark.
+    #[inline(always)]
+    pub(crate) fn ipv6_rules_look_deeper(&self) -> bool {
+        // SAFETY: the namespace exists; a single load.
+        unsafe {
+            (&raw const (*self.as_raw()).ipv6.fib6_rules_require_fldissect).read_volatile() != 0
+        }
+    }
+
+    /// Whether there are rules besides those that every namespace begins with.
+    #[inline(always)]
+    pub(crate) fn ipv6_has_rules(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.as_raw()).ipv6.fib6_has_custom_rules).read_volatile() }
+    }
+
+    /// A number that changes with rules and with each route that is added. C: `rt_genid_ipv6()`.
+    #[inline(always)]
+    pub(crate) fn ipv6_generation(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.as_raw()).ipv6.fib6_sernum.counter).read_volatile() as u32 }
+    }
+}
+
+/// What an IPv6 route is worth: the state of the tree of routes that it was found in. C: the
+/// cookie of `dst_check()`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cookie(pub(crate) u32);
+
+impl Dst<'_> {
+    /// The cookie of an IPv6 route; none for one that is not to be kept: it ends at some time, or
+    /// is no longer current. C: `rt6_get_cookie()`, `ip6_dst_check()`.
+    ///
+    /// A route found to have the cookie that it had before is the answer that a lookup would give.
+    #[inline]
+    pub(crate) fn ipv6_cookie(self) -> Option<Cookie> {
+        let route = self.as_raw().cast::<bindings::rt6_info>();
+        // SAFETY: an IPv6 route, which exists, as do what it was made from and the node of that for
+        // as long as the read-side critical section lasts. All fields are read by single loads.
+        unsafe {
+            let sernum = (&raw const (*route).sernum).read_volatile() as u32;
+            let from = (&raw const (*route).from).read_volatile();
+            let expires = ((*route).rt6i_flags & bindings::RTF_EXPIRES) != 0;
+            if !self.is_current() || from.is_null() || expires || sernum != 0 {
+                return None;
+            }
+            let node = (&raw const (*from).fib6_node).read_volatile();
+            if node.is_null() || (*from).fib6_flags & bindings::RTF_EXPIRES != 0 {
+                return None;
+            }
+            Some(Cookie((&raw const (*node).fn_sernum).read_volatile() as u32))
+        }
+    }
+
+    /// What kind of IPv6 route this is, and where it leads.
+    pub(crate) fn ipv6_destination<'r>(self, _rcu: ReadSide<'r>) -> Destination<'r> {
+        let mut answer = bindings::passthru_fib_answer::default();
+        // SAFETY: an IPv6 route, which exists.
+        unsafe { bindings::passthru_helper_rt6_answer(self.as_raw(), &mut answer) };
+        // SAFETY: the device of a route exists for the read-side critical section.
+        unsafe { Destination::from_raw(&answer) }
+    }
+}
+
+impl SkBuff {
+    /// Finds the way of a packet as one that came in by the device that it has, and gives it that
+    /// route, which may be one that refuses it. C: `ip6_route_input()`.
+    pub(crate) fn route_ipv6<'r>(&mut self, bh: BottomHalf<'r>) -> Option<Dst<'r>> {
+        // SAFETY: the skb is valid and ours, begins with an IPv6 header, and has its device.
+        unsafe { bindings::ip6_route_input(self.as_raw()) };
+        self.dst(bh.read_side())
+    }
+
+    /// As [`Self::route_ipv6`], as if the packet had come in by `dev`.
+    pub(crate) fn route_ipv6_by<'r>(
+        &mut self,
+        dev: &NetDevice,
+        bh: BottomHalf<'r>,
+    ) -> Option<Dst<'r>> {
+        // SAFETY: the skb is valid and ours; its own device is put back before anybody looks.
+        let kept = unsafe { bindings::passthru_helper_skb_swap_dev(self.as_raw(), dev.as_raw()) };
+        let dst = self.route_ipv6(bh);
+        // SAFETY: as above.
+        unsafe { bindings::passthru_helper_skb_swap_dev(self.as_raw(), kept) };
+        dst
+    }
+
+    /// Counts the packet as one that IPv6 of the namespace of `dev` received.
+    #[inline]
+    pub(crate) fn count_ipv6_input(&mut self, dev: &NetDevice, flow: u32, _bh: BottomHalf<'_>) {
+        // SAFETY: skb and device exist; softirqs cannot interrupt.
+        unsafe {
+            bindings::passthru_helper_ip6_begin_input(
+                self.as_raw(),
+                dev.as_raw(),
+                (flow >> 20) as u8,
+            );
+        }
+    }
+}
+
+impl Destination<'_> {
+    /// Whether packets for it are refused, by the table or for want of a route.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.kind, Kind::Unicast | Kind::Local) && !self.multipath
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The socket of a connection, found before the packet is its namespace's.
+//!
+//! C headers: `include/net/inet_hashtables.h`, `include/net/udp.h`.
+
+use super::{
+    context::{BottomHalf, ReadSide},
+    device::NetDevice,
+    netfilter::Family,
+    skb::SkBuff,
+};
+use crate::net::bindings;
+use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
+
+/// A socket that a packet is for: one of an established TCP connection (or what is before and
+/// after that), or a connected UDP one.
+pub(crate) struct Connection<'r> {
+    sk: NonNull<bindings::sock>,
+    protocol: u8,
+    scope: PhantomData<ReadSide<'r>>,
+}
+
+impl<'r> Connection<'r> {
+    /// The socket in the namespace of `dev` whose connection the packet belongs to, as if it had
+    /// come in by `dev`. The packet begins with its network header, without options.
+    ///
+    /// C: `tcp_v4_early_demux()`, `udp_v4_early_demux()` and their kin.
+    pub(crate) fn find(
+        skb: &mut SkBuff,
+        dev: &'r NetDevice,
+        family: Family,
+        protocol: u8,
+        _bh: BottomHalf<'r>,
+    ) -> Option<Self> {
+        // SAFETY: skb and device exist; `&mut` says that no pointer into the packet is in use.
+        let sk = unsafe {
+            match family {
+                Family::Ipv4 => {
+                    bindings::passthru_helper_demux_ipv4(skb.as_raw(), dev.as_raw(), protocol)
+                }
+                Family::Ipv6 => {
+                    bindings::passthru_helper_demux_ipv6(skb.as_raw(), dev.as_raw(), protocol)
+                }
+            }
+        };
+        Some(Self {
+            sk: NonNull::new(sk)?,
+            protocol,
+            scope: PhantomData,
+        })
+    }
+
+    /// Gives the packet to the socket: the protocol will look no further.
+    pub(crate) fn attach(self, skb: &mut SkBuff) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the skb has no socket, for it was re-homed; the reference passes to it. UDP's
+        // sockets need none until a grace period has passed.
+        unsafe {
+            bindings::passthru_helper_skb_set_socket(skb.as_raw(), this.sk.as_ptr(), this.protocol);
+        }
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        // SAFETY: this is the end of our reference, where there is one.
+        unsafe { bindings::passthru_helper_demux_put(self.sk.as_ptr(), self.protocol) };
+    }
+}
