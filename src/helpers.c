@@ -148,19 +148,9 @@ int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to
 	return 0;
 }
 
-unsigned long passthru_helper_skb_refdst(const struct sk_buff *skb)
-{
-	return skb->_skb_refdst;
-}
-
 void passthru_helper_skb_dst_drop(struct sk_buff *skb)
 {
 	skb_dst_drop(skb);
-}
-
-void passthru_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst)
-{
-	skb_dst_set_noref(skb, dst);
 }
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst)

@@ -47,9 +47,7 @@ void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
 				unsigned int header_len);
 int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
 				      struct net_device *from);
-unsigned long passthru_helper_skb_refdst(const struct sk_buff *skb);
 void passthru_helper_skb_dst_drop(struct sk_buff *skb);
-void passthru_helper_skb_dst_set_noref(struct sk_buff *skb, struct dst_entry *dst);
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst);
 struct net_device *passthru_helper_dst_dev(const struct dst_entry *dst);

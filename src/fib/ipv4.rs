@@ -16,17 +16,17 @@ use crate::{
     shortcut::{Set, Shortcut},
 };
 
-/// The flows: addresses, input device and mark, generations; DSCP and switches.
-pub(super) type Flows = FlowTable<End, 3, 1>;
+/// The flows: addresses, input device and mark, generations, switches; DSCP.
+pub(super) type Flows = FlowTable<End, 5, 3>;
 
 /// A packet for which an owner is sought.
-struct Question<'q, 'r> {
-    header: &'q Header,
+struct Question<'r> {
+    header: Header,
     dev: &'r NetDevice,
     mark: u32,
     bh: BottomHalf<'r>,
     generation: u32,
-    key: Key<3>,
+    key: Key<5, 2>,
 }
 
 impl Parent {
@@ -35,7 +35,7 @@ impl Parent {
     ///
     /// Where `routed`, and the packet is nobody's, it may have got its route, as the stack would
     /// give it next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim_ipv4<'r>(
         &self,
         packet: &mut Passing<'r>,
@@ -50,41 +50,41 @@ impl Parent {
         let Some(switches) = dev.ipv4_switches(mark, rcu) else {
             return Answer::Pass;
         };
-        if namespace.ipv4_rules_look_deeper() || namespace.has_transform_policies() {
-            return Answer::Pass;
-        }
         let generation = self.generation.read();
-        let question = Question {
-            header,
-            dev,
-            mark,
-            bh,
-            generation,
-            key: Key {
-                words: [
-                    pair(header.saddr, header.daddr),
-                    pair(dev.ifindex() as u32, mark),
-                    pair(namespace.ipv4_generation(), generation),
-                ],
-                rest: u32::from(header.dscp()) << 8 | switches,
-            },
+        let key = Key {
+            words: [
+                pair(header.saddr, header.daddr),
+                pair(dev.ifindex() as u32, mark),
+                pair(namespace.ipv4_generation(), generation),
+                switches.0[0],
+                switches.0[1],
+            ],
+            rest: header.dscp().into(),
         };
-        if let Some(claim) = self
-            .ipv4
-            .find(&question.key, rcu)
-            .and_then(|flow| recall(flow, rcu))
-        {
-            return claim.answer(shortcuts);
+        let known = self.ipv4.find(&key, rcu);
+        match known.and_then(|flow| recall(flow, rcu)) {
+            Some(claim) => claim.answer(shortcuts),
+            None => {
+                let question = Question {
+                    header: *header,
+                    dev,
+                    mark,
+                    bh,
+                    generation,
+                    key,
+                };
+                self.find_out(packet.skb_mut(), question, shortcuts, routed)
+            }
         }
-        self.find_out(packet.skb_mut(), &question, shortcuts, routed)
     }
 
     /// Finds out what is not remembered.
     #[cold]
+    #[inline(never)]
     fn find_out<'r>(
         &self,
         skb: &mut SkBuff,
-        question: &Question<'_, 'r>,
+        question: Question<'r>,
         shortcuts: Set,
         routed: bool,
     ) -> Answer<'r> {
@@ -94,13 +94,18 @@ impl Parent {
             pair(question.header.daddr, question.header.dscp().into()),
             question.key.words[2],
         ];
+        // Changing the rules, or the policies of IPsec, changes the generation of routes.
+        let namespace = question.dev.namespace(rcu);
+        if namespace.ipv4_rules_look_deeper() || namespace.has_transform_policies() {
+            return Answer::Pass;
+        }
         if question.dev.is_in_vrf() || !rules && self.ipv4_strangers.contains(stranger) {
             return Answer::Pass;
         }
-        if routed && is_held_source(question, rcu) {
+        if routed && is_held_source(&question, rcu) {
             return Answer::Leaves;
         }
-        if !routed && !leads_to_port(question, rcu) {
+        if !routed && !leads_to_port(&question, rcu) {
             if !rules {
                 self.ipv4_strangers.insert(stranger);
             }
@@ -109,11 +114,11 @@ impl Parent {
         if !routed {
             skb.clear_ip_control();
         }
-        let route = match skb.route_ipv4(question.header, question.dev, question.bh) {
+        let route = match skb.route_ipv4(&question.header, question.dev, question.bh) {
             Ok(route) => route,
             Err(reason) => return Answer::Refused(reason),
         };
-        match self.find_child(skb, question, &route) {
+        match self.find_child(skb, &question, &route) {
             Some(claim) => {
                 skb.drop_dst();
                 claim.answer(shortcuts)
@@ -121,7 +126,7 @@ impl Parent {
             None => {
                 let elsewhere = match route.kind {
                     Kind::Unicast => !route.multipath && End::cast(route.dev).is_none(),
-                    Kind::Local => !leads_to_port(question, rcu),
+                    Kind::Local => !leads_to_port(&question, rcu),
                     Kind::Other => false,
                 };
                 if !rules && elsewhere {
@@ -140,7 +145,7 @@ impl Parent {
     fn find_child<'r>(
         &self,
         skb: &mut SkBuff,
-        question: &Question<'_, 'r>,
+        question: &Question<'r>,
         route: &Route<'r>,
     ) -> Option<Claim<'r>> {
         let rcu = question.bh.read_side();
@@ -163,7 +168,11 @@ impl Parent {
             dev: child,
             dst: far.dst.hold()?,
             near,
-            notes: [note(generation, switches, shortcuts, far.flags)],
+            notes: [
+                note(generation, shortcuts, far.flags),
+                switches.0[0],
+                switches.0[1],
+            ],
         };
         let claim = Claim {
             child,
@@ -181,35 +190,34 @@ impl Parent {
 
 /// What is remembered of a flow, if it still holds in the child.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 1>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
-    let [noted] = flow.notes;
-    let shortcuts = Set::from_note((noted >> 16) as u8);
-    let flags = noted as u16;
+fn recall<'r>(flow: Flow<'r, End, 3>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
+    let [noted, filter, other] = flow.notes;
     let generation = flow.dev.namespace(rcu).ipv4_generation();
     let switches = flow.dev.ipv4_switches(0, rcu)?;
-    let holds = note(generation, switches, shortcuts, flags) == noted && flow.dst.is_current();
-    holds.then_some(Claim {
+    let differs = (noted >> 32) ^ u64::from(generation)
+        | (switches.0[0] ^ filter)
+        | (switches.0[1] ^ other);
+    (differs == 0 && flow.dst.is_current()).then_some(Claim {
         child: flow.dev,
         route: flow.dst,
         near: flow.near,
-        shortcuts,
-        flags,
+        shortcuts: Set::from_note((noted >> 16) as u8),
+        flags: noted as u16,
     })
 }
 
-/// What is remembered beside the routes: the state of the child that they rely on, what the port
-/// allows, and what the child's stack is to remember of each packet.
-#[inline(always)]
-fn note(generation: u32, switches: u32, shortcuts: Set, flags: u16) -> u64 {
+/// What is remembered beside the routes and the child's switches: the generation of the child's
+/// routes, what the port allows, and what the child's stack is to remember of each packet.
+fn note(generation: u32, shortcuts: Set, flags: u16) -> u64 {
     pair(
         generation,
-        switches << 24 | u32::from(shortcuts.to_note()) << 16 | u32::from(flags),
+        u32::from(shortcuts.to_note()) << 16 | u32::from(flags),
     )
 }
 
 /// Whether the destination's route leads to a port.
-fn leads_to_port(question: &Question<'_, '_>, rcu: ReadSide<'_>) -> bool {
-    destination(question.header, question.mark, question.dev, rcu).is_some_and(|answer| {
+fn leads_to_port(question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
+    destination(&question.header, question.mark, question.dev, rcu).is_some_and(|answer| {
         let ours = answer.dev.is_some_and(|dev| End::cast(dev).is_some());
         ours && !answer.multipath && !(answer.kind == Kind::Local && answer.by_kernel)
     })
@@ -217,8 +225,8 @@ fn leads_to_port(question: &Question<'_, '_>, rcu: ReadSide<'_>) -> bool {
 
 /// The device of a destination's local route, where somebody set that route: those that the kernel
 /// makes by itself are for the parent's own addresses.
-fn local_device<'r>(question: &Question<'_, '_>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
-    let answer = destination(question.header, question.mark, question.dev, rcu)?;
+fn local_device<'r>(question: &Question<'_>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
+    let answer = destination(&question.header, question.mark, question.dev, rcu)?;
     (answer.kind == Kind::Local && !answer.by_kernel)
         .then_some(answer.dev)
         .flatten()
@@ -226,14 +234,14 @@ fn local_device<'r>(question: &Question<'_, '_>, rcu: ReadSide<'r>) -> Option<&'
 
 /// Whether the packet comes from a child by a port that allows the shortcut at INPUT, and from an
 /// address that the parent has made its own for that port: by a local route.
-fn is_held_source(question: &Question<'_, '_>, rcu: ReadSide<'_>) -> bool {
+fn is_held_source(question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
     let Some(port) = End::cast(question.dev) else {
         return false;
     };
     let back = Header {
         saddr: question.header.daddr,
         daddr: question.header.saddr,
-        ..*question.header
+        ..question.header
     };
     port.driver()
         .policy()
@@ -247,14 +255,14 @@ fn is_held_source(question: &Question<'_, '_>, rcu: ReadSide<'_>) -> bool {
 /// The packet's route in the child, as for one that came in there, with nothing of the parent's.
 fn route_in_child<'r>(
     skb: &mut SkBuff,
-    question: &Question<'_, 'r>,
+    question: &Question<'r>,
     child: &'r Device<End>,
 ) -> Option<Route<'r>> {
     let kept = skb.ip_flags();
     skb.drop_dst();
     skb.set_ip_flags(0);
     skb.set_mark(0);
-    let far = skb.route_ipv4(question.header, child, question.bh);
+    let far = skb.route_ipv4(&question.header, child, question.bh);
     skb.set_mark(question.mark);
     skb.set_ip_flags(kept);
     let far = far.ok()?;

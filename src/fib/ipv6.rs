@@ -29,12 +29,12 @@ struct Question<'r> {
     mark: u32,
     bh: BottomHalf<'r>,
     generation: u32,
-    key: Key<6>,
+    key: Key<6, 6>,
 }
 
 impl Parent {
     /// As [`Parent::claim_ipv4`], for IPv6.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim_ipv6<'r>(
         &self,
         packet: &mut Passing<'r>,
@@ -44,14 +44,10 @@ impl Parent {
     ) -> Answer<'r> {
         let (dev, bh) = (packet.dev(), packet.bh());
         let rcu = bh.read_side();
-        let namespace = dev.namespace(rcu);
         let mark = packet.skb().mark();
         let Some(switches) = dev.ipv6_switches(rcu) else {
             return Answer::Pass;
         };
-        if namespace.ipv6_rules_look_deeper() || namespace.has_transform_policies() {
-            return Answer::Pass;
-        }
         let generation = self.generation.read();
         let [source, source_low] = header.saddr;
         let [destination, destination_low] = header.daddr;
@@ -85,6 +81,7 @@ impl Parent {
 
     /// Finds out what is not remembered.
     #[cold]
+    #[inline(never)]
     fn find_out_ipv6<'r>(
         &self,
         skb: &mut SkBuff,
@@ -96,6 +93,10 @@ impl Parent {
         let rcu = question.bh.read_side();
         let namespace = question.dev.namespace(rcu);
         let rules = namespace.ipv6_has_rules();
+        // Changing the rules, or the policies of IPsec, makes all cookies worthless.
+        if namespace.ipv6_rules_look_deeper() || namespace.has_transform_policies() {
+            return Answer::Pass;
+        }
         // Rules aside the answer is a matter of the destination; each half of it is compared.
         let stranger = [
             header.daddr[0] ^ pair(question.generation, namespace.ipv6_generation()),

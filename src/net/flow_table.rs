@@ -23,23 +23,22 @@ const WAYS: usize = 4;
 /// What identifies a flow, and under which circumstances what was found out holds. An entry whose
 /// key differs in any bit is not found: circumstances that change make entries unreachable.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Key<const K: usize> {
-    /// Most of it.
+pub(crate) struct Key<const K: usize, const HASHED: usize> {
+    /// Most of it; the flow is in the first `HASHED` words.
     pub(crate) words: [u64; K],
     /// What remains.
     pub(crate) rest: u32,
 }
 
-impl<const K: usize> Key<K> {
+impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
     /// A number to find the key's place by. `seed` keeps others from choosing keys that collide.
     #[inline(always)]
     fn hash(&self, seed: u64) -> usize {
-        // Multiplication carries differences up, the fold brings them down.
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = seed;
-        for word in self.words {
-            let product = u128::from(hash ^ word) * u128::from(ODD);
-            hash = product as u64 ^ (product >> 64) as u64;
+        for word in &self.words[..HASHED] {
+            hash = (hash ^ word).wrapping_mul(ODD);
+            hash ^= hash >> 32;
         }
         hash as usize
     }
@@ -90,17 +89,16 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     }
 
     #[inline(always)]
-    fn has(&self, key: &Key<K>) -> bool {
-        self.words
-            .iter()
-            .zip(&key.words)
-            .all(|(ours, theirs)| ours.read() == *theirs)
-            && self.rest.read() == key.rest
+    fn has<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
+        // All differences at once: one branch for the flow that is there.
+        let words = self.words.iter().zip(&key.words);
+        let differs = words.fold(0, |differs, (ours, theirs)| differs | (ours.read() ^ theirs));
+        differs | u64::from(self.rest.read() ^ key.rest) == 0
     }
 
     /// What the entry says of `key`.
     #[inline(always)]
-    fn get<'r>(&self, key: &Key<K>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
+    fn get<'r, const HASHED: usize>(&self, key: &Key<K, HASHED>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
         let begin = self.sequence.begin();
         if !self.has(key) {
             return None;
@@ -142,7 +140,7 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     }
 
     /// Overwrites the entry, which the caller has locked.
-    fn fill(&self, key: &Key<K>, found: Found<'_, D, N>) {
+    fn fill<const HASHED: usize>(&self, key: &Key<K, HASHED>, found: Found<'_, D, N>) {
         self.clear();
         for (ours, theirs) in self.words.iter().zip(&key.words) {
             ours.write(*theirs);
@@ -187,6 +185,7 @@ pub(crate) struct Found<'a, D, const N: usize> {
 /// The table. Dropping it needs that no reader is left.
 pub(crate) struct FlowTable<D: Driver, const K: usize, const N: usize> {
     slots: KVVec<Slot<D, K, N>>,
+    mask: usize,
     seed: u64,
 }
 
@@ -200,29 +199,48 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         }
         // SAFETY: only makes a random number.
         let seed = unsafe { bindings::passthru_helper_get_random_u64() };
-        Ok(Self { slots, seed })
+        let mask = slots.len() - 1;
+        Ok(Self { slots, mask, seed })
     }
 
     /// The entries where `key` can be, the most likely one first.
     #[inline(always)]
-    fn ways(&self, key: &Key<K>) -> impl Iterator<Item = &Slot<D, K, N>> {
-        let first = key.hash(self.seed) & (self.slots.len() - 1);
+    fn ways<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> impl Iterator<Item = &Slot<D, K, N>> {
+        let first = key.hash(self.seed) & self.mask;
         (0..WAYS).filter_map(move |way| self.slots.get(first ^ way))
     }
 
     /// What is known of the flow with this key. Callable under RCU, in any context.
-    #[inline]
-    pub(crate) fn find<'r>(&self, key: &Key<K>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
-        self.ways(key).find_map(|slot| slot.get(key, rcu))
+    #[inline(always)]
+    pub(crate) fn find<'r, const HASHED: usize>(&self, key: &Key<K, HASHED>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
+        let first = key.hash(self.seed) & self.mask;
+        // SAFETY: `mask` is the number of slots less one.
+        let slot = unsafe { self.slots.as_slice().get_unchecked(first) };
+        // Most are where they would be by themselves.
+        slot.get(key, rcu)
+            .or_else(|| self.find_elsewhere(first, *key, rcu))
+    }
+
+    /// As [`Self::find`], in the other places.
+    #[inline(never)]
+    fn find_elsewhere<'r, const HASHED: usize>(
+        &self,
+        first: usize,
+        key: Key<K, HASHED>,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
+        (1..WAYS)
+            .filter_map(|way| self.slots.get(first ^ way))
+            .find_map(|slot| slot.get(&key, rcu))
     }
 
     /// Remembers what was found out about a flow, or not, where another CPU is just writing there.
     ///
     /// `holds` must tell whether what was found out still is so: it is asked again once the entry
     /// can be seen, so that an entry that came too late for [`Self::purge`] is gone as well.
-    pub(crate) fn insert(
+    pub(crate) fn insert<const HASHED: usize>(
         &self,
-        key: &Key<K>,
+        key: &Key<K, HASHED>,
         found: Found<'_, D, N>,
         holds: impl Fn() -> bool,
         _bh: BottomHalf<'_>,

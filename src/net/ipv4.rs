@@ -13,13 +13,18 @@ use super::{
 };
 use crate::net::bindings;
 use core::ptr::NonNull;
+use kernel::prelude::*;
 
 /// Bytes of a header without options.
 pub(crate) const HEADER_LEN: u32 = 20;
-/// Version 4, five words.
-const PLAIN: u8 = 0x45;
+/// Words of 32 bits of that.
+const WORDS: usize = 5;
+/// Version 4, and the number of words.
+const PLAIN: u32 = 0x40 | WORDS as u32;
+/// Marks a packet's route as one without a reference. C: `SKB_DST_NOREF`.
+const NOREF: usize = 1;
 /// More fragments, and where this one belongs.
-const FRAGMENT: u16 = 0x3fff;
+const FRAGMENT: u32 = 0x3fff;
 /// The bits of the type of service that routes look at. C: `INET_DSCP_MASK`.
 const DSCP: u8 = 0xfc;
 
@@ -43,28 +48,31 @@ impl Header {
     /// or does not lie in the linear part.
     #[inline(always)]
     pub(crate) fn plain(skb: &SkBuff) -> Option<Self> {
-        let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
-        let word = |at: usize| {
-            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
-        let fragment = u16::from_be_bytes([bytes[6], bytes[7]]) & FRAGMENT;
-        (bytes[0] == PLAIN && fragment == 0).then(|| Self {
-            saddr: word(12),
-            daddr: word(16),
-            tos: bytes[1],
-            protocol: bytes[9],
-            len: u16::from_be_bytes([bytes[2], bytes[3]]),
-        })
+        Self::read(&words(skb)?)
     }
 
     /// As [`Self::plain`], for a packet that no one has checked yet; none also for one that the
     /// kernel's input would refuse. C: `ip_rcv_core()`.
     #[inline(always)]
     pub(crate) fn checked(skb: &SkBuff) -> Option<Self> {
-        let header = Self::plain(skb)?;
-        let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+        let words = words(skb)?;
+        let header = Self::read(&words)?;
         let whole = (HEADER_LEN..=skb.len()).contains(&header.len.into());
-        (whole && checksum(bytes) == 0xffff).then_some(header)
+        (whole && sums_up(&words)).then_some(header)
+    }
+
+    #[inline(always)]
+    fn read(words: &[u32; WORDS]) -> Option<Self> {
+        let [first, second, third, saddr, daddr] = *words;
+        let (first, third) = (u32::from_be(first), u32::from_be(third));
+        let plain = first >> 24 == PLAIN && u32::from_be(second) & FRAGMENT == 0;
+        plain.then_some(Self {
+            saddr,
+            daddr,
+            tos: (first >> 16) as u8,
+            protocol: (third >> 16) as u8,
+            len: first as u16,
+        })
     }
 
     /// Whether the two go the same way, as far as that is a matter of headers.
@@ -79,18 +87,23 @@ impl Header {
     }
 }
 
-/// The sum of a header's words, which is all ones where the header is as it was sent.
+/// The header's words, as they lie there: each is read once.
 #[inline(always)]
-fn checksum(bytes: &[u8; HEADER_LEN as usize]) -> u16 {
-    let sum: u64 = (0..HEADER_LEN as usize)
-        .step_by(4)
-        .map(|at| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
-        .map(u64::from)
-        .sum();
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+fn words(skb: &SkBuff) -> Option<[u32; WORDS]> {
+    let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+    // SAFETY: as many bytes as were just found. They are aligned in no particular way.
+    Some(unsafe { bytes.as_ptr().cast::<[u32; WORDS]>().read_unaligned() })
+}
+
+/// Whether the header is as it was sent: then its halves add up to all ones.
+#[inline(always)]
+fn sums_up(words: &[u32; WORDS]) -> bool {
+    let sum: u64 = words.iter().map(|word| u64::from(*word)).sum();
+    // The end-around carry of 32 bits, and then that of 16.
+    let sum = sum as u32 as u64 + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
+    // At most 0x1fffe plus the carry: all ones, or twice that.
+    sum == 0xffff || sum == 2 * 0xffff
 }
 
 /// A switch of a device or of all of them. C: `IPV4_DEVCONF_*`.
@@ -101,13 +114,13 @@ unsafe fn switch(conf: *const bindings::ipv4_devconf, number: u32) -> u32 {
 }
 
 impl NetDevice {
-    /// The switches that decide whether a packet that comes in by this device is routed, in one
-    /// number: the same number, the same decision. None where the device has no IPv4.
+    /// The switches that decide whether a packet that comes in by this device is let in and
+    /// routed: the same numbers, the same decision. None where the device has no IPv4.
     ///
     /// Turning a switch changes no generation of routes, so who remembers a decision must compare
     /// this as well. `mark` is the packet's, which one of the switches is about.
-    #[inline]
-    pub(crate) fn ipv4_switches(&self, mark: u32, rcu: ReadSide<'_>) -> Option<u32> {
+    #[inline(always)]
+    pub(crate) fn ipv4_switches(&self, mark: u32, rcu: ReadSide<'_>) -> Option<Switches> {
         use bindings::{
             IPV4_DEVCONF_ACCEPT_LOCAL, IPV4_DEVCONF_FORWARDING, IPV4_DEVCONF_RP_FILTER,
             IPV4_DEVCONF_SRC_VMARK,
@@ -121,17 +134,31 @@ impl NetDevice {
             }
             let own = &raw const (*in_dev).cnf;
             let all = (*self.namespace(rcu).as_raw()).ipv4.devconf_all;
-            let either = |number| switch(own, number) | switch(all, number);
-            // Larger numbers mean what 3 means: not strict.
-            let filter = switch(own, IPV4_DEVCONF_RP_FILTER)
-                .max(switch(all, IPV4_DEVCONF_RP_FILTER))
-                .min(3);
-            let forwards = u32::from(switch(own, IPV4_DEVCONF_FORWARDING) != 0);
-            let local = u32::from(either(IPV4_DEVCONF_ACCEPT_LOCAL) != 0);
-            let marks = u32::from(mark != 0 && either(IPV4_DEVCONF_SRC_VMARK) != 0);
-            Some(filter | forwards << 2 | local << 3 | marks << 4)
+            let mut local =
+                switch(own, IPV4_DEVCONF_ACCEPT_LOCAL) | switch(all, IPV4_DEVCONF_ACCEPT_LOCAL);
+            if mark != 0 {
+                let marks = switch(own, IPV4_DEVCONF_SRC_VMARK) | switch(all, IPV4_DEVCONF_SRC_VMARK);
+                local = local << 1 | u32::from(marks != 0);
+            }
+            Some(Switches([
+                pair(
+                    switch(own, IPV4_DEVCONF_RP_FILTER),
+                    switch(all, IPV4_DEVCONF_RP_FILTER),
+                ),
+                pair(switch(own, IPV4_DEVCONF_FORWARDING), local),
+            ]))
         }
     }
+}
+
+/// The state of the switches of a device. C: `IPV4_DEVCONF_*`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Switches(pub(crate) [u64; 2]);
+
+/// Two numbers in one word.
+#[inline(always)]
+fn pair(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 impl Namespace {
@@ -345,12 +372,16 @@ impl SkBuff {
     }
 
     /// The route that the packet has.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn dst<'r>(&self, rcu: ReadSide<'r>) -> Option<Dst<'r>> {
-        const NOREF: usize = 1;
-        // SAFETY: the skb is valid. The union is read by its only reader outside of the kernel's
-        // lists.
-        let dst = unsafe { bindings::passthru_helper_skb_refdst(self.as_raw()) } & !NOREF;
+        // SAFETY: the skb is valid. What overlays the route is in use in lists of packets only.
+        let dst = unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst
+        } as usize
+            & !NOREF;
         let dst = NonNull::new(dst as *mut bindings::dst_entry)?;
         // SAFETY: a packet's route is not freed before a grace period after it was given.
         Some(unsafe { Dst::from_raw(dst, rcu) })
@@ -364,10 +395,15 @@ impl SkBuff {
 
     /// Gives the packet, which has none, a route until the end of the read-side critical section:
     /// what keeps it longer takes a reference itself. C: `skb_dst_set_noref()`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_dst(&mut self, dst: Dst<'_>) {
-        // SAFETY: the skb is valid and ours; the route exists. `slow_gro` matters only to GRO,
-        // which the packet has behind it.
-        unsafe { bindings::passthru_helper_skb_dst_set_noref(self.as_raw(), dst.as_raw()) };
+        // SAFETY: the skb is valid and ours; the route exists. `slow_gro` is for GRO, to tell it
+        // that there is something to release, which there is not.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst = (dst.as_raw() as usize | NOREF) as c_ulong;
+        }
     }
 }

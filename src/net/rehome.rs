@@ -27,7 +27,7 @@ pub(crate) enum Hooked {
 impl NetDevice {
     /// Whether anything looks at what this device receives before its protocols do: taps, tc, XDP,
     /// hooks, a bridge or the like. Such packets must be received by the device itself.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_watched(&self, rcu: ReadSide<'_>) -> bool {
         let dev = self.as_raw();
         let net = self.namespace(rcu).as_raw();
@@ -94,8 +94,12 @@ impl SkBuff {
     #[inline]
     pub(crate) fn unshare(self) -> Option<Self> {
         let skb = self.into_raw();
-        // SAFETY: the skb is valid and ours, and the function frees it where it fails.
+        // SAFETY: the skb is valid and ours, and the function frees it where it fails. A packet
+        // with one user is ours alone, so that nobody can become another one.
         unsafe {
+            if (&raw const (*skb).users.refs.counter).read_volatile() == 1 {
+                return Some(Self::from_raw(skb));
+            }
             let skb = bindings::passthru_helper_skb_share_check(skb);
             (!skb.is_null()).then(|| Self::from_raw(skb))
         }
