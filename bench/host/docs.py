@@ -120,6 +120,10 @@ def _one_run(run):
     parts = [f"{key} {', '.join(str(word) for word in run[key])}"
              for key in ("paths", "works", "boots") if run[key]]
     what = "; ".join(parts) if parts else "everything"
+    repeated = run["repeated"]
+    if repeated["figures"]:
+        what += (f" ({repeated['figures']} figures by two boots, at most "
+                 f"{repeated['apart']:.2%} apart)")
     wrong = f", **{len(run['wrong'])} boots failed**" if run["wrong"] else ""
     return (f"- {what}: {run['figures']} figures in {run['seconds'] / 60:.0f} minutes, "
             f"source `{run['source']}`{wrong}")

@@ -126,6 +126,18 @@ def collect(folders):
     return settle(figures)
 
 
+def repeated(folders):
+    """Figures that two boots of a run measured: how many, and how far the worst are apart."""
+    values = {}
+    for folder in folders:
+        for line in lines([folder], "figures.jsonl"):
+            figure = settled(line)
+            if not figure.get("round"):
+                values.setdefault((figure["path"], cell_of(figure)), []).append(figure["value"])
+    apart = [max(both) / min(both) - 1 for both in values.values() if len(both) > 1]
+    return {"figures": len(apart), "apart": round(max(apart, default=0), 5)}
+
+
 def missing(folders):
     """Paths and cells without a figure, each once."""
     found = {}

@@ -2,13 +2,13 @@
 """What is measured: cells of work, grouped into boots."""
 
 FIREWALLS = ("conntrack", "nat", "rules20", "rules200")
-GROWTH = (1, 10, 100, 1000)
-LARGEST = 5000
+GROWTH = (1, 10, 100, 1000, 5000)
 # Thousands of namespaces take minutes to make: growth is for some.
 OURS = ("passthru", "passthru-route", "passthru-netfilter", "passthru-socket", "passthru-device",
         "passthru-all")
-AT_LARGEST = (*OURS, "host", "veth", "ipvlan-l2")
-AT_GROWTH = ("host", "netkit", "veth-redirect-peer", "macvlan")
+AT_GROWTH = {100: (*OURS, "host", "veth", "netkit", "ipvlan-l2", "veth-redirect-peer", "macvlan"),
+             1000: (*OURS, "host", "veth", "netkit", "ipvlan-l2"),
+             5000: (*OURS, "host", "veth")}
 LIVES = ("host", "passthru", "veth", "netkit", "ipvlan-l2", "macvlan")
 # pktgen counts frames without their checksum: 60 is a 64-byte frame.
 SMALL, LARGE = 60, 1400
@@ -71,9 +71,10 @@ def _full_other(ip):
     yield _transmit(ip, connected=True, size=LARGE)
 
 
-def _growth(ip, steps, paths):
+def _growth(ip, most):
     """Cost per packet by the number of children, each spoken to several times."""
-    return [_receive(ip, max(2000, 4 * n), children=n, paths=paths) for n in steps]
+    return [_receive(ip, max(2000, 4 * n), children=n, paths=AT_GROWTH[max(n, 100)])
+            for n in GROWTH if n <= most]
 
 
 def quick(ip):
@@ -88,13 +89,11 @@ def full(ip):
     """Every cell, a boot for each kind of work; the longest first."""
     boots = [{"cells": list(_full_other(ip))}, {"cells": list(_full_receive(ip))}]
     if ip == 6:
-        grown = {"cells": _growth(ip, (1, 1000), (*OURS, "host", "veth")), "share_children": True}
-        return [*boots, grown]
+        return [*boots, {"cells": _growth(ip, 1000), "share_children": True}]
     # What children cost to make and to have hardly knows of IP.
-    largest = {"cells": _growth(ip, (*GROWTH, LARGEST), AT_LARGEST), "share_children": True}
-    grown = {"cells": _growth(ip, GROWTH, AT_GROWTH)}
+    grown = {"cells": _growth(ip, 5000), "share_children": True}
     lives = [{"cells": [_cell("lifecycle", ip, children=1000, paths=[path])]} for path in LIVES]
-    return [largest, *boots, grown, *lives]
+    return [grown, *boots, *lives]
 
 
 def native(ip, is_quick=False):
