@@ -42,6 +42,10 @@ class Control:
         self._host = host
         self._known = {}
 
+    def forget(self):
+        """Measures anew: time drifts."""
+        self._known = {}
+
     def value(self, cell):
         """Nanoseconds per packet until the uplink's ingress drops it."""
         key = (cell["ip"], cell["size"], cell["flows"], cell["children"], cell.get("sources"))
@@ -56,7 +60,7 @@ class Control:
                 network.parent.run("nft", "-f", "-", text=_DROP)
                 generator.configure(cell)
                 generator.send(cell["warm"])
-                return generator.send(cell["count"])
+                return window.repeated(generator.send, cell)
 
 
 def _first_reply(network, sinks):
@@ -79,8 +83,8 @@ def _receive(network, cell, sinks, generator):
         generator.configure(cell, _first_reply(network, sinks))
     generator.send(max(cell["warm"], 2 * len(network.addresses)))
     before = sinks.count()
-    value = window.measured(generator.send, cell["count"])
-    sent = window.total(cell["count"]) * cell.get("cpus", 1)
+    value = window.measured(generator.send, cell)
+    sent = window.total(cell) * cell.get("cpus", 1)
     delivered = sinks.count() - before
     _expect(sent, delivered)
     return value, sent, delivered
@@ -111,7 +115,7 @@ def _load(name, source, target, addresses, cell):
     return window.measured(
         lambda count: json.loads(run(guest_file("load"), name, *words,
                                      f"count={count}")),
-        cell["count"])
+        cell)
 
 
 def _unit(cell):
@@ -145,7 +149,7 @@ def transmit(network, cell, _control):
     before = _transmitted(network)
     result = _load("tx-udp", child.namespace, network.parent,
                    (child.addresses[0], network.plan.outside), cell)
-    others = window.before_last(cell["count"]) + window.runs() * cell["warm"]
+    others = window.before_last(cell) + window.runs() * cell["warm"]
     result["delivered"] = _transmitted(network) - before - others
     return _figure(network, result, cell, cell["count"])
 
