@@ -16,7 +16,8 @@ from sink import Sinks
 
 PACKETS = 100
 _COUNT = """table inet bench {
-  chain forward { type filter hook forward priority filter; counter; }
+  counter forward { }
+  chain forward { type filter hook forward priority filter; counter name forward; }
 }
 """
 
