@@ -56,7 +56,7 @@ for mode in l3 l2; do
 		probe "$mode: the child's rule drops: " - --wait 0.5 '!udp:10.0.1.2'
 		probe "$mode: the child's rule is no other's: " - --expect red udp:10.0.2.2
 		in_ns blue nft flush ruleset
-		must nft 'table inet t { chain out { type filter hook output priority 0; meta mark set 7; meta priority set 1:7; }; }'
+		must nft 'table inet t { chain out { type filter hook output priority 0; meta mark set 7; meta priority set 1:7 ; }; }'
 		must in_ns blue nft 'table inet t { chain pre { type filter hook prerouting priority -300; meta mark 7 counter name m; meta priority 1:7 counter name p; iifname eth0 counter name seen; }; counter m {}; counter p {}; counter seen {}; }'
 		pings - 10.0.1.2 >/dev/null
 		pings - fd00:1::2 >/dev/null

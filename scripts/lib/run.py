@@ -123,6 +123,9 @@ def make_input(args, path):
 
         for name in [*checkout_files(args.top), *built_files(args.top, args.lab)]:
             tar.add(os.path.join(args.top, name), os.path.join("passthru", name), recursive=False, filter=reset)
+        if args.lab != "stock":
+            for name in ("modules.builtin", "modules.builtin.modinfo"):
+                tar.add(os.path.join(args.tree, name), os.path.join("lab", name), filter=reset)
         for name in args.files:
             tar.add(name, os.path.join("passthru", os.path.basename(name.rstrip("/"))), filter=reset)
         scratch = os.path.dirname(path)
