@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# lab: --leaks --timeout 300
+# lab: --leaks
 #
 # The module: what modinfo says, loading by need, unloading under traffic, and
 # that fifty times of it leave nothing behind.
