@@ -80,14 +80,20 @@ fn at_device<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a>
     }
 }
 
-/// Whether a packet is one that only IP has to do with: for this host, with no more below it.
+/// Whether a packet is one that only IP has to do with, and no more below it.
 #[inline(always)]
 fn is_for_ip(packet: &Passing<'_>) -> bool {
+    !packet.skb().has_vlan_tag() && !packet.dev().has_rx_handler() && is_undecided(packet)
+}
+
+/// Whether a packet is for this host, and nobody has said yet where it is to go: by a route, by a
+/// socket (as TPROXY does), by what IPsec or a bridge has noted.
+#[inline(always)]
+fn is_undecided(packet: &Passing<'_>) -> bool {
     let skb = packet.skb();
     skb.is_for_host()
-        && !skb.has_vlan_tag()
         && !skb.has_extensions()
-        && !packet.dev().has_rx_handler()
+        && !skb.has_assigned_socket()
         && skb.dst(packet.bh().read_side()).is_none()
 }
 
@@ -98,8 +104,7 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
             .with(Shortcut::Route)
             .with(Shortcut::Netfilter)
             .with(Shortcut::Socket);
-        let rcu = packet.bh().read_side();
-        if packet.skb().has_extensions() || packet.skb().dst(rcu).is_some() {
+        if !is_undecided(&packet) {
             return packet.pass();
         }
         let Some(header) = I::plain(packet.skb()) else {

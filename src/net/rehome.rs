@@ -112,6 +112,24 @@ impl SkBuff {
         unsafe { (*self.as_raw()).active_extensions != 0 }
     }
 
+    /// Whether somebody chose the socket that the packet is for. A packet that comes from another
+    /// namespace may still have the one that sent it, which is another matter.
+    /// C: `skb_sk_is_prefetched()`, `nf_tproxy_assign_sock()`.
+    #[inline]
+    pub(crate) fn has_assigned_socket(&self) -> bool {
+        // SAFETY: the skb is valid. What overlays the field is in use in lists of packets only.
+        let destructor = unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                .destructor
+        };
+        destructor.is_some_and(|destructor| {
+            destructor as usize == bindings::sock_edemux as usize
+                || destructor as usize == bindings::sock_pfree as usize
+        })
+    }
+
     /// Whether the frame was for this host, as its link layer saw it. C: `PACKET_HOST`.
     #[inline]
     pub(crate) fn is_for_host(&self) -> bool {
