@@ -194,9 +194,8 @@ fn recall<'r>(flow: Flow<'r, End, 3>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
     let [noted, filter, other] = flow.notes;
     let generation = flow.dev.namespace(rcu).ipv4_generation();
     let switches = flow.dev.ipv4_switches(0, rcu)?;
-    let differs = (noted >> 32) ^ u64::from(generation)
-        | (switches.0[0] ^ filter)
-        | (switches.0[1] ^ other);
+    let differs =
+        (noted >> 32) ^ u64::from(generation) | (switches.0[0] ^ filter) | (switches.0[1] ^ other);
     (differs == 0 && flow.dst.is_current()).then_some(Claim {
         child: flow.dev,
         route: flow.dst,

@@ -26,9 +26,12 @@ struct Places {
     /// Ports that allow the shortcuts, by [`index`].
     users: [usize; 4],
     ingress: KVec<DeviceHook>,
-    before_routing: Option<(Hook<BeforeRouting<Ipv4>>, Hook<BeforeRouting<Ipv6>>)>,
-    before_sockets: Option<(Hook<BeforeSockets<Ipv4>>, Hook<BeforeSockets<Ipv6>>)>,
+    before_routing: Option<Both<BeforeRouting<Ipv4>, BeforeRouting<Ipv6>>>,
+    before_sockets: Option<Both<BeforeSockets<Ipv4>, BeforeSockets<Ipv6>>>,
 }
+
+/// The hooks of IPv4 and of IPv6 at one place.
+type Both<V4, V6> = (Hook<V4>, Hook<V6>);
 
 /// The hook on a device.
 struct DeviceHook {

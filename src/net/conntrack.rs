@@ -58,7 +58,7 @@ impl SkBuff {
     #[inline]
     pub(crate) fn tracking(&self) -> Tracking {
         // SAFETY: the skb is valid and ours.
-        let nfct = unsafe { (*self.as_raw())._nfct } as usize;
+        let nfct = unsafe { (*self.as_raw())._nfct };
         let info = (nfct & INFO) as u32;
         let connection = (nfct & !INFO) as *const bindings::nf_conn;
         if connection.is_null() || info == bindings::ip_conntrack_info_IP_CT_UNTRACKED {
@@ -66,7 +66,7 @@ impl SkBuff {
         }
         // SAFETY: the packet has a reference to its connection.
         let (status, has_helper) = unsafe {
-            let status = (&raw const (*connection).status).read_volatile() as usize;
+            let status = (&raw const (*connection).status).read_volatile();
             let ext = (*connection).ext;
             let helper = bindings::nf_ct_ext_id_NF_CT_EXT_HELPER as usize;
             (status, !ext.is_null() && (*ext).offset[helper] != 0)

@@ -35,7 +35,7 @@ impl<'r> Dst<'r> {
     pub(crate) fn is_current(self) -> bool {
         // SAFETY: the route exists; a single load of a field that others may write.
         let obsolete = unsafe { (&raw const (*self.as_raw()).obsolete).read_volatile() };
-        i32::from(obsolete) == bindings::DST_OBSOLETE_FORCE_CHK as i32
+        i32::from(obsolete) == bindings::DST_OBSOLETE_FORCE_CHK
     }
 
     /// Whether packets on this route are for this namespace's own sockets.

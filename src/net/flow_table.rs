@@ -92,13 +92,19 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     fn has<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
         // All differences at once: one branch for the flow that is there.
         let words = self.words.iter().zip(&key.words);
-        let differs = words.fold(0, |differs, (ours, theirs)| differs | (ours.read() ^ theirs));
+        let differs = words.fold(0, |differs, (ours, theirs)| {
+            differs | (ours.read() ^ theirs)
+        });
         differs | u64::from(self.rest.read() ^ key.rest) == 0
     }
 
     /// What the entry says of `key`.
     #[inline(always)]
-    fn get<'r, const HASHED: usize>(&self, key: &Key<K, HASHED>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
+    fn get<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
         let begin = self.sequence.begin();
         if !self.has(key) {
             return None;
@@ -205,14 +211,21 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
 
     /// The entries where `key` can be, the most likely one first.
     #[inline(always)]
-    fn ways<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> impl Iterator<Item = &Slot<D, K, N>> {
+    fn ways<const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+    ) -> impl Iterator<Item = &Slot<D, K, N>> {
         let first = key.hash(self.seed) & self.mask;
         (0..WAYS).filter_map(move |way| self.slots.get(first ^ way))
     }
 
     /// What is known of the flow with this key. Callable under RCU, in any context.
     #[inline(always)]
-    pub(crate) fn find<'r, const HASHED: usize>(&self, key: &Key<K, HASHED>, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
+    pub(crate) fn find<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
         let first = key.hash(self.seed) & self.mask;
         // SAFETY: `mask` is the number of slots less one.
         let slot = unsafe { self.slots.as_slice().get_unchecked(first) };

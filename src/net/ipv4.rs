@@ -100,16 +100,20 @@ fn words(skb: &SkBuff) -> Option<[u32; WORDS]> {
 fn sums_up(words: &[u32; WORDS]) -> bool {
     let sum: u64 = words.iter().map(|word| u64::from(*word)).sum();
     // The end-around carry of 32 bits, and then that of 16.
-    let sum = sum as u32 as u64 + (sum >> 32);
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     // At most 0x1fffe plus the carry: all ones, or twice that.
     sum == 0xffff || sum == 2 * 0xffff
 }
 
 /// A switch of a device or of all of them. C: `IPV4_DEVCONF_*`.
+///
+/// # Safety
+///
+/// `conf` must be valid and `number` one of its switches.
 #[inline(always)]
 unsafe fn switch(conf: *const bindings::ipv4_devconf, number: u32) -> u32 {
-    // SAFETY: the caller's `conf` is valid and `number` one of its switches.
+    // SAFETY: by the caller's promise.
     unsafe { (&raw const (*conf).data[number as usize - 1]).read_volatile() as u32 }
 }
 
@@ -137,7 +141,8 @@ impl NetDevice {
             let mut local =
                 switch(own, IPV4_DEVCONF_ACCEPT_LOCAL) | switch(all, IPV4_DEVCONF_ACCEPT_LOCAL);
             if mark != 0 {
-                let marks = switch(own, IPV4_DEVCONF_SRC_VMARK) | switch(all, IPV4_DEVCONF_SRC_VMARK);
+                let marks =
+                    switch(own, IPV4_DEVCONF_SRC_VMARK) | switch(all, IPV4_DEVCONF_SRC_VMARK);
                 local = local << 1 | u32::from(marks != 0);
             }
             Some(Switches([
@@ -258,8 +263,10 @@ impl<'r> Destination<'r> {
     pub(super) unsafe fn from_raw(answer: &bindings::passthru_fib_answer) -> Self {
         Self {
             kind: Kind::from_raw(answer.type_.into()),
-            // SAFETY: by the caller's promise.
-            dev: (!answer.dev.is_null()).then(|| unsafe { NetDevice::from_raw(answer.dev) }),
+            dev: (!answer.dev.is_null()).then(|| {
+                // SAFETY: by the caller's promise.
+                unsafe { NetDevice::from_raw(answer.dev) }
+            }),
             multipath: answer.multipath,
             by_kernel: answer.by_kernel,
         }
@@ -375,13 +382,13 @@ impl SkBuff {
     #[inline(always)]
     pub(crate) fn dst<'r>(&self, rcu: ReadSide<'r>) -> Option<Dst<'r>> {
         // SAFETY: the skb is valid. What overlays the route is in use in lists of packets only.
-        let dst = unsafe {
+        let refdst = unsafe {
             (*self.as_raw())
                 .__bindgen_anon_3
                 .__bindgen_anon_1
                 ._skb_refdst
-        } as usize
-            & !NOREF;
+        };
+        let dst = refdst & !NOREF;
         let dst = NonNull::new(dst as *mut bindings::dst_entry)?;
         // SAFETY: a packet's route is not freed before a grace period after it was given.
         Some(unsafe { Dst::from_raw(dst, rcu) })
@@ -403,7 +410,7 @@ impl SkBuff {
             (*self.as_raw())
                 .__bindgen_anon_3
                 .__bindgen_anon_1
-                ._skb_refdst = (dst.as_raw() as usize | NOREF) as c_ulong;
+                ._skb_refdst = dst.as_raw() as c_ulong | NOREF;
         }
     }
 }

@@ -39,7 +39,7 @@ impl NetDevice {
             };
             !is_empty(&raw const (*dev).ptype_all)
                 || !is_empty(&raw const (*net).ptype_all)
-                || !(&raw const (*dev).rx_handler).read_volatile().is_none()
+                || (&raw const (*dev).rx_handler).read_volatile().is_some()
                 || !(&raw const (*dev).tcx_ingress).read_volatile().is_null()
                 || !(&raw const (*dev).nf_hooks_ingress)
                     .read_volatile()
