@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# lab: --cpus 1
 #
 # Creation in every syntax that `ip link` accepts for veth, with the plugin and
 # without it, and what `ip` shows of the result.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# lab: --cpus 1
 #
 # The range of the MTU, what happens above it, and that a child learns of a
 # smaller MTU further on.

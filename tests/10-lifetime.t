@@ -71,6 +71,8 @@ for mode in l3 l2; do
 	gone "$mode: both namespaces deleted at once"
 done
 
+no_leaks
+
 # A child that is a parent: three levels.
 nested() {
 	local ns

@@ -40,6 +40,26 @@ rm "$where/passthru.ko"
 must depmod
 fails_like "the type went with the module" "Unknown device type" ip link add p0 type passthru
 
+# --- Leaks -------------------------------------------------------------------
+cycles() { # COUNT
+	local i
+	for ((i = 0; i < $1; i++)); do
+		insmod "$PASSTHRU_KO" || return 1
+		ip link add p0 type passthru mode l2 peer name c0 netns blue
+		ip link set p0 up
+		ip -n blue link set c0 up
+		[ $((i % 2)) = 0 ] && ip link del p0
+		rmmod passthru || return 1
+	done
+}
+
+netns_add blue
+if [ -n "${LAB_LEAKS:-}" ]; then
+	succeeds "ten reloads" cycles 10
+	no_leaks
+fi
+reset_net
+
 # --- Unloading while it is used ----------------------------------------------
 busy() { # pairs in both modes, in use by all that can use them
 	insmod "$PASSTHRU_KO"
@@ -60,7 +80,7 @@ busy() { # pairs in both modes, in use by all that can use them
 	done
 	wait_until 10 at_least 200 counter blue c0 rx packets
 }
-for round in 1 2 3; do
+for ((round = 1; round <= $(scale 3 2); round++)); do
 	busy
 	result $? "round $round: traffic flows"
 	between "$(awk '$1 == "passthru" { print $3 }' /proc/modules)" 0 1000 "round $round: a use count that can be read"
@@ -83,18 +103,6 @@ slabs() {
 	awk '$1 == "Percpu:" { print "percpu-pages", int($2 / 4) }' /proc/meminfo
 }
 
-cycles() { # COUNT
-	local i
-	for ((i = 0; i < $1; i++)); do
-		insmod "$PASSTHRU_KO" || return 1
-		ip link add p0 type passthru mode l2 peer name c0 netns blue
-		ip link set p0 up
-		ip -n blue link set c0 up
-		[ $((i % 2)) = 0 ] && ip link del p0
-		rmmod passthru || return 1
-	done
-}
-
 # grown COUNT: caches that grew by an object or more each time
 grown() {
 	slabs >"$SCRATCH/before"
@@ -108,10 +116,11 @@ if [ -r /proc/slabinfo ] && [ "$(wc -l </proc/slabinfo)" -gt 10 ]; then
 	cycles 5
 	# What grows once may be a cache of the kernel's filling; what grows by one
 	# each time, twice over, is a leak.
-	first=$(grown 50)
+	times=$(scale 50 20)
+	first=$(grown "$times")
 	second=$first
-	[ -z "$first" ] || second=$(grown 50)
-	is "$(comm -12 <(echo "$first") <(echo "$second"))" "" "fifty reloads: no slab cache grows"
+	[ -z "$first" ] || second=$(grown "$times")
+	is "$(comm -12 <(echo "$first") <(echo "$second"))" "" "$times reloads: no slab cache grows"
 else
 	succeeds "fifty reloads" cycles 50
 	skip "no slabinfo" "fifty reloads: no slab cache grows"

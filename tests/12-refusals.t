@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# lab: --cpus 1
 #
 # Wrong requests: each refused with its errno and an explanation, none leaves
 # half a pair; and what a user without rights over a namespace cannot do there.

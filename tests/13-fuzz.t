@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# lab: --cpus 1
 #
 # Random netlink requests: errors or whole pairs, never half of one and never a
 # complaint of the kernel. The seeds are fixed, so a failure can be had again.

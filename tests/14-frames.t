@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# lab: --cpus 1
 #
 # Garbage on the wire: runts, broken IP, frames of no protocol, random bytes,
 # from either end in either mode. It is dropped, the drop is counted where it

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# lab: --leaks --timeout 600
+# lab: --leaks --cpus 1
 #
 # Each allocation of a request fails in turn: there is an error or a whole pair,
 # and nothing is lost. What there is no time for is left out evenly. It needs a
