@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a real parent has: connection tracking, NAT, a ruleset.
 
-Each level holds the ones before it:
-
 conntrack  every connection tracked, established ones accepted first
-nat        and what the children send to the outside is masqueraded
-rules20    and 20 rules that match nothing, walked by every packet
-rules200   and 200 of them
+filter20   and before that 20 rules that match nothing, walked by every packet
+nat        conntrack, and what the children send to the outside is masqueraded
+rules20    nat and the 20 rules
+rules200   nat and 200 of them
 """
 import json
 
-LEVELS = ("none", "conntrack", "nat", "rules20", "rules200")
+TRANSLATING = ("nat", "rules20", "rules200")
 COUNTERS = ("input", "forward", "output", "leave")
 _FAMILY = {4: "ip", 6: "ip6"}
 
@@ -24,7 +23,7 @@ def _blocked(ip, number):
 
 def _walked(level, ip):
     """Rules that no packet matches."""
-    count = {"rules20": 20, "rules200": 200}.get(level, 0)
+    count = {"filter20": 20, "rules20": 20, "rules200": 200}.get(level, 0)
     return [f"{_FAMILY[ip]} saddr {_blocked(ip, n)} drop" for n in range(count)]
 
 
@@ -51,7 +50,7 @@ def install(network, level):
     text = "table inet bench {\n" + "".join(f"counter {name} {{ }}\n" for name in COUNTERS)
     for hook in ("input", "forward", "output"):
         text += _filter_chain(hook, level, plan.ip)
-    if level != "conntrack":
+    if level in TRANSLATING:
         text += _nat_chain(plan)
     network.parent.run("nft", "-f", "-", text=text + "}\n")
 

@@ -78,8 +78,8 @@ def _first_reply(network, sinks):
 def _receive(network, cell, sinks, generator):
     generator.configure(cell)
     if cell["firewall"] != "none":
-        if cell["firewall"] == "conntrack":
-            generator.send(10)
+        if cell["firewall"] not in firewall.TRANSLATING:
+            generator.send(10)      # the outside begins
         generator.configure(cell, _first_reply(network, sinks))
     generator.send(max(cell["warm"], 2 * len(network.addresses)))
     before = sinks.count()
@@ -112,10 +112,12 @@ def _load(name, source, target, addresses, cell):
              "connected": str(cell["connected"]).lower(),
              "reverse": str(cell.get("direction") == "out").lower()}
     words = [f"{key}={value}" for key, value in words.items()]
-    return window.measured(
-        lambda count: json.loads(run(guest_file("load"), name, *words,
-                                     f"count={count}")),
-        cell)
+    try:
+        return window.measured(
+            lambda count: json.loads(run(guest_file("load"), name, *words, f"count={count}")),
+            cell)
+    except CommandFailed as error:
+        raise Lost(str(error).rpartition(": ")[2]) from error
 
 
 def _unit(cell):
@@ -172,7 +174,7 @@ def tcp(network, cell, _control):
     """
     child, plan = network.children[0], network.plan
     ends = [(network.outside, plan.outside), (child.namespace, child.addresses[0])]
-    if cell["firewall"] in ("nat", "rules20", "rules200"):
+    if cell["firewall"] in firewall.TRANSLATING:
         ends.reverse()
         if "direction" in cell:
             cell = dict(cell, direction="out" if cell["direction"] == "in" else "in")

@@ -17,7 +17,7 @@ FIELDS = ("work", "path", "ip", "connected", "size", "flows", "children", "firew
 EXTRA = ("direction", "cpus", "sources", "seen", "spread")
 WORKS = ("rx-udp", "tx-udp", "tcp-rr", "tcp-crr", "tcp-stream", "sibling-rr", "sibling-stream",
          "create", "memory", "remove")
-FIREWALLS = ("none", "conntrack", "nat", "rules20", "rules200")
+FIREWALLS = ("none", "conntrack", "filter20", "nat", "rules20", "rules200")
 LIVES = ("create", "memory", "remove")
 
 

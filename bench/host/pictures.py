@@ -20,7 +20,7 @@ def is_main(cell):
     c = dict(zip(CELL, cell))
     if c["work"] == "rx-udp":
         return c["children"] == 1 and c["flows"] == 1 and c["size"] < 100 and (
-            c["firewall"] in ("none", "rules20"))
+            c["firewall"] in ("none", "filter20"))
     if c["work"] == "tx-udp":
         return c["connected"] and c["size"] < 100 and c["firewall"] == "none"
     return c["firewall"] == "none"

@@ -26,7 +26,7 @@ def _receive(ip, count=2000, **keys):
 
 
 def _transmit(ip, scale=1, **keys):
-    return _cell("tx-udp", ip, count=1000 * scale, warm=200, **keys)
+    return _cell("tx-udp", ip, count=4000 * scale, warm=500, **keys)
 
 
 def _load(work, ip, count, warm, size, **keys):
@@ -57,7 +57,7 @@ def _full_receive(ip):
     yield _receive(ip, flows=1000)
     if ip == 4:     # pktgen draws no IPv6 sources
         yield _receive(ip, 4000, warm=20000, sources="random")
-    for firewall in FIREWALLS:
+    for firewall in ("filter20", *FIREWALLS):
         for connected in (False, True):
             yield _receive(ip, connected=connected, firewall=firewall)
 
@@ -81,7 +81,7 @@ def quick(ip):
     """A look at the main figures within two minutes."""
     tcp = [c for c in _tcp(ip) if c["work"] != "tcp-crr"]
     return [{"cells": [_receive(ip), _receive(ip, connected=True),
-                       _receive(ip, firewall="rules20"), _transmit(ip, connected=True),
+                       _receive(ip, firewall="filter20"), _transmit(ip, connected=True),
                        *tcp, next(_siblings(ip))]}]
 
 
@@ -102,7 +102,7 @@ def native(ip, is_quick=False):
     A system call costs more there than a whole path does: what is measured from
     user space is streams alone, which move much by each call.
     """
-    keys = {"count": 20000, "repeat": 5}
+    keys = {"count": 30000, "repeat": 3}
     cells = [_receive(ip, connected=connected, **keys) for connected in (False, True)]
     if is_quick:
         return [{"cells": cells}] if ip == 4 else []
