@@ -45,14 +45,11 @@ pub(crate) fn by_route<I: Ip>(
     if child.is_watched(rcu) {
         return receive_again(skb, claim, bh);
     }
-    if let Some(connection) = connection {
-        connection.attach(&mut skb);
-    }
     I::begin_input(&mut skb, child, header, bh);
     if child.has_hooks_before_routing(I::FAMILY, rcu) {
-        return hooked::<I>(skb, header, claim, bh);
+        return hooked::<I>(skb, header, claim, connection, bh);
     }
-    go_on::<I>(skb, header, claim, bh);
+    go_on::<I>(skb, header, claim, connection, bh);
 }
 
 /// Gives a packet that has passed the parent's hooks before its sockets to the child's sockets.
@@ -98,7 +95,16 @@ fn begin<I: Ip>(
 
 /// On to the sockets, or to where the child sends the packet.
 #[inline(always)]
-fn go_on<I: Ip>(mut skb: SkBuff, header: &I::Header, claim: &Claim<'_>, bh: BottomHalf<'_>) {
+fn go_on<I: Ip>(
+    mut skb: SkBuff,
+    header: &I::Header,
+    claim: &Claim<'_>,
+    connection: Option<Connection<'_>>,
+    bh: BottomHalf<'_>,
+) {
+    if let Some(connection) = connection {
+        connection.attach(&mut skb);
+    }
     I::note(&mut skb, claim);
     skb.set_dst(claim.route);
     if claim.route.is_local_delivery() {
@@ -108,16 +114,24 @@ fn go_on<I: Ip>(mut skb: SkBuff, header: &I::Header, claim: &Claim<'_>, bh: Bott
     }
 }
 
-/// The child has hooks before routing. What they do to the packet may make another route of it.
+/// The child has hooks before routing. What they do to the packet may make another route of it,
+/// and then it is for another socket too, if for any.
 #[cold]
-fn hooked<I: Ip>(skb: SkBuff, header: &I::Header, claim: &Claim<'_>, bh: BottomHalf<'_>) {
+fn hooked<I: Ip>(
+    skb: SkBuff,
+    header: &I::Header,
+    claim: &Claim<'_>,
+    connection: Option<Connection<'_>>,
+    bh: BottomHalf<'_>,
+) {
     let Hooked::Passed(mut skb) = skb.pass_hooks(I::FAMILY, claim.child, bh) else {
         return;
     };
     let same = I::plain(&skb).is_some_and(|now| I::routes_as(&now, header));
     if skb.dst(bh.read_side()).is_none() {
         if same && skb.mark() == 0 {
-            return go_on::<I>(skb, header, claim, bh);
+            let connection = connection.filter(|_| !skb.has_assigned_socket());
+            return go_on::<I>(skb, header, claim, connection, bh);
         }
         if let Err(reason) = I::route(&mut skb, claim.child, bh) {
             return skb.drop_refused(reason);

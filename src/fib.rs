@@ -89,6 +89,17 @@ impl<'r> Claim<'r> {
     }
 }
 
+/// Where on its way a packet is when its owner is sought.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// It comes from the device: IP has not seen it.
+    Device,
+    /// It is about to be routed, so it may be given the route that the stack would give it next.
+    Routing,
+    /// It has its route, which it must keep unless a child has it.
+    Sockets,
+}
+
 /// What was found out about a packet.
 pub(crate) enum Answer<'r> {
     /// It is a child's.

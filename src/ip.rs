@@ -3,7 +3,7 @@
 //! IPv4 and IPv6 under one name, for what is done with a packet of either.
 
 use crate::{
-    fib::{Answer, Claim, Parent},
+    fib::{Answer, At, Claim, Parent},
     net::{
         context::BottomHalf,
         device::NetDevice,
@@ -46,7 +46,7 @@ pub(crate) trait Ip: 'static {
         packet: &mut Passing<'r>,
         header: &Self::Header,
         shortcuts: Set,
-        routed: bool,
+        at: At,
     ) -> Answer<'r>;
 
     /// Does what the stack of `dev` does with a packet first.
@@ -110,9 +110,9 @@ impl Ip for Ipv4 {
         packet: &mut Passing<'r>,
         header: &Self::Header,
         shortcuts: Set,
-        routed: bool,
+        at: At,
     ) -> Answer<'r> {
-        parent.claim_ipv4(packet, header, shortcuts, routed)
+        parent.claim_ipv4(packet, header, shortcuts, at)
     }
 
     #[inline(always)]
@@ -176,9 +176,9 @@ impl Ip for Ipv6 {
         packet: &mut Passing<'r>,
         header: &Self::Header,
         shortcuts: Set,
-        routed: bool,
+        at: At,
     ) -> Answer<'r> {
-        parent.claim_ipv6(packet, header, shortcuts, routed)
+        parent.claim_ipv6(packet, header, shortcuts, at)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 //! Whose an IPv4 packet is.
 
-use super::{owner, pair, Answer, Claim, Parent};
+use super::{owner, pair, Answer, At, Claim, Parent};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
@@ -33,15 +33,13 @@ impl Parent {
     /// Finds the owner of a packet that came in by `packet.dev()`; `shortcuts` are those that the
     /// place of asking can offer, so the answer is for a port that allows one of them.
     ///
-    /// Where `routed`, and the packet is nobody's, it may have got its route, as the stack would
-    /// give it next.
     #[inline(always)]
     pub(crate) fn claim_ipv4<'r>(
         &self,
         packet: &mut Passing<'r>,
         header: &Header,
         shortcuts: Set,
-        routed: bool,
+        at: At,
     ) -> Answer<'r> {
         let (dev, bh) = (packet.dev(), packet.bh());
         let rcu = bh.read_side();
@@ -73,7 +71,7 @@ impl Parent {
                     generation,
                     key,
                 };
-                self.find_out(packet.skb_mut(), question, shortcuts, routed)
+                self.find_out(packet.skb_mut(), question, shortcuts, at)
             }
         }
     }
@@ -86,58 +84,78 @@ impl Parent {
         skb: &mut SkBuff,
         question: Question<'r>,
         shortcuts: Set,
-        routed: bool,
+        at: At,
     ) -> Answer<'r> {
         let rcu = question.bh.read_side();
-        let rules = question.dev.namespace(rcu).ipv4_has_rules();
-        let stranger = [
-            pair(question.header.daddr, question.header.dscp().into()),
-            question.key.words[2],
-        ];
-        // Changing the rules, or the policies of IPsec, changes the generation of routes.
         let namespace = question.dev.namespace(rcu);
-        if namespace.ipv4_rules_look_deeper() || namespace.has_transform_policies() {
+        // Changing the rules, or the policies of IPsec, changes the generation of routes.
+        if namespace.ipv4_rules_look_deeper()
+            || namespace.has_transform_policies()
+            || question.dev.is_in_vrf()
+            || question.header.is_to_many()
+        {
             return Answer::Pass;
         }
-        if question.dev.is_in_vrf() || !rules && self.ipv4_strangers.contains(stranger) {
-            return Answer::Pass;
-        }
-        if routed && is_held_source(&question, rcu) {
+        if at == At::Routing && is_held_source(&question, rcu) {
             return Answer::Leaves;
         }
-        if !routed && !leads_to_port(&question, rcu) {
-            if !rules {
+        let stranger = (!namespace.ipv4_has_rules()).then_some([
+            pair(question.header.daddr, question.header.dscp().into()),
+            question.key.words[2],
+        ]);
+        if stranger.is_some_and(|stranger| self.ipv4_strangers.contains(stranger)) {
+            return Answer::Pass;
+        }
+        if at != At::Routing && !leads_to_port(&question, rcu) {
+            if let Some(stranger) = stranger {
                 self.ipv4_strangers.insert(stranger);
             }
             return Answer::Pass;
         }
-        if !routed {
+        let kept = (at == At::Sockets).then(|| skb.take_dst());
+        let answer = self.look_up(skb, &question, stranger, at);
+        match (answer, kept) {
+            (Answer::Claimed(claim), _) => claim.answer(shortcuts),
+            (answer, None) => answer,
+            (_, Some(kept)) => {
+                skb.put_dst(kept);
+                Answer::Pass
+            }
+        }
+    }
+
+    /// Routes the packet in the parent, and then in the child that this leads to.
+    fn look_up<'r>(
+        &self,
+        skb: &mut SkBuff,
+        question: &Question<'r>,
+        stranger: Option<[u64; 2]>,
+        at: At,
+    ) -> Answer<'r> {
+        let rcu = question.bh.read_side();
+        if at == At::Device {
             skb.clear_ip_control();
         }
         let route = match skb.route_ipv4(&question.header, question.dev, question.bh) {
             Ok(route) => route,
             Err(reason) => return Answer::Refused(reason),
         };
-        match self.find_child(skb, &question, &route) {
-            Some(claim) => {
-                skb.drop_dst();
-                claim.answer(shortcuts)
-            }
-            None => {
-                let elsewhere = match route.kind {
-                    Kind::Unicast => !route.multipath && End::cast(route.dev).is_none(),
-                    Kind::Local => !leads_to_port(&question, rcu),
-                    Kind::Other => false,
-                };
-                if !rules && elsewhere {
-                    self.ipv4_strangers.insert(stranger);
-                }
-                if !routed {
-                    skb.drop_dst();
-                }
-                Answer::Pass
-            }
+        if let Some(claim) = self.find_child(skb, question, &route) {
+            skb.drop_dst();
+            return Answer::Claimed(claim);
         }
+        let elsewhere = match route.kind {
+            Kind::Unicast => !route.multipath && End::cast(route.dev).is_none(),
+            Kind::Local => !leads_to_port(question, rcu),
+            Kind::Other => false,
+        };
+        if let Some(stranger) = stranger.filter(|_| elsewhere) {
+            self.ipv4_strangers.insert(stranger);
+        }
+        if at != At::Routing {
+            skb.drop_dst();
+        }
+        Answer::Pass
     }
 
     /// Asks the child that the parent's `route` leads to what it will do with the packet, and

@@ -2,7 +2,7 @@
 
 //! Whose an IPv6 packet is.
 
-use super::{owner, pair, Answer, Claim, Parent};
+use super::{owner, pair, Answer, At, Claim, Parent};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
@@ -40,7 +40,7 @@ impl Parent {
         packet: &mut Passing<'r>,
         header: &Header,
         shortcuts: Set,
-        routed: bool,
+        at: At,
     ) -> Answer<'r> {
         let (dev, bh) = (packet.dev(), packet.bh());
         let rcu = bh.read_side();
@@ -76,7 +76,7 @@ impl Parent {
         {
             return claim.answer(shortcuts);
         }
-        self.find_out_ipv6(packet.skb_mut(), header, &question, shortcuts, routed)
+        self.find_out_ipv6(packet.skb_mut(), header, &question, shortcuts, at)
     }
 
     /// Finds out what is not remembered.
@@ -88,7 +88,7 @@ impl Parent {
         header: &Header,
         question: &Question<'r>,
         shortcuts: Set,
-        routed: bool,
+        at: At,
     ) -> Answer<'r> {
         let rcu = question.bh.read_side();
         let namespace = question.dev.namespace(rcu);
@@ -105,26 +105,31 @@ impl Parent {
         if question.dev.is_in_vrf() || !rules && self.ipv6_strangers.contains(stranger) {
             return Answer::Pass;
         }
-        let Some(near) = skb.route_ipv6(question.bh) else {
-            return Answer::Pass;
-        };
-        let destination = near.ipv6_destination(rcu);
-        match self.find_child_ipv6(skb, question, near, &destination) {
-            Some(claim) => {
-                skb.drop_dst();
-                claim.answer(shortcuts)
-            }
-            None => {
-                let ours = destination.dev.is_some_and(|dev| End::cast(dev).is_some());
-                if !rules && !ours {
-                    self.ipv6_strangers.insert(stranger);
-                }
-                if !routed {
-                    skb.drop_dst();
-                }
-                Answer::Pass
-            }
+        let kept = (at == At::Sockets).then(|| skb.take_dst());
+        let stranger = (!rules).then_some(stranger);
+        let claim = self.look_up_ipv6(skb, question, stranger);
+        if claim.is_some() || at == At::Device {
+            skb.drop_dst();
+        } else if let Some(kept) = kept {
+            skb.put_dst(kept);
         }
+        claim.map_or(Answer::Pass, |claim| claim.answer(shortcuts))
+    }
+
+    /// Routes the packet in the parent, and then in the child that this leads to.
+    fn look_up_ipv6<'r>(
+        &self,
+        skb: &mut SkBuff,
+        question: &Question<'r>,
+        stranger: Option<[u64; 2]>,
+    ) -> Option<Claim<'r>> {
+        let near = skb.route_ipv6(question.bh)?;
+        let destination = near.ipv6_destination(question.bh.read_side());
+        let ours = destination.dev.is_some_and(|dev| End::cast(dev).is_some());
+        if let Some(stranger) = stranger.filter(|_| !ours) {
+            self.ipv6_strangers.insert(stranger);
+        }
+        self.find_child_ipv6(skb, question, near, &destination)
     }
 
     /// Asks the child that the parent's route leads to what it will do with the packet, and

@@ -4,7 +4,7 @@
 
 use crate::{
     arrive,
-    fib::{Answer, Claim, Parent},
+    fib::{Answer, At, Claim, Parent},
     ip::{Ip, Ipv4, Ipv6},
     net::{
         conntrack::Tracking,
@@ -71,7 +71,7 @@ fn at_device<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a>
     let Some(header) = I::checked(packet.skb()) else {
         return packet.pass();
     };
-    match I::claim(parent, &mut packet, &header, OFFERS, false) {
+    match I::claim(parent, &mut packet, &header, OFFERS, At::Device) {
         Answer::Claimed(claim) if arrive::fits::<I>(packet.skb(), &claim, &header) => {
             take::<I>(packet, &header, &claim, Shortcut::Device, None)
         }
@@ -110,7 +110,7 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
         let Some(header) = I::plain(packet.skb()) else {
             return packet.pass();
         };
-        match I::claim(&self.parent, &mut packet, &header, OFFERS, true) {
+        match I::claim(&self.parent, &mut packet, &header, OFFERS, At::Routing) {
             Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
             Answer::Refused(reason) => packet.refuse(reason),
             Answer::Leaves => packet.send(),
@@ -137,7 +137,7 @@ fn choose<'a, I: Ip>(
             Tracking::Unsettled => return fall(packet, claim, Fall::Unsettled),
         }
     }
-    if shortcuts.contains(Shortcut::Socket) {
+    if shortcuts.contains(Shortcut::Socket) && claim.route.is_local_delivery() {
         let (bh, protocol) = (packet.bh(), I::protocol(header));
         let found = Connection::find(packet.skb_mut(), claim.child, I::FAMILY, protocol, bh);
         if found.is_some() {
@@ -191,7 +191,7 @@ impl<I: Ip> Watcher for BeforeSockets<I> {
         let Some(header) = I::plain(packet.skb()) else {
             return packet.pass();
         };
-        match I::claim(&self.parent, &mut packet, &header, OFFERS, true) {
+        match I::claim(&self.parent, &mut packet, &header, OFFERS, At::Sockets) {
             Answer::Claimed(claim) if claim.near.is_some() => admit::<I>(packet, &header, &claim),
             Answer::Refused(reason) => packet.refuse(reason),
             _ => packet.pass(),

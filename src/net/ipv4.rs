@@ -75,6 +75,11 @@ impl Header {
         })
     }
 
+    /// Whether the destination stands for more than one host: multicast, limited broadcast.
+    pub(crate) fn is_to_many(&self) -> bool {
+        u32::from_be(self.daddr) >> 29 == 7
+    }
+
     /// Whether the two go the same way, as far as that is a matter of headers.
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
         (self.saddr, self.daddr, self.dscp()) == (other.saddr, other.daddr, other.dscp())
@@ -224,6 +229,18 @@ impl Kind {
             bindings::RTN_UNICAST => Self::Unicast,
             bindings::RTN_LOCAL => Self::Local,
             _ => Self::Other,
+        }
+    }
+}
+
+/// The route that a packet had, with its reference if it has one.
+pub(crate) struct KeptDst(c_ulong);
+
+impl Drop for KeptDst {
+    fn drop(&mut self) {
+        if self.0 & NOREF == 0 {
+            // SAFETY: the reference was the packet's and is ours. Null is nothing.
+            unsafe { bindings::dst_release(self.0 as *mut bindings::dst_entry) };
         }
     }
 }
@@ -392,6 +409,31 @@ impl SkBuff {
         let dst = NonNull::new(dst as *mut bindings::dst_entry)?;
         // SAFETY: a packet's route is not freed before a grace period after it was given.
         Some(unsafe { Dst::from_raw(dst, rcu) })
+    }
+
+    /// Takes the packet's route away, to be given back.
+    pub(crate) fn take_dst(&mut self) -> KeptDst {
+        // SAFETY: the skb is valid and ours; what overlays the route is in use in lists only.
+        let refdst = unsafe {
+            &mut (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst
+        };
+        KeptDst(core::mem::take(refdst))
+    }
+
+    /// Gives a route back to the packet that it was taken from.
+    pub(crate) fn put_dst(&mut self, kept: KeptDst) {
+        self.drop_dst();
+        let kept = core::mem::ManuallyDrop::new(kept);
+        // SAFETY: as above.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst = kept.0
+        };
     }
 
     /// Takes the packet's route away. C: `skb_dst_drop()`.

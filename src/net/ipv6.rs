@@ -56,6 +56,7 @@ impl Header {
         };
         let plain = first >> 28 == 6
             && !EXTENSIONS.contains(&header.protocol)
+            && !(header.protocol == ICMPV6 && may_be_discovery(skb))
             && is_global(header.saddr)
             && is_global(header.daddr);
         plain.then_some(header)
@@ -72,6 +73,17 @@ impl Header {
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
         (self.saddr, self.daddr, self.flow) == (other.saddr, other.daddr, other.flow)
     }
+}
+
+/// ICMPv6.
+const ICMPV6: u8 = 58;
+
+/// Whether an ICMPv6 packet is one of those of neighbour discovery, or it cannot be told. They are
+/// believed because their hop limit shows that no router forwarded them, and a shortcut leaves it
+/// as it is.
+fn may_be_discovery(skb: &SkBuff) -> bool {
+    let kind = skb.linear().get(HEADER_LEN as usize);
+    kind.is_none_or(|kind| (133..=137).contains(kind))
 }
 
 /// Whether an address may be one host's anywhere: not multicast, link-local, loopback or none.
