@@ -46,6 +46,25 @@ This file is generated. To measure again: `make bench LAB=uml`.
 }
 
 
+def _udp(work, **keys):
+    return {"work": work, "connected": False, "size": 60, "children": 1, "firewall": "none",
+            "sources": None} | keys
+
+
+SUMMARY = {
+    "rx-udp unconnected": _udp("rx-udp"),
+    "connected": _udp("rx-udp", connected=True),
+    "random sources": _udp("rx-udp", sources="random"),
+    "20 rules": _udp("rx-udp", firewall="filter20"),
+    "tcp-rr": {"work": "tcp-rr", "firewall": "none"},
+    "stream in": {"work": "tcp-stream", "direction": "in", "firewall": "none"},
+    "stream out": {"work": "tcp-stream", "direction": "out", "firewall": "none"},
+    "tx-udp": _udp("tx-udp", connected=True),
+    "sibling-rr": {"work": "sibling-rr", "firewall": "none"},
+    "sibling-stream": {"work": "sibling-stream", "firewall": "none"},
+}
+
+
 def _matrix(head, names, value):
     """A table with a row for each name."""
     yield "| path | " + " | ".join(str(h) for h in head) + " |"
@@ -87,6 +106,24 @@ def _growth(figures, ip):
     yield f"\n### IPv{ip}: instructions a packet by number of children\n"
     yield f"![growth](bench/{{lab}}/growth-ip{ip}.svg)\n"
     yield from _matrix(steps, curves, lambda path, step: curves[path].get(step))
+
+
+def _summary(figures, ip):
+    """Each path's ratio to the host, for the work that matters most."""
+    found = {}
+    for f in figures:
+        for label, wanted in SUMMARY.items():
+            if f["ip"] == ip and f["flows"] == 1 and "cpus" not in f and (
+                    all(f.get(key) == value for key, value in wanted.items())):
+                found.setdefault(f["path"], {})[label] = f["ratio_to_host"]
+    if not found:
+        return
+    yield f"\n### IPv{ip}: delivery as a ratio to the host\n"
+    yield "| path | " + " | ".join(SUMMARY) + " |"
+    yield "| --- |" + " ---: |" * len(SUMMARY)
+    for path, ratios in found.items():
+        shown = (ratios.get(label) for label in SUMMARY)
+        yield f"| {path} | " + " | ".join("-" if r is None else f"{r:.2f}" for r in shown) + " |"
 
 
 def _main(figures, missing, lab):
@@ -149,7 +186,10 @@ def text(lab, results, note):
         yield "**Not a full run.** No figure of any path:\n"
         yield from (f"- {name}" for name in left_out)
         yield ""
-    yield "## The main figures"
+    yield "## In short"
+    for ip in (4, 6):
+        yield from _summary(figures, ip)
+    yield "\n## The main figures"
     yield from _main(figures, missing, lab)
     sections = (("Growth", [line.replace("{lab}", lab) for ip in (4, 6)
                             for line in _growth(figures, ip)]),
