@@ -7,11 +7,12 @@ use crate::{
     ip::Ip,
     net::{
         context::BottomHalf,
+        device::Device,
         rehome::Hooked,
         skb::{DropReason, SkBuff},
         socket::Connection,
     },
-    passthru::Fall,
+    passthru::{End, Fall},
     shortcut::Shortcut,
 };
 
@@ -138,6 +139,20 @@ fn hooked<I: Ip>(
         }
     }
     skb.follow_route(bh);
+}
+
+/// Has the child of `port` receive a packet that begins with its network header, whatever it is.
+#[cold]
+pub(crate) fn by_device(mut skb: SkBuff, port: &Device<End>, place: Shortcut, bh: BottomHalf<'_>) {
+    let child = port.driver().peer(bh.read_side());
+    let Some(child) = child.filter(|child| child.is_up()) else {
+        return skb.drop_with(DropReason::DEV_READY);
+    };
+    let end = child.driver();
+    end.arrivals().count(place, skb.len() + end.framing_len());
+    skb.rehome(child, 0);
+    // Where it fails the packet is dropped with its reason, and nothing is left to be done.
+    let _ = skb.receive_again(child, port, end.is_framed(), bh);
 }
 
 /// Somebody looks at what the child's device receives, so it has to receive the packet itself.

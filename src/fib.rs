@@ -7,8 +7,8 @@
 //! parent and child, is remembered; what is remembered holds for exactly that flow, and only as
 //! long as nothing that was relied on has changed.
 
-mod ipv4;
-mod ipv6;
+pub(crate) mod ipv4;
+pub(crate) mod ipv6;
 mod strangers;
 
 use crate::{
@@ -16,11 +16,12 @@ use crate::{
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
         dst::Dst,
+        ipv4::{Destination, Kind},
         once::Once32,
         skb::DropReason,
     },
     passthru::{End, Role},
-    shortcut::Set,
+    shortcut::{Set, Shortcut},
 };
 use kernel::prelude::*;
 
@@ -106,6 +107,8 @@ pub(crate) enum Answer<'r> {
     Claimed(Claim<'r>),
     /// It is nobody's, or cannot be told: the stack that has it must see to it.
     Pass,
+    /// It is a child's, but the child will not have it by this shortcut.
+    Held,
     /// It comes from a child whose address the parent holds for it, so that the parent's stack
     /// would take it for a forgery: it is to be sent as if the parent had made it.
     Leaves,
@@ -117,6 +120,17 @@ pub(crate) enum Answer<'r> {
 #[inline(always)]
 fn pair(high: u32, low: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
+}
+
+/// The port that an address is held for: by a local route that somebody set on it, and with leave
+/// to take its packets where the parent's own would go to their sockets.
+fn holder<'r>(destination: &Destination<'r>) -> Option<&'r Device<End>> {
+    if destination.kind != Kind::Local || destination.by_kernel {
+        return None;
+    }
+    let port = End::cast(destination.dev?)?;
+    let shortcuts = port.driver().policy().shortcuts();
+    shortcuts.contains(Shortcut::Netfilter).then_some(port)
 }
 
 /// The port that a route leads to, if it leads to one, and its child; both are up.

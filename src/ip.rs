@@ -3,14 +3,15 @@
 //! IPv4 and IPv6 under one name, for what is done with a packet of either.
 
 use crate::{
-    fib::{Answer, At, Claim, Parent},
+    fib::{self, Answer, At, Claim, Parent},
     net::{
         context::BottomHalf,
-        device::NetDevice,
+        device::{Device, NetDevice},
         ipv4, ipv6,
         netfilter::{Family, Passing},
         skb::{DropReason, SkBuff},
     },
+    passthru::End,
     shortcut::Set,
 };
 
@@ -48,6 +49,9 @@ pub(crate) trait Ip: 'static {
         shortcuts: Set,
         at: At,
     ) -> Answer<'r>;
+
+    /// The port that the destination of a packet in the parent's input is held for, if it is.
+    fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>>;
 
     /// Does what the stack of `dev` does with a packet first.
     fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>);
@@ -115,6 +119,10 @@ impl Ip for Ipv4 {
         parent.claim_ipv4(packet, header, shortcuts, at)
     }
 
+    fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
+        fib::ipv4::held_for(packet)
+    }
+
     #[inline(always)]
     fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>) {
         skb.count_ipv4_input(dev, header.tos, bh);
@@ -179,6 +187,10 @@ impl Ip for Ipv6 {
         at: At,
     ) -> Answer<'r> {
         parent.claim_ipv6(packet, header, shortcuts, at)
+    }
+
+    fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
+        fib::ipv6::held_for(packet)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 //! Whose an IPv4 packet is.
 
-use super::{owner, pair, Answer, At, Claim, Parent};
+use super::{holder, owner, pair, Answer, At, Claim, Parent};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
@@ -13,7 +13,7 @@ use crate::{
         skb::SkBuff,
     },
     passthru::End,
-    shortcut::{Set, Shortcut},
+    shortcut::Set,
 };
 
 /// The flows: addresses, input device and mark, generations, switches; DSCP.
@@ -119,7 +119,7 @@ impl Parent {
             (answer, None) => answer,
             (_, Some(kept)) => {
                 skb.put_dst(kept);
-                Answer::Pass
+                Answer::Held
             }
         }
     }
@@ -249,6 +249,15 @@ fn local_device<'r>(question: &Question<'_>, rcu: ReadSide<'r>) -> Option<&'r Ne
         .flatten()
 }
 
+/// The port that the destination of a packet in the parent's input is held for.
+#[cold]
+pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
+    let header = Header::any(packet.skb())?;
+    let rcu = packet.bh().read_side();
+    let answer = destination(&header, packet.skb().mark(), packet.dev(), rcu)?;
+    holder(&answer)
+}
+
 /// Whether the packet comes from a child by a port that allows the shortcut at INPUT, and from an
 /// address that the parent has made its own for that port: by a local route.
 fn is_held_source(question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
@@ -260,13 +269,9 @@ fn is_held_source(question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
         daddr: question.header.saddr,
         ..question.header
     };
-    port.driver()
-        .policy()
-        .shortcuts()
-        .contains(Shortcut::Netfilter)
-        && destination(&back, question.mark, question.dev, rcu).is_some_and(|answer| {
-            answer.kind == Kind::Local && !answer.by_kernel && answer.dev == Some(question.dev)
-        })
+    destination(&back, question.mark, question.dev, rcu)
+        .and_then(|answer| holder(&answer))
+        .is_some_and(|holder| holder.is(port))
 }
 
 /// The packet's route in the child, as for one that came in there, with nothing of the parent's.

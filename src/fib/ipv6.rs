@@ -2,7 +2,7 @@
 
 //! Whose an IPv6 packet is.
 
-use super::{owner, pair, Answer, At, Claim, Parent};
+use super::{holder, owner, pair, Answer, At, Claim, Parent};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
@@ -108,12 +108,20 @@ impl Parent {
         let kept = (at == At::Sockets).then(|| skb.take_dst());
         let stranger = (!rules).then_some(stranger);
         let claim = self.look_up_ipv6(skb, question, stranger);
-        if claim.is_some() || at == At::Device {
+        if let Some(claim) = claim {
             skb.drop_dst();
-        } else if let Some(kept) = kept {
-            skb.put_dst(kept);
+            return claim.answer(shortcuts);
         }
-        claim.map_or(Answer::Pass, |claim| claim.answer(shortcuts))
+        if at == At::Device {
+            skb.drop_dst();
+        }
+        match kept {
+            Some(kept) => {
+                skb.put_dst(kept);
+                Answer::Held
+            }
+            None => Answer::Pass,
+        }
     }
 
     /// Routes the packet in the parent, and then in the child that this leads to.
@@ -176,6 +184,13 @@ impl Parent {
             flags: 0,
         })
     }
+}
+
+/// The port that the destination of a packet in the parent's input is held for.
+#[cold]
+pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
+    let rcu = packet.bh().read_side();
+    holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
 }
 
 /// What is noted beside the cookies.

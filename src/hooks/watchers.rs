@@ -114,7 +114,7 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
             Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
             Answer::Refused(reason) => packet.refuse(reason),
             Answer::Leaves => packet.send(),
-            Answer::Pass => packet.pass(),
+            Answer::Held | Answer::Pass => packet.pass(),
         }
     }
 }
@@ -189,14 +189,30 @@ impl<I: Ip> Watcher for BeforeSockets<I> {
     fn packet<'a>(&self, mut packet: Passing<'a>) -> Verdict<'a> {
         const OFFERS: Set = Set::NONE.with(Shortcut::Netfilter);
         let Some(header) = I::plain(packet.skb()) else {
-            return packet.pass();
+            return hand_over::<I>(packet);
         };
         match I::claim(&self.parent, &mut packet, &header, OFFERS, At::Sockets) {
             Answer::Claimed(claim) if claim.near.is_some() => admit::<I>(packet, &header, &claim),
-            Answer::Refused(reason) => packet.refuse(reason),
+            Answer::Held => hand_over::<I>(packet),
             _ => packet.pass(),
         }
     }
+}
+
+/// The packet is one that cannot be judged, or that the child will not have by this way. If its
+/// address is held for a child that one's stack must see to it, and never the parent's sockets.
+#[cold]
+fn hand_over<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
+    let Some(port) = I::held_for(&packet) else {
+        return packet.pass();
+    };
+    let bh = packet.bh();
+    let (mut skb, verdict) = packet.take();
+    match skb.confirm() {
+        Ok(()) => arrive::by_device(skb, port, Shortcut::Netfilter, bh),
+        Err(reason) => skb.drop_with(reason),
+    }
+    verdict
 }
 
 /// The parent's rules have let the packet in.

@@ -47,6 +47,11 @@ impl NetDevice {
         unsafe { field.read_volatile() }
     }
 
+    /// Whether the two are one device.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+
     /// The device's number in its namespace.
     pub(crate) fn ifindex(&self) -> i32 {
         // SAFETY: a field of ours.

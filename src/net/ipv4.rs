@@ -61,6 +61,18 @@ impl Header {
         (whole && sums_up(&words)).then_some(header)
     }
 
+    /// The header of any packet that begins with one: what it has besides is not told.
+    pub(crate) fn any(skb: &SkBuff) -> Option<Self> {
+        let [first, _, third, saddr, daddr] = words(skb)?;
+        Some(Self {
+            saddr,
+            daddr,
+            tos: (u32::from_be(first) >> 16) as u8,
+            protocol: (u32::from_be(third) >> 16) as u8,
+            len: u32::from_be(first) as u16,
+        })
+    }
+
     #[inline(always)]
     fn read(words: &[u32; WORDS]) -> Option<Self> {
         let [first, second, third, saddr, daddr] = *words;
