@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. */
 
+#include <linux/netfilter_ipv4.h>
 #include <linux/random.h>
 #include <net/l3mdev.h>
 #include <net/inet6_hashtables.h>
@@ -468,6 +469,18 @@ void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 pro
 {
 	skb->sk = sk;
 	skb->destructor = protocol == IPPROTO_TCP ? sock_edemux : sock_pfree;
+}
+
+/* Connection tracking is told by its place, which it shares with nobody in its right mind. */
+bool passthru_helper_hooks_track(const struct nf_hook_entries *hooks)
+{
+	struct nf_hook_ops **ops = nf_hook_entries_get_hook_ops(hooks);
+	unsigned int i;
+
+	for (i = 0; i < hooks->num_hook_entries; i++)
+		if (READ_ONCE(ops[i])->priority == NF_IP_PRI_CONNTRACK)
+			return true;
+	return false;
 }
 
 /* nf_conntrack_confirm(), without needing the module that has it. */

@@ -7,6 +7,7 @@
 #define PASSTHRU_HELPERS_H
 
 #include <linux/netdevice.h>
+#include <linux/netfilter.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
 #include <net/ip.h>
@@ -75,6 +76,7 @@ struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *
 struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol);
 void passthru_helper_demux_put(struct sock *sk, u8 protocol);
 void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 protocol);
+bool passthru_helper_hooks_track(const struct nf_hook_entries *hooks);
 int passthru_helper_conntrack_confirm(struct sk_buff *skb);
 
 void passthru_helper_dev_hold(struct net_device *dev);

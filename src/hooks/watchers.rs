@@ -72,8 +72,17 @@ fn at_device<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a>
         return packet.pass();
     };
     match I::claim(parent, &mut packet, &header, OFFERS, At::Device) {
-        Answer::Claimed(claim) if arrive::fits::<I>(packet.skb(), &claim, &header) => {
-            take::<I>(packet, &header, &claim, Shortcut::Device, None)
+        Answer::Claimed(claim) => {
+            let rcu = packet.bh().read_side();
+            // What the child answers goes by the parent's rules, which then would take it for a
+            // stranger's: there its connections have to be known from their first packet on.
+            if packet.dev().namespace(rcu).tracks(I::FAMILY, rcu) {
+                fall(packet, &claim, Fall::Tracked)
+            } else if arrive::fits::<I>(packet.skb(), &claim, &header) {
+                take::<I>(packet, &header, &claim, Shortcut::Device, None)
+            } else {
+                packet.pass()
+            }
         }
         Answer::Refused(reason) => packet.refuse(reason),
         _ => packet.pass(),
@@ -133,6 +142,8 @@ fn choose<'a, I: Ip>(
     if claim.near.is_none() || shortcuts.contains(Shortcut::Socket) {
         match packet.skb().tracking() {
             Tracking::Untracked | Tracking::Settled => {}
+            // Where the address is held for the port INPUT has its say, tracked or not.
+            _ if claim.near.is_some() => return remember_near(packet, claim),
             Tracking::Unconfirmed => return fall(packet, claim, Fall::Unconfirmed),
             Tracking::Unsettled => return fall(packet, claim, Fall::Unsettled),
         }
@@ -176,11 +187,11 @@ fn take<'a, I: Ip>(
     verdict
 }
 
-/// The packet goes on. Its route may be known where it is local.
+/// The packet goes on.
 #[cold]
 fn fall<'a>(packet: Passing<'a>, claim: &Claim<'a>, fall: Fall) -> Verdict<'a> {
     claim.child.driver().arrivals().count_fall(fall);
-    remember_near(packet, claim)
+    packet.pass()
 }
 
 impl<I: Ip> Watcher for BeforeSockets<I> {

@@ -5,7 +5,12 @@
 //! C headers: `include/net/netfilter/nf_conntrack.h`,
 //! `include/uapi/linux/netfilter/nf_conntrack_common.h`.
 
-use super::skb::{DropReason, SkBuff};
+use super::{
+    context::ReadSide,
+    namespace::Namespace,
+    netfilter::Family,
+    skb::{DropReason, SkBuff},
+};
 use crate::net::bindings;
 
 /// How far tracking is with a packet's connection.
@@ -36,6 +41,24 @@ const READ_LATER: usize = bit(bindings::ip_conntrack_status_IPS_SEQ_ADJUST_BIT);
 /// C: `IPS_SRC_NAT`, `IPS_DST_NAT`.
 const SOURCE: usize = bit(bindings::ip_conntrack_status_IPS_SRC_NAT_BIT);
 const DESTINATION: usize = bit(bindings::ip_conntrack_status_IPS_DST_NAT_BIT);
+
+impl Namespace {
+    /// Whether packets of a family are tracked here before they are routed.
+    #[inline]
+    pub(crate) fn tracks(&self, family: Family, _rcu: ReadSide<'_>) -> bool {
+        let before_routing = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING as usize;
+        // SAFETY: the namespace exists; what is found by single loads exists for the read-side
+        // critical section.
+        unsafe {
+            let hooks = match family {
+                Family::Ipv4 => &raw const (*self.as_raw()).nf.hooks_ipv4[before_routing],
+                Family::Ipv6 => &raw const (*self.as_raw()).nf.hooks_ipv6[before_routing],
+            };
+            let hooks = hooks.read_volatile();
+            !hooks.is_null() && bindings::passthru_helper_hooks_track(hooks)
+        }
+    }
+}
 
 impl SkBuff {
     /// Makes an unconfirmed connection known, as is done to a packet that has passed all hooks.

@@ -14,11 +14,13 @@ pub(crate) enum Fall {
     Unsettled,
     /// It is longer than the child's MTU: the parent has to say so, or to cut it up.
     TooLong,
+    /// The parent tracks connections, and would not know this one by what the child answers.
+    Tracked,
 }
 
 /// Places, then reasons; for each place packets and bytes.
 const PLACES: usize = 4;
-const REASONS: usize = 3;
+const REASONS: usize = 4;
 
 /// The names of the counters, for `ethtool -S`.
 pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
@@ -29,6 +31,7 @@ pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
     c"fall_unconfirmed",
     c"fall_unsettled",
     c"fall_too_long",
+    c"fall_tracked",
 ];
 
 /// Packets and bytes.
