@@ -65,15 +65,25 @@ impl Parent {
 }
 
 /// A packet's owner, and how to go on there.
+#[derive(Clone, Copy)]
 pub(crate) struct Claim<'r> {
     /// The device that the packet is to come in by.
     pub(crate) child: &'r Device<End>,
-    /// The packet's route in the child.
-    pub(crate) route: Dst<'r>,
+    /// The packet's way in the child.
+    pub(crate) way: Way<'r>,
     /// The packet's route in the parent, where that is local.
     pub(crate) near: Option<Dst<'r>>,
     /// The shortcuts that the port allows.
     pub(crate) shortcuts: Set,
+}
+
+/// A packet's way in the child.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'r> {
+    /// The route.
+    pub(crate) route: Dst<'r>,
+    /// Whether that is one to the child's own sockets.
+    pub(crate) is_local: bool,
     /// What the child's stack is to remember of the packet.
     pub(crate) flags: u16,
 }

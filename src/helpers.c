@@ -103,37 +103,78 @@ int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len)
 	return pskb_trim_rcsum(skb, len);
 }
 
-/* skb_scrub_packet() between namespaces, and what a receiving device sets. */
-void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
-				unsigned int header_len)
+/*
+ * skb_scrub_packet() between namespaces, and what a receiving device sets. Bits that share a byte
+ * are cleared together.
+ */
+static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_device *dev,
+					    unsigned long __percpu *counters,
+					    unsigned long amount)
 {
+	const int ifindex = dev->ifindex;
+
+	this_cpu_inc(counters[0]);
+	this_cpu_add(counters[1], amount);
 	skb_orphan(skb);
 	skb_dst_drop(skb);
 	skb_ext_reset(skb);
 	nf_reset_ct(skb);
+	skb_clear_tstamp(skb);
 	nf_reset_trace(skb);
 	ipvs_reset(skb);
-	skb_clear_tstamp(skb);
 	skb_reset_redirect(skb);
-	skb_reset_mac_header(skb);
-	skb_reset_mac_len(skb);
-	skb_reset_network_header(skb);
-	skb_set_transport_header(skb, header_len);
 #ifdef CONFIG_NET_SWITCHDEV
 	skb->offload_fwd_mark = 0;
 	skb->offload_l3_fwd_mark = 0;
 #endif
 	skb->pkt_type = PACKET_HOST;
 	skb->ignore_df = 0;
+	skb_reset_mac_header(skb);
+	skb->mac_len = 0;
+	skb_reset_network_header(skb);
 	skb->mark = 0;
 	skb->priority = 0;
 	skb->dev = dev;
-	skb->skb_iif = dev->ifindex;
+	skb->skb_iif = ifindex;
 	/* IPCB() and IP6CB() have the same size, and begin with the same field. */
 	BUILD_BUG_ON(sizeof(struct inet6_skb_parm) > sizeof(struct inet_skb_parm));
 	BUILD_BUG_ON(offsetof(struct inet6_skb_parm, iif) != offsetof(struct inet_skb_parm, iif));
 	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
-	IPCB(skb)->iif = dev->ifindex;
+	IPCB(skb)->iif = ifindex;
+}
+
+void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
+				unsigned long __percpu *counters, unsigned long amount)
+{
+	passthru_rehome(skb, dev, counters, amount);
+}
+
+/* ... and what ip_rcv_core() counts and notes. */
+void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
+			      unsigned long __percpu *counters, unsigned long amount)
+{
+	struct net *net = dev_net_rcu(dev);
+
+	passthru_rehome(skb, dev, counters, amount);
+	skb_set_transport_header(skb, sizeof(struct iphdr));
+	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
+	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK),
+		       max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
+}
+
+/* ... and what ip6_rcv_core() does. */
+void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
+			       unsigned long __percpu *counters, unsigned long amount)
+{
+	struct net *net = dev_net_rcu(dev);
+	struct inet6_dev *idev = __in6_dev_get(dev);
+
+	passthru_rehome(skb, dev, counters, amount);
+	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
+	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
+	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
+	__IP6_ADD_STATS(net, idev, IPSTATS_MIB_NOECTPKTS + (tclass & INET_ECN_MASK),
+			max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
 }
 
 int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
@@ -242,15 +283,6 @@ bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 
 	return true;
 }
 
-void passthru_helper_ip_count_input(const struct sk_buff *skb, struct net_device *dev, u8 tos)
-{
-	struct net *net = dev_net_rcu(dev);
-
-	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
-	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK),
-		       max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
-}
-
 /* UDP has taken its header off and says which protocol is inside: begin again with that. */
 static void passthru_resubmit_ipv4(struct sk_buff *skb, u8 protocol)
 {
@@ -263,27 +295,28 @@ static void passthru_resubmit_ipv4(struct sk_buff *skb, u8 protocol)
 	ip_local_deliver(skb);
 }
 
-/* ip_local_deliver() where none of its turnings would be taken. */
-bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol, bool any)
+/* ip_local_deliver(), at once if @direct and none of its turnings would be taken. */
+void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 {
 	struct net *net = dev_net_rcu(skb->dev);
 	const struct net_protocol *ipprot;
 	int next;
 
-	if (!any && protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
-		return false;
-	if (!hlist_empty(&raw_v4_hashinfo.ht[raw_hashfunc(net, protocol)]) || skb_zcopy(skb))
-		return false;
+	if (!direct || skb_zcopy(skb) ||
+	    !hlist_empty(&raw_v4_hashinfo.ht[raw_hashfunc(net, protocol)]))
+		goto in_turn;
 	ipprot = rcu_dereference(inet_protos[protocol]);
 	if (!ipprot || !ipprot->no_policy)
-		return false;
-	__skb_pull(skb, skb_network_header_len(skb));
+		goto in_turn;
+	__skb_pull(skb, sizeof(struct iphdr));
 	next = ipprot->handler(skb);
 	if (unlikely(next < 0))
 		passthru_resubmit_ipv4(skb, -next);
 	else
 		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
-	return true;
+	return;
+in_turn:
+	dst_input(skb);
 }
 
 void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer)
@@ -300,18 +333,6 @@ void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib
 	answer->by_kernel = from->fib6_protocol == RTPROT_KERNEL;
 }
 
-/* What ip6_rcv_core() counts and notes. */
-void passthru_helper_ip6_begin_input(struct sk_buff *skb, struct net_device *dev, u8 tclass)
-{
-	struct net *net = dev_net_rcu(dev);
-	struct inet6_dev *idev = __in6_dev_get(dev);
-
-	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
-	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
-	__IP6_ADD_STATS(net, idev, IPSTATS_MIB_NOECTPKTS + (tclass & INET_ECN_MASK),
-			max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
-}
-
 /* As passthru_resubmit_ipv4(). */
 static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
 {
@@ -325,30 +346,32 @@ static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
 	ip6_input(skb);
 }
 
-/* ip6_input() where none of its turnings would be taken. */
-bool passthru_helper_ip6_deliver_directly(struct sk_buff *skb, u8 protocol, bool any)
+/* ip6_input(), likewise. */
+void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 {
 	struct net *net = dev_net_rcu(skb->dev);
 	const struct inet6_protocol *ipprot;
 	const u8 wanted = INET6_PROTO_NOPOLICY | INET6_PROTO_FINAL;
-	struct inet6_dev *idev = __in6_dev_get(skb->dev);
+	struct inet6_dev *idev;
 	int next;
 
-	if (!any && protocol != IPPROTO_UDP && protocol != IPPROTO_TCP)
-		return false;
-	if (!hlist_empty(&raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)]) || skb_zcopy(skb))
-		return false;
+	if (!direct || skb_zcopy(skb) ||
+	    !hlist_empty(&raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)]))
+		goto in_turn;
 	ipprot = rcu_dereference(inet6_protos[protocol]);
 	if (!ipprot || (ipprot->flags & wanted) != wanted)
-		return false;
-	__skb_pull(skb, skb_network_header_len(skb));
-	skb_postpull_rcsum(skb, skb_network_header(skb), skb_network_header_len(skb));
+		goto in_turn;
+	idev = __in6_dev_get(skb->dev);
+	__skb_pull(skb, sizeof(struct ipv6hdr));
+	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
 	next = ipprot->handler(skb);
 	if (unlikely(next > 0))
 		passthru_resubmit_ipv6(skb, next);
 	else if (next == 0)
 		__IP6_INC_STATS(net, idev, IPSTATS_MIB_INDELIVERS);
-	return true;
+	return;
+in_turn:
+	dst_input(skb);
 }
 
 /* Returns the device that the packet had. */
@@ -544,13 +567,6 @@ void passthru_helper_free_percpu(unsigned long __percpu *counters)
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter)
 {
 	this_cpu_inc(*counter);
-}
-
-/* One event, and how much it amounts to. */
-void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount)
-{
-	this_cpu_inc(counters[0]);
-	this_cpu_add(counters[1], amount);
 }
 
 unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter)

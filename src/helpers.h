@@ -45,7 +45,11 @@ void passthru_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason 
 struct sk_buff *passthru_helper_skb_share_check(struct sk_buff *skb);
 int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
-				unsigned int header_len);
+				unsigned long __percpu *counters, unsigned long amount);
+void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
+			      unsigned long __percpu *counters, unsigned long amount);
+void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
+			       unsigned long __percpu *counters, unsigned long amount);
 int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
 				      struct net_device *from);
 void passthru_helper_skb_dst_drop(struct sk_buff *skb);
@@ -59,16 +63,14 @@ int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev
 bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
 				__be32 saddr, u8 dscp, u32 mark,
 				struct passthru_fib_answer *answer);
-void passthru_helper_ip_count_input(const struct sk_buff *skb, struct net_device *dev, u8 tos);
-bool passthru_helper_ip_deliver_directly(struct sk_buff *skb, u8 protocol, bool any);
+void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct);
 
 enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev);
 void passthru_helper_ip_count_refused(const struct sk_buff *skb, enum skb_drop_reason reason);
 struct net_device *passthru_helper_next_netdev(struct net *net, struct net_device *dev);
 
 void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer);
-void passthru_helper_ip6_begin_input(struct sk_buff *skb, struct net_device *dev, u8 tclass);
-bool passthru_helper_ip6_deliver_directly(struct sk_buff *skb, u8 protocol, bool any);
+void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct);
 struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_ip_send(struct sk_buff *skb, struct net *net);
 
@@ -91,7 +93,6 @@ u64 passthru_helper_get_random_u64(void);
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);
 void passthru_helper_free_percpu(unsigned long __percpu *counters);
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter);
-void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount);
 unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter);
 
 unsigned int passthru_helper_num_possible_cpus(void);

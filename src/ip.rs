@@ -3,22 +3,28 @@
 //! IPv4 and IPv6 under one name, for what is done with a packet of either.
 
 use crate::{
-    fib::{self, Answer, At, Claim, Parent},
+    fib::{self, Answer, At, Claim, Parent, Way},
     net::{
         context::BottomHalf,
         device::{Device, NetDevice},
         ipv4, ipv6,
         netfilter::{Family, Passing},
+        percpu::Traffic,
         skb::{DropReason, SkBuff},
     },
     passthru::End,
     shortcut::Set,
 };
 
+/// The number of TCP.
+pub(crate) const TCP: u8 = 6;
+/// The number of UDP.
+pub(crate) const UDP: u8 = 17;
+
 /// A version of IP.
 pub(crate) trait Ip: 'static {
     /// What is read of a header, once.
-    type Header;
+    type Header: Copy;
 
     /// Its number.
     const FAMILY: Family;
@@ -41,8 +47,15 @@ pub(crate) trait Ip: 'static {
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
 
+    /// Whose the packet is, if that comes to mind at once. It is for a packet that came by before.
+    fn recall<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+    ) -> Option<Claim<'r>>;
+
     /// Whose the packet is.
-    fn claim<'r>(
+    fn find_out<'r>(
         parent: &Parent,
         packet: &mut Passing<'r>,
         header: &Self::Header,
@@ -53,21 +66,22 @@ pub(crate) trait Ip: 'static {
     /// The port that the destination of a packet in the parent's input is held for, if it is.
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>>;
 
-    /// Does what the stack of `dev` does with a packet first.
-    fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>);
-
-    /// Notes in the packet what goes with its route.
-    fn note(skb: &mut SkBuff, claim: &Claim<'_>);
-
-    /// Gives a packet with a local route to its protocol; `hooks` says whether those before the
-    /// sockets have to be passed.
-    fn deliver(
-        skb: SkBuff,
+    /// Makes the packet one that `dev` received and does what its stack does with it first; counts
+    /// it as `traffic`.
+    fn enter(
+        skb: &mut SkBuff,
         dev: &NetDevice,
         header: &Self::Header,
-        hooks: bool,
+        traffic: Traffic<'_>,
         bh: BottomHalf<'_>,
     );
+
+    /// Notes in the packet what goes with its route.
+    fn note(skb: &mut SkBuff, way: Way<'_>);
+
+    /// Gives a packet with a local route to its protocol; `direct` says that no hooks before the
+    /// sockets have to be passed.
+    fn deliver(skb: SkBuff, protocol: u8, direct: bool, bh: BottomHalf<'_>);
 
     /// Finds the packet's route in its namespace.
     fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason>;
@@ -109,14 +123,22 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn claim<'r>(
+    fn recall<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+    ) -> Option<Claim<'r>> {
+        parent.recall_ipv4(packet, header)
+    }
+
+    fn find_out<'r>(
         parent: &Parent,
         packet: &mut Passing<'r>,
         header: &Self::Header,
         shortcuts: Set,
         at: At,
     ) -> Answer<'r> {
-        parent.claim_ipv4(packet, header, shortcuts, at)
+        parent.find_out_ipv4(packet, header, shortcuts, at)
     }
 
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
@@ -124,24 +146,24 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>) {
-        skb.count_ipv4_input(dev, header.tos, bh);
-    }
-
-    #[inline(always)]
-    fn note(skb: &mut SkBuff, claim: &Claim<'_>) {
-        skb.set_ip_flags(claim.flags);
-    }
-
-    #[inline(always)]
-    fn deliver(
-        skb: SkBuff,
+    fn enter(
+        skb: &mut SkBuff,
         dev: &NetDevice,
         header: &Self::Header,
-        hooks: bool,
+        traffic: Traffic<'_>,
         bh: BottomHalf<'_>,
     ) {
-        skb.deliver_ipv4(dev, header.protocol, hooks, bh);
+        skb.enter_ipv4(dev, header.tos, traffic, bh);
+    }
+
+    #[inline(always)]
+    fn note(skb: &mut SkBuff, way: Way<'_>) {
+        skb.set_ip_flags(way.flags);
+    }
+
+    #[inline(always)]
+    fn deliver(skb: SkBuff, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
+        skb.deliver_ipv4(protocol, direct, bh);
     }
 
     fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason> {
@@ -179,14 +201,22 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn claim<'r>(
+    fn recall<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+    ) -> Option<Claim<'r>> {
+        parent.recall_ipv6(packet, header)
+    }
+
+    fn find_out<'r>(
         parent: &Parent,
         packet: &mut Passing<'r>,
         header: &Self::Header,
         shortcuts: Set,
         at: At,
     ) -> Answer<'r> {
-        parent.claim_ipv6(packet, header, shortcuts, at)
+        parent.find_out_ipv6(packet, header, shortcuts, at)
     }
 
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
@@ -194,23 +224,23 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn begin_input(skb: &mut SkBuff, dev: &NetDevice, header: &Self::Header, bh: BottomHalf<'_>) {
-        skb.count_ipv6_input(dev, header.flow, bh);
+    fn enter(
+        skb: &mut SkBuff,
+        dev: &NetDevice,
+        header: &Self::Header,
+        traffic: Traffic<'_>,
+        bh: BottomHalf<'_>,
+    ) {
+        skb.enter_ipv6(dev, (header.flow >> 20) as u8, traffic, bh);
     }
 
     /// IPv6 keeps nothing of the kind.
     #[inline(always)]
-    fn note(_skb: &mut SkBuff, _claim: &Claim<'_>) {}
+    fn note(_skb: &mut SkBuff, _way: Way<'_>) {}
 
     #[inline(always)]
-    fn deliver(
-        skb: SkBuff,
-        dev: &NetDevice,
-        header: &Self::Header,
-        hooks: bool,
-        bh: BottomHalf<'_>,
-    ) {
-        skb.deliver_ipv6(dev, header.protocol, hooks, bh);
+    fn deliver(skb: SkBuff, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
+        skb.deliver_ipv6(protocol, direct, bh);
     }
 
     fn route(skb: &mut SkBuff, _dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason> {

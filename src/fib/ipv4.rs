@@ -2,13 +2,13 @@
 
 //! Whose an IPv4 packet is.
 
-use super::{holder, owner, pair, Answer, At, Claim, Parent};
+use super::{holder, owner, pair, Answer, At, Claim, Parent, Way};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
         flow_table::{Flow, FlowTable, Found, Key},
-        ipv4::{destination, Header, Kind, Route},
+        ipv4::{destination, Header, Kind, Route, Switches},
         netfilter::Passing,
         skb::SkBuff,
     },
@@ -16,8 +16,8 @@ use crate::{
     shortcut::Set,
 };
 
-/// The flows: addresses, input device and mark, generations, switches; DSCP.
-pub(super) type Flows = FlowTable<End, 5, 3>;
+/// The flows: addresses, input device and mark, generations, switches; DSCP and more switches.
+pub(super) type Flows = FlowTable<End, 4, 2>;
 
 /// A packet for which an owner is sought.
 struct Question<'r> {
@@ -26,63 +26,79 @@ struct Question<'r> {
     mark: u32,
     bh: BottomHalf<'r>,
     generation: u32,
-    key: Key<5, 2>,
+    key: Key<4, 2>,
+}
+
+impl<'r> Question<'r> {
+    /// None where the device that the packet came in by has no IPv4.
+    #[inline(always)]
+    fn new(parent: &Parent, packet: &Passing<'r>, header: &Header) -> Option<Self> {
+        let (dev, bh) = (packet.dev(), packet.bh());
+        let rcu = bh.read_side();
+        let namespace = dev.namespace(rcu);
+        let mark = packet.skb().mark();
+        let switches = dev.ipv4_switches(namespace, mark, rcu)?;
+        let generation = parent.generation.read();
+        Some(Self {
+            header: *header,
+            dev,
+            mark,
+            bh,
+            generation,
+            key: Key {
+                words: [
+                    pair(header.daddr, header.saddr),
+                    pair(dev.ifindex() as u32, mark),
+                    pair(namespace.ipv4_generation(), generation),
+                    switches.numbers,
+                ],
+                rest: u32::from(switches.others) << 8 | u32::from(header.dscp()),
+            },
+        })
+    }
 }
 
 impl Parent {
+    /// The owner of a packet that came in by `packet.dev()`, if that is remembered in the place
+    /// where it is looked for first. If not, [`Self::find_out_ipv4`] is to be asked.
+    #[inline(always)]
+    pub(crate) fn recall_ipv4<'r>(
+        &self,
+        packet: &Passing<'r>,
+        header: &Header,
+    ) -> Option<Claim<'r>> {
+        let question = Question::new(self, packet, header)?;
+        let rcu = question.bh.read_side();
+        recall(self.ipv4.find_first(&question.key, rcu)?, rcu)
+    }
+
     /// Finds the owner of a packet that came in by `packet.dev()`; `shortcuts` are those that the
     /// place of asking can offer, so the answer is for a port that allows one of them.
     ///
-    #[inline(always)]
-    pub(crate) fn claim_ipv4<'r>(
+    /// See [`At`] for what becomes of the packet's own route where it is nobody's.
+    pub(crate) fn find_out_ipv4<'r>(
         &self,
         packet: &mut Passing<'r>,
         header: &Header,
         shortcuts: Set,
         at: At,
     ) -> Answer<'r> {
-        let (dev, bh) = (packet.dev(), packet.bh());
-        let rcu = bh.read_side();
-        let namespace = dev.namespace(rcu);
-        let mark = packet.skb().mark();
-        let Some(switches) = dev.ipv4_switches(mark, rcu) else {
+        let Some(question) = Question::new(self, packet, header) else {
             return Answer::Pass;
         };
-        let generation = self.generation.read();
-        let key = Key {
-            words: [
-                pair(header.saddr, header.daddr),
-                pair(dev.ifindex() as u32, mark),
-                pair(namespace.ipv4_generation(), generation),
-                switches.0[0],
-                switches.0[1],
-            ],
-            rest: header.dscp().into(),
-        };
-        let known = self.ipv4.find(&key, rcu);
+        let rcu = question.bh.read_side();
+        let known = self.ipv4.find(&question.key, rcu);
         match known.and_then(|flow| recall(flow, rcu)) {
             Some(claim) => claim.answer(shortcuts),
-            None => {
-                let question = Question {
-                    header: *header,
-                    dev,
-                    mark,
-                    bh,
-                    generation,
-                    key,
-                };
-                self.find_out(packet.skb_mut(), question, shortcuts, at)
-            }
+            None => self.ask_ipv4(packet.skb_mut(), &question, shortcuts, at),
         }
     }
 
-    /// Finds out what is not remembered.
-    #[cold]
-    #[inline(never)]
-    fn find_out<'r>(
+    /// Asks the tables of routes, in parent and child.
+    fn ask_ipv4<'r>(
         &self,
         skb: &mut SkBuff,
-        question: Question<'r>,
+        question: &Question<'r>,
         shortcuts: Set,
         at: At,
     ) -> Answer<'r> {
@@ -96,7 +112,7 @@ impl Parent {
         {
             return Answer::Pass;
         }
-        if at == At::Routing && is_held_source(&question, rcu) {
+        if at == At::Routing && is_held_source(question, rcu) {
             return Answer::Leaves;
         }
         let stranger = (!namespace.ipv4_has_rules()).then_some([
@@ -106,14 +122,14 @@ impl Parent {
         if stranger.is_some_and(|stranger| self.ipv4_strangers.contains(stranger)) {
             return Answer::Pass;
         }
-        if at != At::Routing && !leads_to_port(&question, rcu) {
+        if at != At::Routing && !leads_to_port(question, rcu) {
             if let Some(stranger) = stranger {
                 self.ipv4_strangers.insert(stranger);
             }
             return Answer::Pass;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
-        let answer = self.look_up(skb, &question, stranger, at);
+        let answer = self.look_up(skb, question, stranger, at);
         match (answer, kept) {
             (Answer::Claimed(claim), _) => claim.answer(shortcuts),
             (answer, None) => answer,
@@ -179,25 +195,29 @@ impl Parent {
         let shortcuts = port.driver().policy().shortcuts();
         let near_route = near.is_some().then_some(route.dst);
 
-        let generation = child.namespace(rcu).ipv4_generation();
-        let switches = child.ipv4_switches(0, rcu)?;
+        let namespace = child.namespace(rcu);
+        let generation = namespace.ipv4_generation();
+        let switches = child.ipv4_switches(namespace, 0, rcu)?;
         let far = route_in_child(skb, question, child)?;
+        let is_local = far.dst.is_local_delivery();
         let found = Found {
             dev: child,
             dst: far.dst.hold()?,
             near,
             notes: [
-                note(generation, shortcuts, far.flags),
-                switches.0[0],
-                switches.0[1],
+                circumstances(generation, &switches) | extras(shortcuts, is_local, far.flags),
+                switches.numbers,
             ],
         };
         let claim = Claim {
             child,
-            route: far.dst,
+            way: Way {
+                route: far.dst,
+                is_local,
+                flags: far.flags,
+            },
             near: near_route,
             shortcuts,
-            flags: far.flags,
         };
         let unchanged = || self.generation.read() == question.generation;
         self.ipv4
@@ -208,28 +228,40 @@ impl Parent {
 
 /// What is remembered of a flow, if it still holds in the child.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 3>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
-    let [noted, filter, other] = flow.notes;
-    let generation = flow.dev.namespace(rcu).ipv4_generation();
-    let switches = flow.dev.ipv4_switches(0, rcu)?;
-    let differs =
-        (noted >> 32) ^ u64::from(generation) | (switches.0[0] ^ filter) | (switches.0[1] ^ other);
-    (differs == 0 && flow.dst.is_current()).then_some(Claim {
+fn recall<'r>(flow: Flow<'r, End, 2>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
+    let [noted, numbers] = flow.notes;
+    let namespace = flow.dev.namespace(rcu);
+    let switches = flow.dev.ipv4_switches(namespace, 0, rcu)?;
+    let holds = noted & !EXTRAS == circumstances(namespace.ipv4_generation(), &switches)
+        && numbers == switches.numbers
+        && flow.dst.is_current();
+    holds.then_some(Claim {
         child: flow.dev,
-        route: flow.dst,
+        way: Way {
+            route: flow.dst,
+            is_local: noted & LOCAL != 0,
+            flags: noted as u16,
+        },
         near: flow.near,
         shortcuts: Set::from_note((noted >> 16) as u8),
-        flags: noted as u16,
     })
 }
 
-/// What is remembered beside the routes and the child's switches: the generation of the child's
-/// routes, what the port allows, and what the child's stack is to remember of each packet.
-fn note(generation: u32, shortcuts: Set, flags: u16) -> u64 {
-    pair(
-        generation,
-        u32::from(shortcuts.to_note()) << 16 | u32::from(flags),
-    )
+/// The part of the first note that holds [`extras`]; the others are [`circumstances`].
+const EXTRAS: u64 = 0x0fff_ffff;
+/// Whether the child's route is one to its own sockets.
+const LOCAL: u64 = 1 << 24;
+
+/// What must be the same in the child, besides the switches that are numbers.
+#[inline(always)]
+fn circumstances(generation: u32, switches: &Switches) -> u64 {
+    pair(generation, u32::from(switches.others) << 28)
+}
+
+/// What is remembered for whoever claims the packet: what the port allows, and what the child's
+/// stack is to remember of each packet.
+fn extras(shortcuts: Set, is_local: bool, flags: u16) -> u64 {
+    u64::from(is_local) << 24 | u64::from(shortcuts.to_note()) << 16 | u64::from(flags)
 }
 
 /// Whether the destination's route leads to a port.

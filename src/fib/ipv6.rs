@@ -2,7 +2,7 @@
 
 //! Whose an IPv6 packet is.
 
-use super::{holder, owner, pair, Answer, At, Claim, Parent};
+use super::{holder, owner, pair, Answer, At, Claim, Parent, Way};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
@@ -32,26 +32,17 @@ struct Question<'r> {
     key: Key<6, 6>,
 }
 
-impl Parent {
-    /// As [`Parent::claim_ipv4`], for IPv6.
+impl<'r> Question<'r> {
+    /// None where the device that the packet came in by has no IPv6.
     #[inline(always)]
-    pub(crate) fn claim_ipv6<'r>(
-        &self,
-        packet: &mut Passing<'r>,
-        header: &Header,
-        shortcuts: Set,
-        at: At,
-    ) -> Answer<'r> {
+    fn new(parent: &Parent, packet: &Passing<'r>, header: &Header) -> Option<Self> {
         let (dev, bh) = (packet.dev(), packet.bh());
-        let rcu = bh.read_side();
         let mark = packet.skb().mark();
-        let Some(switches) = dev.ipv6_switches(rcu) else {
-            return Answer::Pass;
-        };
-        let generation = self.generation.read();
+        let switches = dev.ipv6_switches(bh.read_side())?;
+        let generation = parent.generation.read();
         let [source, source_low] = header.saddr;
         let [destination, destination_low] = header.daddr;
-        let question = Question {
+        Some(Self {
             dev,
             switches,
             mark,
@@ -68,21 +59,51 @@ impl Parent {
                 ],
                 rest: switches,
             },
-        };
-        if let Some(claim) = self
-            .ipv6
-            .find(&question.key, rcu)
-            .and_then(|flow| recall(flow, rcu))
-        {
-            return claim.answer(shortcuts);
-        }
-        self.find_out_ipv6(packet.skb_mut(), header, &question, shortcuts, at)
+        })
+    }
+}
+
+impl Parent {
+    /// As [`Parent::recall_ipv4`], for IPv6.
+    #[inline(always)]
+    pub(crate) fn recall_ipv6<'r>(
+        &self,
+        packet: &Passing<'r>,
+        header: &Header,
+    ) -> Option<Claim<'r>> {
+        let question = Question::new(self, packet, header)?;
+        let rcu = question.bh.read_side();
+        recall(self.ipv6.find_first(&question.key, rcu)?, rcu)
     }
 
-    /// Finds out what is not remembered.
-    #[cold]
-    #[inline(never)]
-    fn find_out_ipv6<'r>(
+    /// As [`Parent::find_out_ipv4`], for IPv6.
+    pub(crate) fn find_out_ipv6<'r>(
+        &self,
+        packet: &mut Passing<'r>,
+        header: &Header,
+        shortcuts: Set,
+        at: At,
+    ) -> Answer<'r> {
+        // What depends on the link is never remembered, so that need not be asked of what is.
+        if !header.is_global() {
+            return match at {
+                At::Sockets => Answer::Held,
+                At::Device | At::Routing => Answer::Pass,
+            };
+        }
+        let Some(question) = Question::new(self, packet, header) else {
+            return Answer::Pass;
+        };
+        let rcu = question.bh.read_side();
+        let known = self.ipv6.find(&question.key, rcu);
+        match known.and_then(|flow| recall(flow, rcu)) {
+            Some(claim) => claim.answer(shortcuts),
+            None => self.ask_ipv6(packet.skb_mut(), header, &question, shortcuts, at),
+        }
+    }
+
+    /// Asks the tables of routes, in parent and child.
+    fn ask_ipv6<'r>(
         &self,
         skb: &mut SkBuff,
         header: &Header,
@@ -164,24 +185,29 @@ impl Parent {
         let near_held = near.hold()?;
         let far = route_in_child(skb, question, child)?;
         let far_cookie = far.ipv6_cookie()?;
+        let marks = Marks {
+            shortcuts,
+            near: is_local,
+            far: far.is_local_delivery(),
+        };
         let found = Found {
             dev: child,
             dst: far.hold()?,
             near: Some(near_held),
-            notes: [
-                pair(far_cookie.0, near_cookie.0),
-                note(switches, shortcuts, is_local),
-            ],
+            notes: [pair(far_cookie.0, near_cookie.0), note(switches, marks)],
         };
         let unchanged = || self.generation.read() == question.generation;
         self.ipv6
             .insert(&question.key, found, unchanged, question.bh);
         Some(Claim {
             child,
-            route: far,
+            way: Way {
+                route: far,
+                is_local: marks.far,
+                flags: 0,
+            },
             near: is_local.then_some(near),
             shortcuts,
-            flags: 0,
         })
     }
 }
@@ -193,13 +219,25 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
     holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
 }
 
-/// What is noted beside the cookies.
-#[inline(always)]
-fn note(switches: u32, shortcuts: Set, is_local: bool) -> u64 {
-    pair(
-        switches,
-        u32::from(is_local) << 8 | u32::from(shortcuts.to_note()),
-    )
+/// What is noted beside the cookies and the child's switches.
+#[derive(Clone, Copy)]
+struct Marks {
+    /// The shortcuts that the port allows.
+    shortcuts: Set,
+    /// Whether the parent's route is local.
+    near: bool,
+    /// Whether the child's is.
+    far: bool,
+}
+
+/// The bits of [`Marks`] in a note.
+const NEAR: u64 = 0x100;
+const FAR: u64 = 0x200;
+
+fn note(switches: u32, marks: Marks) -> u64 {
+    pair(switches, marks.shortcuts.to_note().into())
+        | (u64::from(marks.near) * NEAR)
+        | (u64::from(marks.far) * FAR)
 }
 
 /// What is remembered of a flow, if it still holds.
@@ -207,18 +245,21 @@ fn note(switches: u32, shortcuts: Set, is_local: bool) -> u64 {
 fn recall<'r>(flow: Flow<'r, End, 2>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
     let [cookies, noted] = flow.notes;
     let near = flow.near?;
-    let shortcuts = Set::from_note(noted as u8);
-    let is_local = noted & 0x100 != 0;
     let switches = flow.dev.ipv6_switches(rcu)?;
-    let holds = note(switches, shortcuts, is_local) == noted
-        && flow.dst.ipv6_cookie() == Some(Cookie((cookies >> 32) as u32))
-        && near.ipv6_cookie() == Some(Cookie(cookies as u32));
+    let holds = (noted >> 32) as u32 == switches
+        && flow
+            .dst
+            .still_has_ipv6_cookie(Cookie((cookies >> 32) as u32))
+        && near.still_has_ipv6_cookie(Cookie(cookies as u32));
     holds.then_some(Claim {
         child: flow.dev,
-        route: flow.dst,
-        near: is_local.then_some(near),
-        shortcuts,
-        flags: 0,
+        way: Way {
+            route: flow.dst,
+            is_local: noted & FAR != 0,
+            flags: 0,
+        },
+        near: (noted & NEAR != 0).then_some(near),
+        shortcuts: Set::from_note(noted as u8),
     })
 }
 

@@ -8,11 +8,13 @@ use crate::{
     ip::{Ip, Ipv4, Ipv6},
     net::{
         conntrack::Tracking,
+        device::Device,
+        dst::Dst,
         netfilter::{Passing, Verdict, Watcher},
         skb::Protocol,
         socket::Connection,
     },
-    passthru::Fall,
+    passthru::{End, Fall},
     shortcut::{Set, Shortcut},
 };
 use core::marker::PhantomData;
@@ -63,27 +65,51 @@ impl Watcher for Ingress {
 
 /// The packet comes from the device, and nothing of it was checked.
 #[inline(always)]
-fn at_device<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> {
-    const OFFERS: Set = Set::NONE.with(Shortcut::Device);
+fn at_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
     if !is_for_ip(&packet) {
         return packet.pass();
     }
     let Some(header) = I::checked(packet.skb()) else {
         return packet.pass();
     };
-    match I::claim(parent, &mut packet, &header, OFFERS, At::Device) {
-        Answer::Claimed(claim) => {
-            let rcu = packet.bh().read_side();
-            // What the child answers goes by the parent's rules, which then would take it for a
-            // stranger's: there its connections have to be known from their first packet on.
-            if packet.dev().namespace(rcu).tracks(I::FAMILY, rcu) {
-                fall(packet, &claim, Fall::Tracked)
-            } else if arrive::fits::<I>(packet.skb(), &claim, &header) {
-                take::<I>(packet, &header, &claim, Shortcut::Device, None)
-            } else {
-                packet.pass()
-            }
-        }
+    match I::recall(parent, &packet, &header) {
+        Some(claim) => take_at_device::<I>(packet, &header, &claim),
+        None => new_at_device::<I>(parent, packet, header),
+    }
+}
+
+#[inline(always)]
+fn take_at_device<'a, I: Ip>(
+    packet: Passing<'a>,
+    header: &I::Header,
+    claim: &Claim<'a>,
+) -> Verdict<'a> {
+    if !claim.shortcuts.contains(Shortcut::Device) {
+        return packet.pass();
+    }
+    let rcu = packet.bh().read_side();
+    // What the child answers goes by the parent's rules, which then would take it for a
+    // stranger's: there its connections have to be known from their first packet on.
+    if packet.dev().namespace(rcu).tracks(I::FAMILY, rcu) {
+        fall(packet, claim.child, Fall::Tracked)
+    } else if arrive::fits::<I>(packet.skb(), claim, header) {
+        take::<I>(packet, header, claim, Shortcut::Device, None)
+    } else {
+        packet.pass()
+    }
+}
+
+/// As [`at_device`], for a packet of which nothing is remembered.
+#[cold]
+#[inline(never)]
+fn new_at_device<'a, I: Ip>(
+    parent: &Parent,
+    mut packet: Passing<'a>,
+    header: I::Header,
+) -> Verdict<'a> {
+    const OFFERS: Set = Set::NONE.with(Shortcut::Device);
+    match I::find_out(parent, &mut packet, &header, OFFERS, At::Device) {
+        Answer::Claimed(claim) => take_at_device::<I>(packet, &header, &claim),
         Answer::Refused(reason) => packet.refuse(reason),
         _ => packet.pass(),
     }
@@ -108,23 +134,39 @@ fn is_undecided(packet: &Passing<'_>) -> bool {
 
 impl<I: Ip> Watcher for BeforeRouting<I> {
     /// The packet has passed all hooks before routing, which is next.
-    fn packet<'a>(&self, mut packet: Passing<'a>) -> Verdict<'a> {
-        const OFFERS: Set = Set::NONE
-            .with(Shortcut::Route)
-            .with(Shortcut::Netfilter)
-            .with(Shortcut::Socket);
+    fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
         if !is_undecided(&packet) {
             return packet.pass();
         }
         let Some(header) = I::plain(packet.skb()) else {
             return packet.pass();
         };
-        match I::claim(&self.parent, &mut packet, &header, OFFERS, At::Routing) {
-            Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
-            Answer::Refused(reason) => packet.refuse(reason),
-            Answer::Leaves => packet.send(),
-            Answer::Held | Answer::Pass => packet.pass(),
+        match I::recall(&self.parent, &packet, &header) {
+            Some(claim) => choose::<I>(packet, &header, &claim),
+            None => new_before_routing::<I>(&self.parent, packet, header),
         }
+    }
+}
+
+/// What may be done with a packet before routing.
+const BEFORE_ROUTING: Set = Set::NONE
+    .with(Shortcut::Route)
+    .with(Shortcut::Netfilter)
+    .with(Shortcut::Socket);
+
+/// A packet of which nothing is remembered, before routing.
+#[cold]
+#[inline(never)]
+fn new_before_routing<'a, I: Ip>(
+    parent: &Parent,
+    mut packet: Passing<'a>,
+    header: I::Header,
+) -> Verdict<'a> {
+    match I::find_out(parent, &mut packet, &header, BEFORE_ROUTING, At::Routing) {
+        Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
+        Answer::Refused(reason) => packet.refuse(reason),
+        Answer::Leaves => packet.send(),
+        Answer::Held | Answer::Pass => packet.pass(),
     }
 }
 
@@ -135,20 +177,20 @@ fn choose<'a, I: Ip>(
     header: &I::Header,
     claim: &Claim<'a>,
 ) -> Verdict<'a> {
-    if !arrive::fits::<I>(packet.skb(), claim, header) {
+    let shortcuts = claim.shortcuts;
+    if !shortcuts.intersects(BEFORE_ROUTING) || !arrive::fits::<I>(packet.skb(), claim, header) {
         return packet.pass();
     }
-    let shortcuts = claim.shortcuts;
     if claim.near.is_none() || shortcuts.contains(Shortcut::Socket) {
         match packet.skb().tracking() {
             Tracking::Untracked | Tracking::Settled => {}
             // Where the address is held for the port INPUT has its say, tracked or not.
-            _ if claim.near.is_some() => return remember_near(packet, claim),
-            Tracking::Unconfirmed => return fall(packet, claim, Fall::Unconfirmed),
-            Tracking::Unsettled => return fall(packet, claim, Fall::Unsettled),
+            _ if claim.near.is_some() => return remember_near(packet, claim.near),
+            Tracking::Unconfirmed => return fall(packet, claim.child, Fall::Unconfirmed),
+            Tracking::Unsettled => return fall(packet, claim.child, Fall::Unsettled),
         }
     }
-    if shortcuts.contains(Shortcut::Socket) && claim.route.is_local_delivery() {
+    if shortcuts.contains(Shortcut::Socket) && claim.way.is_local {
         let (bh, protocol) = (packet.bh(), I::protocol(header));
         let found = Connection::find(packet.skb_mut(), claim.child, I::FAMILY, protocol, bh);
         if found.is_some() {
@@ -156,7 +198,7 @@ fn choose<'a, I: Ip>(
         }
     }
     if claim.near.is_some() {
-        return remember_near(packet, claim);
+        return remember_near(packet, claim.near);
     }
     if shortcuts.contains(Shortcut::Route) {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
@@ -166,8 +208,8 @@ fn choose<'a, I: Ip>(
 
 /// The packet goes on to the hooks before the parent's sockets, without being routed once more.
 #[inline(always)]
-fn remember_near<'a>(mut packet: Passing<'a>, claim: &Claim<'a>) -> Verdict<'a> {
-    if let Some(near) = claim.near {
+fn remember_near<'a>(mut packet: Passing<'a>, near: Option<Dst<'a>>) -> Verdict<'a> {
+    if let Some(near) = near {
         packet.skb_mut().set_dst(near);
     }
     packet.pass()
@@ -189,23 +231,22 @@ fn take<'a, I: Ip>(
 
 /// The packet goes on.
 #[cold]
-fn fall<'a>(packet: Passing<'a>, claim: &Claim<'a>, fall: Fall) -> Verdict<'a> {
-    claim.child.driver().arrivals().count_fall(fall);
+#[inline(never)]
+fn fall<'a>(packet: Passing<'a>, child: &Device<End>, fall: Fall) -> Verdict<'a> {
+    child.driver().arrivals().count_fall(fall);
     packet.pass()
 }
 
 impl<I: Ip> Watcher for BeforeSockets<I> {
     /// The packet has passed all of the parent's hooks. If its address was given to a port it is
     /// the child's, and none of the parent's own sockets may have it.
-    fn packet<'a>(&self, mut packet: Passing<'a>) -> Verdict<'a> {
-        const OFFERS: Set = Set::NONE.with(Shortcut::Netfilter);
+    fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
         let Some(header) = I::plain(packet.skb()) else {
             return hand_over::<I>(packet);
         };
-        match I::claim(&self.parent, &mut packet, &header, OFFERS, At::Sockets) {
-            Answer::Claimed(claim) if claim.near.is_some() => admit::<I>(packet, &header, &claim),
-            Answer::Held => hand_over::<I>(packet),
-            _ => packet.pass(),
+        match I::recall(&self.parent, &packet, &header) {
+            Some(claim) => admit::<I>(packet, &header, &claim),
+            None => new_before_sockets::<I>(&self.parent, packet, header),
         }
     }
 }
@@ -226,9 +267,28 @@ fn hand_over<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
     verdict
 }
 
+/// A packet of which nothing is remembered, before the sockets.
+#[cold]
+#[inline(never)]
+fn new_before_sockets<'a, I: Ip>(
+    parent: &Parent,
+    mut packet: Passing<'a>,
+    header: I::Header,
+) -> Verdict<'a> {
+    const OFFERS: Set = Set::NONE.with(Shortcut::Netfilter);
+    match I::find_out(parent, &mut packet, &header, OFFERS, At::Sockets) {
+        Answer::Claimed(claim) => admit::<I>(packet, &header, &claim),
+        Answer::Held => hand_over::<I>(packet),
+        _ => packet.pass(),
+    }
+}
+
 /// The parent's rules have let the packet in.
 #[inline(always)]
 fn admit<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
+    if claim.near.is_none() || !claim.shortcuts.contains(Shortcut::Netfilter) {
+        return packet.pass();
+    }
     let bh = packet.bh();
     let (mut skb, verdict) = packet.take();
     match skb.confirm() {

@@ -31,14 +31,17 @@ pub(crate) struct Key<const K: usize, const HASHED: usize> {
 }
 
 impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
-    /// A number to find the key's place by. `seed` keeps others from choosing keys that collide.
+    /// A number to find the key's place by. The seeds keep others from choosing keys that collide.
+    ///
+    /// Two words make one product, both halves of which count: one multiplication mixes them.
     #[inline(always)]
-    fn hash(&self, seed: u64) -> usize {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut hash = seed;
-        for word in &self.words[..HASHED] {
-            hash = (hash ^ word).wrapping_mul(ODD);
-            hash ^= hash >> 32;
+    fn hash(&self, seeds: &[u64; K]) -> usize {
+        const { assert!(HASHED <= K && HASHED % 2 == 0) };
+        let mut hash = 0;
+        for index in (0..HASHED).step_by(2) {
+            let seeded = |index: usize| u128::from(self.words[index] ^ seeds[index]);
+            let product = seeded(index) * seeded(index + 1);
+            hash ^= (product >> 64) as u64 ^ product as u64;
         }
         hash as usize
     }
@@ -110,20 +113,22 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
             return None;
         }
         let dev = self.dev.read();
-        let dst = NonNull::new(self.dst.read() as *mut bindings::dst_entry);
+        let dst = self.dst.read();
         let near = NonNull::new(self.near.read() as *mut bindings::dst_entry);
         let notes = array::from_fn(|index| self.notes[index].read());
         if !self.sequence.unchanged_since(begin) || dev == 0 {
             return None;
         }
         // SAFETY: what was read belongs together, so by the type's invariant the entry held
-        // references to all of it while `rcu` lasted. They are released by `clear()` at the
-        // earliest now; routes are then freed after a grace period, and devices too, because
-        // entries are purged before the kernel waits for readers of a device that goes.
+        // references to all of it while `rcu` lasted, and there is a route where there is a
+        // device. They are released by `clear()` at the earliest now; routes are then freed after
+        // a grace period, and devices too, because entries are purged before the kernel waits for
+        // readers of a device that goes.
         unsafe {
+            let dst = NonNull::new_unchecked(dst as *mut bindings::dst_entry);
             Some(Flow {
                 dev: Device::from_raw(dev as *const bindings::net_device),
-                dst: Dst::from_raw(dst?, rcu),
+                dst: Dst::from_raw(dst, rcu),
                 near: near.map(|near| Dst::from_raw(near, rcu)),
                 notes,
             })
@@ -192,7 +197,7 @@ pub(crate) struct Found<'a, D, const N: usize> {
 pub(crate) struct FlowTable<D: Driver, const K: usize, const N: usize> {
     slots: KVVec<Slot<D, K, N>>,
     mask: usize,
-    seed: u64,
+    seeds: [u64; K],
 }
 
 impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
@@ -203,10 +208,12 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         for _ in 0..size {
             slots.push(Slot::new(), GFP_KERNEL)?;
         }
-        // SAFETY: only makes a random number.
-        let seed = unsafe { bindings::passthru_helper_get_random_u64() };
+        let seeds = array::from_fn(|_| {
+            // SAFETY: only makes a random number.
+            unsafe { bindings::passthru_helper_get_random_u64() }
+        });
         let mask = slots.len() - 1;
-        Ok(Self { slots, mask, seed })
+        Ok(Self { slots, mask, seeds })
     }
 
     /// The entries where `key` can be, the most likely one first.
@@ -215,36 +222,31 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         &self,
         key: &Key<K, HASHED>,
     ) -> impl Iterator<Item = &Slot<D, K, N>> {
-        let first = key.hash(self.seed) & self.mask;
+        let first = key.hash(&self.seeds) & self.mask;
         (0..WAYS).filter_map(move |way| self.slots.get(first ^ way))
     }
 
-    /// What is known of the flow with this key. Callable under RCU, in any context.
+    /// What is known of the flow with this key, if that is in the most likely place. Callable under
+    /// RCU, in any context. Where it says nothing [`Self::find`] may still know.
     #[inline(always)]
+    pub(crate) fn find_first<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
+        let first = key.hash(&self.seeds) & self.mask;
+        // SAFETY: `mask` is the number of slots less one.
+        let slot = unsafe { self.slots.as_slice().get_unchecked(first) };
+        slot.get(key, rcu)
+    }
+
+    /// What is known of the flow with this key. Callable under RCU, in any context.
     pub(crate) fn find<'r, const HASHED: usize>(
         &self,
         key: &Key<K, HASHED>,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        let first = key.hash(self.seed) & self.mask;
-        // SAFETY: `mask` is the number of slots less one.
-        let slot = unsafe { self.slots.as_slice().get_unchecked(first) };
-        // Most are where they would be by themselves.
-        slot.get(key, rcu)
-            .or_else(|| self.find_elsewhere(first, *key, rcu))
-    }
-
-    /// As [`Self::find`], in the other places.
-    #[inline(never)]
-    fn find_elsewhere<'r, const HASHED: usize>(
-        &self,
-        first: usize,
-        key: Key<K, HASHED>,
-        rcu: ReadSide<'r>,
-    ) -> Option<Flow<'r, D, N>> {
-        (1..WAYS)
-            .filter_map(|way| self.slots.get(first ^ way))
-            .find_map(|slot| slot.get(&key, rcu))
+        self.ways(key).find_map(|slot| slot.get(key, rcu))
     }
 
     /// Remembers what was found out about a flow, or not, where another CPU is just writing there.

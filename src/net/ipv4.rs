@@ -20,7 +20,7 @@ pub(crate) const HEADER_LEN: u32 = 20;
 /// Words of 32 bits of that.
 const WORDS: usize = 5;
 /// Version 4, and the number of words.
-const PLAIN: u32 = 0x40 | WORDS as u32;
+const PLAIN: u8 = 0x40 | WORDS as u8;
 /// Marks a packet's route as one without a reference. C: `SKB_DST_NOREF`.
 const NOREF: usize = 1;
 /// More fragments, and where this one belongs.
@@ -57,34 +57,36 @@ impl Header {
     pub(crate) fn checked(skb: &SkBuff) -> Option<Self> {
         let words = words(skb)?;
         let header = Self::read(&words)?;
-        let whole = (HEADER_LEN..=skb.len()).contains(&header.len.into());
+        // The header is there, so a length that is too small wraps to one that is too large.
+        let payload = u32::from(header.len).wrapping_sub(HEADER_LEN);
+        let whole = payload <= skb.len().wrapping_sub(HEADER_LEN);
         (whole && sums_up(&words)).then_some(header)
     }
 
     /// The header of any packet that begins with one: what it has besides is not told.
     pub(crate) fn any(skb: &SkBuff) -> Option<Self> {
-        let [first, _, third, saddr, daddr] = words(skb)?;
-        Some(Self {
-            saddr,
-            daddr,
-            tos: (u32::from_be(first) >> 16) as u8,
-            protocol: (u32::from_be(third) >> 16) as u8,
-            len: u32::from_be(first) as u16,
-        })
+        Some(Self::of(&words(skb)?))
     }
 
     #[inline(always)]
     fn read(words: &[u32; WORDS]) -> Option<Self> {
-        let [first, second, third, saddr, daddr] = *words;
-        let (first, third) = (u32::from_be(first), u32::from_be(third));
-        let plain = first >> 24 == PLAIN && u32::from_be(second) & FRAGMENT == 0;
-        plain.then_some(Self {
+        let [version, ..] = words[0].to_ne_bytes();
+        let plain = version == PLAIN && words[1] & FRAGMENT.to_be() == 0;
+        plain.then(|| Self::of(words))
+    }
+
+    #[inline(always)]
+    fn of(words: &[u32; WORDS]) -> Self {
+        let [first, _, third, saddr, daddr] = *words;
+        let [_, tos, len @ ..] = first.to_ne_bytes();
+        let [_, protocol, ..] = third.to_ne_bytes();
+        Self {
             saddr,
             daddr,
-            tos: (first >> 16) as u8,
-            protocol: (third >> 16) as u8,
-            len: first as u16,
-        })
+            tos,
+            protocol,
+            len: u16::from_be_bytes(len),
+        }
     }
 
     /// Whether the destination stands for more than one host: multicast, limited broadcast.
@@ -112,15 +114,13 @@ fn words(skb: &SkBuff) -> Option<[u32; WORDS]> {
     Some(unsafe { bytes.as_ptr().cast::<[u32; WORDS]>().read_unaligned() })
 }
 
-/// Whether the header is as it was sent: then its halves add up to all ones.
+/// Whether the header is as it was sent: then its halves of words add up to all ones, with what is
+/// carried out at one end coming in at the other. That is the sum modulo 0xffff, for halves and
+/// words alike, and never zero of a header that says its version.
 #[inline(always)]
 fn sums_up(words: &[u32; WORDS]) -> bool {
     let sum: u64 = words.iter().map(|word| u64::from(*word)).sum();
-    // The end-around carry of 32 bits, and then that of 16.
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    // At most 0x1fffe plus the carry: all ones, or twice that.
-    sum == 0xffff || sum == 2 * 0xffff
+    sum % 0xffff == 0
 }
 
 /// A switch of a device or of all of them. C: `IPV4_DEVCONF_*`.
@@ -129,9 +129,9 @@ fn sums_up(words: &[u32; WORDS]) -> bool {
 ///
 /// `conf` must be valid and `number` one of its switches.
 #[inline(always)]
-unsafe fn switch(conf: *const bindings::ipv4_devconf, number: u32) -> u32 {
+unsafe fn switch(conf: *const bindings::ipv4_devconf, number: u32) -> i32 {
     // SAFETY: by the caller's promise.
-    unsafe { (&raw const (*conf).data[number as usize - 1]).read_volatile() as u32 }
+    unsafe { (&raw const (*conf).data[number as usize - 1]).read_volatile() }
 }
 
 impl NetDevice {
@@ -139,9 +139,15 @@ impl NetDevice {
     /// routed: the same numbers, the same decision. None where the device has no IPv4.
     ///
     /// Turning a switch changes no generation of routes, so who remembers a decision must compare
-    /// this as well. `mark` is the packet's, which one of the switches is about.
+    /// this as well. `mark` is the packet's, which one of the switches is about; `namespace` is the
+    /// device's.
     #[inline(always)]
-    pub(crate) fn ipv4_switches(&self, mark: u32, rcu: ReadSide<'_>) -> Option<Switches> {
+    pub(crate) fn ipv4_switches(
+        &self,
+        namespace: &Namespace,
+        mark: u32,
+        _rcu: ReadSide<'_>,
+    ) -> Option<Switches> {
         use bindings::{
             IPV4_DEVCONF_ACCEPT_LOCAL, IPV4_DEVCONF_FORWARDING, IPV4_DEVCONF_RP_FILTER,
             IPV4_DEVCONF_SRC_VMARK,
@@ -154,33 +160,33 @@ impl NetDevice {
                 return None;
             }
             let own = &raw const (*in_dev).cnf;
-            let all = (*self.namespace(rcu).as_raw()).ipv4.devconf_all;
-            let mut local =
-                switch(own, IPV4_DEVCONF_ACCEPT_LOCAL) | switch(all, IPV4_DEVCONF_ACCEPT_LOCAL);
+            let all = (*namespace.as_raw()).ipv4.devconf_all;
+            let either = |number| (switch(own, number) | switch(all, number)) != 0;
+            // The kernel goes by the larger one. C: `IN_DEV_RPFILTER()`.
+            let filter = i32::max(
+                switch(own, IPV4_DEVCONF_RP_FILTER),
+                switch(all, IPV4_DEVCONF_RP_FILTER),
+            );
+            let mut others = u8::from(either(IPV4_DEVCONF_ACCEPT_LOCAL));
             if mark != 0 {
-                let marks =
-                    switch(own, IPV4_DEVCONF_SRC_VMARK) | switch(all, IPV4_DEVCONF_SRC_VMARK);
-                local = local << 1 | u32::from(marks != 0);
+                others |= u8::from(either(IPV4_DEVCONF_SRC_VMARK)) << 1;
             }
-            Some(Switches([
-                pair(
-                    switch(own, IPV4_DEVCONF_RP_FILTER),
-                    switch(all, IPV4_DEVCONF_RP_FILTER),
-                ),
-                pair(switch(own, IPV4_DEVCONF_FORWARDING), local),
-            ]))
+            let forwarding = switch(own, IPV4_DEVCONF_FORWARDING);
+            Some(Switches {
+                numbers: u64::from(filter as u32) << 32 | u64::from(forwarding as u32),
+                others,
+            })
         }
     }
 }
 
-/// The state of the switches of a device. C: `IPV4_DEVCONF_*`.
+/// The state of the switches of a device, as far as it makes a difference. C: `IPV4_DEVCONF_*`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Switches(pub(crate) [u64; 2]);
-
-/// Two numbers in one word.
-#[inline(always)]
-fn pair(high: u32, low: u32) -> u64 {
-    u64::from(high) << 32 | u64::from(low)
+pub(crate) struct Switches {
+    /// `rp_filter` and `forwarding`.
+    pub(crate) numbers: u64,
+    /// `accept_local` and `src_valid_mark`, in two bits.
+    pub(crate) others: u8,
 }
 
 impl Namespace {

@@ -41,7 +41,7 @@ const EXTENSIONS: [u8; 7] = [0, 43, 44, 60, 135, 139, 140];
 
 impl Header {
     /// The header of a packet whose data begins with it; none for what has extension headers, or
-    /// does not lie in the linear part, or goes from or to what is not one host's address.
+    /// does not lie in the linear part.
     #[inline(always)]
     pub(crate) fn plain(skb: &SkBuff) -> Option<Self> {
         let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
@@ -54,12 +54,19 @@ impl Header {
             protocol: bytes[6],
             len: HEADER_LEN + u32::from(u16::from_be_bytes([bytes[4], bytes[5]])),
         };
-        let plain = first >> 28 == 6
-            && !EXTENSIONS.contains(&header.protocol)
-            && !(header.protocol == ICMPV6 && may_be_discovery(skb))
-            && is_global(header.saddr)
-            && is_global(header.daddr);
+        // Most are of one of the two, which takes the least to tell.
+        let plain = match header.protocol {
+            TCP | UDP => true,
+            ICMPV6 => !may_be_discovery(skb),
+            other => !EXTENSIONS.contains(&other),
+        } && first >> 28 == 6;
         plain.then_some(header)
+    }
+
+    /// Whether the packet goes from one host's address to another's, neither of which depends on
+    /// the link.
+    pub(crate) fn is_global(&self) -> bool {
+        is_global(self.saddr) && is_global(self.daddr)
     }
 
     /// As [`Self::plain`], for a packet that no one has checked yet; none also for one that the
@@ -75,6 +82,9 @@ impl Header {
     }
 }
 
+/// TCP and UDP.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 /// ICMPv6.
 const ICMPV6: u8 = 58;
 
@@ -87,7 +97,6 @@ fn may_be_discovery(skb: &SkBuff) -> bool {
 }
 
 /// Whether an address may be one host's anywhere: not multicast, link-local, loopback or none.
-#[inline(always)]
 fn is_global(address: Address) -> bool {
     let first = u64::from_be(address[0]);
     let multicast = first >> 56 == 0xff;
@@ -156,20 +165,33 @@ impl Dst<'_> {
     /// is no longer current. C: `rt6_get_cookie()`, `ip6_dst_check()`.
     ///
     /// A route found to have the cookie that it had before is the answer that a lookup would give.
-    #[inline]
     pub(crate) fn ipv6_cookie(self) -> Option<Cookie> {
+        let route = self.as_raw().cast::<bindings::rt6_info>();
+        // SAFETY: an IPv6 route, which exists; the field never changes.
+        let sernum = unsafe { (&raw const (*route).sernum).read_volatile() };
+        // With a number of its own the route is valid by another measure.
+        self.current_ipv6_cookie().filter(|_| sernum == 0)
+    }
+
+    /// Whether the route, which had this cookie before, has it still.
+    #[inline(always)]
+    pub(crate) fn still_has_ipv6_cookie(self, cookie: Cookie) -> bool {
+        self.current_ipv6_cookie() == Some(cookie)
+    }
+
+    #[inline(always)]
+    fn current_ipv6_cookie(self) -> Option<Cookie> {
         let route = self.as_raw().cast::<bindings::rt6_info>();
         // SAFETY: an IPv6 route, which exists, as do what it was made from and the node of that for
         // as long as the read-side critical section lasts. All fields are read by single loads.
         unsafe {
-            let sernum = (&raw const (*route).sernum).read_volatile() as u32;
             let from = (&raw const (*route).from).read_volatile();
-            let expires = ((*route).rt6i_flags & bindings::RTF_EXPIRES) != 0;
-            if !self.is_current() || from.is_null() || expires || sernum != 0 {
+            if from.is_null() || !self.is_current() {
                 return None;
             }
             let node = (&raw const (*from).fib6_node).read_volatile();
-            if node.is_null() || (*from).fib6_flags & bindings::RTF_EXPIRES != 0 {
+            let flags = (*route).rt6i_flags | (*from).fib6_flags;
+            if node.is_null() || flags & bindings::RTF_EXPIRES != 0 {
                 return None;
             }
             Some(Cookie((&raw const (*node).fn_sernum).read_volatile() as u32))
@@ -207,19 +229,6 @@ impl SkBuff {
         // SAFETY: as above.
         unsafe { bindings::passthru_helper_skb_swap_dev(self.as_raw(), kept) };
         dst
-    }
-
-    /// Counts the packet as one that IPv6 of the namespace of `dev` received.
-    #[inline]
-    pub(crate) fn count_ipv6_input(&mut self, dev: &NetDevice, flow: u32, _bh: BottomHalf<'_>) {
-        // SAFETY: skb and device exist; softirqs cannot interrupt.
-        unsafe {
-            bindings::passthru_helper_ip6_begin_input(
-                self.as_raw(),
-                dev.as_raw(),
-                (flow >> 20) as u8,
-            );
-        }
     }
 }
 

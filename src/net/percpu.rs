@@ -5,7 +5,7 @@
 //! C header: `include/linux/percpu.h`.
 
 use crate::net::bindings;
-use core::ptr::NonNull;
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::prelude::*;
 
 /// `N` event counters, counted without touching a line that another CPU writes.
@@ -48,12 +48,16 @@ impl<const N: usize> Counters<N> {
         unsafe { bindings::passthru_helper_this_cpu_inc(self.counter(index)) };
     }
 
-    /// Counts one event on this CPU, and in the next counter what it amounts to.
-    #[inline]
-    pub(crate) fn count(&self, index: usize, amount: usize) {
+    /// A counter of events and the next one, which is of what they amount to, for one event that
+    /// amounts to `amount`. It is counted by whoever gets this.
+    #[inline(always)]
+    pub(crate) fn traffic(&self, index: usize, amount: usize) -> Traffic<'_> {
         assert!(index + 1 < N);
-        // SAFETY: by the type's invariant and the check above these are two of our counters.
-        unsafe { bindings::passthru_helper_this_cpu_count(self.counter(index), amount) };
+        Traffic {
+            counters: self.first.as_ptr().wrapping_add(index),
+            amount,
+            scope: PhantomData,
+        }
     }
 
     /// What all CPUs counted until now.
@@ -63,6 +67,31 @@ impl<const N: usize> Counters<N> {
         // Where `unsigned long` has 64 bits this converts nothing.
         #[allow(clippy::useless_conversion)]
         sum.try_into().unwrap_or(u64::MAX)
+    }
+}
+
+/// An event to be counted, and what it amounts to.
+///
+/// # Invariants
+///
+/// `counters` are two per-CPU counters that live for `'a`.
+pub(crate) struct Traffic<'a> {
+    counters: *mut c_ulong,
+    amount: usize,
+    scope: PhantomData<&'a c_ulong>,
+}
+
+impl Traffic<'_> {
+    /// The two counters, for C to count in.
+    #[inline(always)]
+    pub(super) fn counters(&self) -> *mut c_ulong {
+        self.counters
+    }
+
+    /// What the event amounts to.
+    #[inline(always)]
+    pub(super) fn amount(&self) -> c_ulong {
+        self.amount as c_ulong
     }
 }
 

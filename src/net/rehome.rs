@@ -7,10 +7,11 @@
 //! C headers: `include/linux/skbuff.h`, `include/net/ip.h`.
 
 use super::{
-    context::{BottomHalf, ReadSide},
+    context::BottomHalf,
     device::NetDevice,
     namespace::Namespace,
     netfilter::Family,
+    percpu::Traffic,
     skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
@@ -28,23 +29,25 @@ impl NetDevice {
     /// Whether anything looks at what this device receives before its protocols do: taps, tc, XDP,
     /// hooks, a bridge or the like. Such packets must be received by the device itself.
     #[inline(always)]
-    pub(crate) fn is_watched(&self, rcu: ReadSide<'_>) -> bool {
-        let dev = self.as_raw();
-        let net = self.namespace(rcu).as_raw();
-        // SAFETY: fields of a device and a namespace that exist, by single loads. A list is empty
-        // where its head points to itself.
+    pub(crate) fn is_watched(&self, namespace: &Namespace) -> bool {
+        let (dev, net) = (self.as_raw(), namespace.as_raw());
+        // All of it at once, because most devices have nothing of the kind: what is null counts
+        // for nothing, nor does a list whose head points to itself, which is an empty one.
+        // SAFETY: fields of a device and a namespace that exist, by single loads; all are pointers
+        // or made of one.
         unsafe {
-            let is_empty = |head: *const bindings::list_head| {
-                core::ptr::eq((&raw const (*head).next).read_volatile(), head)
+            let list = |head: *const bindings::list_head| {
+                (&raw const (*head).next).read_volatile() as usize ^ head as usize
             };
-            !is_empty(&raw const (*dev).ptype_all)
-                || !is_empty(&raw const (*net).ptype_all)
-                || (&raw const (*dev).rx_handler).read_volatile().is_some()
-                || !(&raw const (*dev).tcx_ingress).read_volatile().is_null()
-                || !(&raw const (*dev).nf_hooks_ingress)
+            let watchers = list(&raw const (*dev).ptype_all)
+                | list(&raw const (*net).ptype_all)
+                | (&raw const (*dev).rx_handler)
+                    .cast::<usize>()
                     .read_volatile()
-                    .is_null()
-                || !(&raw const (*dev).xdp_prog).read_volatile().is_null()
+                | (&raw const (*dev).tcx_ingress).read_volatile() as usize
+                | (&raw const (*dev).nf_hooks_ingress).read_volatile() as usize
+                | (&raw const (*dev).xdp_prog).read_volatile() as usize;
+            watchers != 0
         }
     }
 
@@ -61,22 +64,24 @@ impl NetDevice {
         // SAFETY: only reads flags.
         unsafe { bindings::passthru_helper_netif_is_l3(self.as_raw()) }
     }
+}
 
-    /// Whether packets before routing have hooks to pass in this device's namespace.
-    #[inline]
-    pub(crate) fn has_hooks_before_routing(&self, family: Family, rcu: ReadSide<'_>) -> bool {
-        self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_PRE_ROUTING, rcu)
+impl Namespace {
+    /// Whether packets before routing have hooks to pass.
+    #[inline(always)]
+    pub(crate) fn has_hooks_before_routing(&self, family: Family) -> bool {
+        self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_PRE_ROUTING)
     }
 
-    /// Whether packets before the sockets have hooks to pass in this device's namespace.
-    #[inline]
-    fn has_hooks_before_sockets(&self, family: Family, rcu: ReadSide<'_>) -> bool {
-        self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_LOCAL_IN, rcu)
+    /// Whether packets before the sockets have hooks to pass.
+    #[inline(always)]
+    pub(crate) fn has_hooks_before_sockets(&self, family: Family) -> bool {
+        self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_LOCAL_IN)
     }
 
-    #[inline]
-    fn has_hooks(&self, family: Family, place: u32, rcu: ReadSide<'_>) -> bool {
-        let net = self.namespace(rcu).as_raw();
+    #[inline(always)]
+    fn has_hooks(&self, family: Family, place: u32) -> bool {
+        let net = self.as_raw();
         // SAFETY: fields of a namespace that exists, by single loads.
         unsafe {
             let hooks = match family {
@@ -186,14 +191,45 @@ impl SkBuff {
         to_result(unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) })
     }
 
-    /// Makes the packet one that `dev` received, whose network header it begins with: forgets all
-    /// that the stack that it comes from knew of it, and clears the control block for `family`.
+    /// Makes the packet, which begins with its network header, one that `dev` received: forgets all
+    /// that the stack that it comes from knew of it, and clears the control block. Counts it.
     ///
     /// C: `skb_scrub_packet()`, `skb_orphan()`, and what `__netif_receive_skb_core()` sets.
-    #[inline]
-    pub(crate) fn rehome(&mut self, dev: &NetDevice, header_len: u32) {
-        // SAFETY: the skb is valid and ours, and the device exists.
-        unsafe { bindings::passthru_helper_skb_rehome(self.as_raw(), dev.as_raw(), header_len) };
+    pub(crate) fn rehome(&mut self, dev: &NetDevice, traffic: Traffic<'_>) {
+        let (counters, amount) = (traffic.counters(), traffic.amount());
+        // SAFETY: the skb is valid and ours, the device exists, and so do the counters.
+        unsafe {
+            bindings::passthru_helper_skb_rehome(self.as_raw(), dev.as_raw(), counters, amount);
+        }
+    }
+
+    /// As [`Self::rehome`]; then counts the packet as IPv4 of the namespace of `dev` does with what
+    /// it receives. C: `ip_rcv_core()`.
+    #[inline(always)]
+    pub(crate) fn enter_ipv4(
+        &mut self,
+        dev: &NetDevice,
+        tos: u8,
+        traffic: Traffic<'_>,
+        _bh: BottomHalf<'_>,
+    ) {
+        let (skb, counters, amount) = (self.as_raw(), traffic.counters(), traffic.amount());
+        // SAFETY: as above; softirqs cannot interrupt.
+        unsafe { bindings::passthru_helper_ip_enter(skb, dev.as_raw(), tos, counters, amount) };
+    }
+
+    /// As [`Self::enter_ipv4`], for IPv6. C: `ip6_rcv_core()`.
+    #[inline(always)]
+    pub(crate) fn enter_ipv6(
+        &mut self,
+        dev: &NetDevice,
+        class: u8,
+        traffic: Traffic<'_>,
+        _bh: BottomHalf<'_>,
+    ) {
+        let (skb, counters, amount) = (self.as_raw(), traffic.counters(), traffic.amount());
+        // SAFETY: as above.
+        unsafe { bindings::passthru_helper_ip6_enter(skb, dev.as_raw(), class, counters, amount) };
     }
 
     /// Has the packet pass the hooks before routing in the namespace of `dev`, which received it.
@@ -222,13 +258,6 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_dst_input(self.into_raw()) };
     }
 
-    /// Counts the packet as one that IPv4 of the namespace of `dev` received.
-    #[inline]
-    pub(crate) fn count_ipv4_input(&self, dev: &NetDevice, tos: u8, _bh: BottomHalf<'_>) {
-        // SAFETY: skb and device exist; softirqs cannot interrupt.
-        unsafe { bindings::passthru_helper_ip_count_input(self.as_raw(), dev.as_raw(), tos) };
-    }
-
     /// Sends an IPv4 packet, which begins with its header, as if `namespace` had made it. The
     /// reason is counted where it is dropped. C: `ip_local_out()`.
     pub(super) fn send_ipv4(self, namespace: &Namespace) {
@@ -237,47 +266,22 @@ impl SkBuff {
     }
 
     /// Gives the packet to its transport protocol at once, if nothing that comes in between has
-    /// anything to do with it: hooks before the sockets (not asked for without `hooks`), raw
-    /// sockets.
-    /// Otherwise it is sent the way of its route, which is local delivery.
-    /// C: `ip_local_deliver()`.
-    #[inline]
-    pub(crate) fn deliver_ipv4(
-        self,
-        dev: &NetDevice,
-        protocol: u8,
-        hooks: bool,
-        bh: BottomHalf<'_>,
-    ) {
-        let hooked = hooks && dev.has_hooks_before_sockets(Family::Ipv4, bh.read_side());
-        let skb = self.into_raw();
+    /// anything to do with it: hooks before the sockets, which the caller says with `direct` that
+    /// there are none of, raw sockets, IPsec. Otherwise it is sent the way of its route, which is
+    /// local delivery. C: `ip_local_deliver()`.
+    #[inline(always)]
+    pub(crate) fn deliver_ipv4(self, protocol: u8, direct: bool, _bh: BottomHalf<'_>) {
         // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
         // options, and softirqs cannot interrupt.
-        unsafe {
-            if hooked || !bindings::passthru_helper_ip_deliver_directly(skb, protocol, !hooks) {
-                bindings::passthru_helper_dst_input(skb);
-            }
-        }
+        unsafe { bindings::passthru_helper_ip_deliver(self.into_raw(), protocol, direct) };
     }
 
     /// As [`Self::deliver_ipv4`], for IPv6. C: `ip6_input()`.
-    #[inline]
-    pub(crate) fn deliver_ipv6(
-        self,
-        dev: &NetDevice,
-        protocol: u8,
-        hooks: bool,
-        bh: BottomHalf<'_>,
-    ) {
-        let hooked = hooks && dev.has_hooks_before_sockets(Family::Ipv6, bh.read_side());
-        let skb = self.into_raw();
+    #[inline(always)]
+    pub(crate) fn deliver_ipv6(self, protocol: u8, direct: bool, _bh: BottomHalf<'_>) {
         // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
         // extensions, and softirqs cannot interrupt.
-        unsafe {
-            if hooked || !bindings::passthru_helper_ip6_deliver_directly(skb, protocol, !hooks) {
-                bindings::passthru_helper_dst_input(skb);
-            }
-        }
+        unsafe { bindings::passthru_helper_ip6_deliver(self.into_raw(), protocol, direct) };
     }
 
     /// Has the packet, which begins with its network header, received by `dev` from the beginning,

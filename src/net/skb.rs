@@ -47,15 +47,15 @@ impl DropReason {
     pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
 }
 
-/// The protocol of a packet, an EtherType.
+/// The protocol of a packet, an EtherType, as on the wire.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Protocol(u16);
 
 impl Protocol {
     /// Internet Protocol version 4.
-    pub(crate) const IPV4: Self = Self(bindings::ETH_P_IP as u16);
+    pub(crate) const IPV4: Self = Self((bindings::ETH_P_IP as u16).to_be());
     /// Internet Protocol version 6.
-    pub(crate) const IPV6: Self = Self(bindings::ETH_P_IPV6 as u16);
+    pub(crate) const IPV6: Self = Self((bindings::ETH_P_IPV6 as u16).to_be());
 }
 
 /// What a packet begins with on its way from one device to another.
@@ -119,9 +119,7 @@ impl SkBuff {
     pub(crate) fn protocol(&self) -> Protocol {
         // SAFETY: the skb is valid and ours. The members of the union overlay each other exactly
         // (`struct_group`), so either may be read.
-        Protocol(u16::from_be(unsafe {
-            (*self.as_raw()).__bindgen_anon_4.headers.as_ref().protocol
-        }))
+        Protocol(unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref().protocol })
     }
 
     /// Whether the packet is one that stands for many (GSO).
@@ -144,7 +142,8 @@ impl SkBuff {
         // move or modify them through us takes `&mut self`.
         unsafe {
             let skb = self.as_raw();
-            core::slice::from_raw_parts((*skb).data, ((*skb).len - (*skb).data_len) as usize)
+            let len = (*skb).len.wrapping_sub((*skb).data_len);
+            core::slice::from_raw_parts((*skb).data, len as usize)
         }
     }
 

@@ -2,7 +2,10 @@
 
 //! How packets came to a child by shortcuts, and why others of its did not.
 
-use crate::{net::percpu::Counters, shortcut::Shortcut};
+use crate::{
+    net::percpu::{self, Counters},
+    shortcut::Shortcut,
+};
 use kernel::prelude::*;
 
 /// Why a packet that had come to a place where its port allows a shortcut went on instead.
@@ -52,11 +55,11 @@ impl Arrivals {
         Counters::new().map(Self)
     }
 
-    /// Counts a packet that takes a shortcut.
-    #[inline]
-    pub(crate) fn count(&self, place: Shortcut, bytes: u32) {
+    /// A packet that takes a shortcut, to be counted where it is made the child's.
+    #[inline(always)]
+    pub(crate) fn traffic(&self, place: Shortcut, bytes: u32) -> percpu::Traffic<'_> {
         let place = (place as u32).trailing_zeros() as usize;
-        self.0.count(2 * place, bytes as usize);
+        self.0.traffic(2 * place, bytes as usize)
     }
 
     /// Counts a packet that goes on.
