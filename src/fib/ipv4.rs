@@ -83,6 +83,9 @@ impl Parent {
         shortcuts: Set,
         at: At,
     ) -> Answer<'r> {
+        if self.is_for_stranger_ipv4(packet, header, at) {
+            return Answer::Pass;
+        }
         let Some(question) = Question::new(self, packet, header) else {
             return Answer::Pass;
         };
@@ -92,6 +95,18 @@ impl Parent {
             Some(claim) => claim.answer(shortcuts),
             None => self.ask_ipv4(packet.skb_mut(), &question, shortcuts, at),
         }
+    }
+
+    /// Whether the destination is known to be no child's. What a child sends may still be the
+    /// parent's to send for it. Nothing is remembered here under rules, and adding the first one
+    /// changes the generation.
+    #[inline]
+    fn is_for_stranger_ipv4(&self, packet: &Passing<'_>, header: &Header, at: At) -> bool {
+        let namespace = packet.dev().namespace(packet.bh().read_side());
+        let generations = pair(namespace.ipv4_generation(), self.generation.read());
+        let stranger = [pair(header.daddr, header.dscp().into()), generations];
+        self.ipv4_strangers.contains(stranger)
+            && !(at == At::Routing && End::cast(packet.dev()).is_some())
     }
 
     /// Asks the tables of routes, in parent and child.
@@ -120,6 +135,7 @@ impl Parent {
             question.key.words[2],
         ]);
         if stranger.is_some_and(|stranger| self.ipv4_strangers.contains(stranger)) {
+            // It came by a port; see `is_for_stranger_ipv4()`.
             return Answer::Pass;
         }
         if at != At::Routing && !leads_to_port(question, rcu) {

@@ -11,6 +11,7 @@ use crate::{
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Destination, Kind},
         ipv6::{forwards, Cookie, Header},
+        namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
     },
@@ -91,10 +92,15 @@ impl Parent {
                 At::Device | At::Routing => Answer::Pass,
             };
         }
+        let rcu = packet.bh().read_side();
+        let generation = self.generation.read();
+        let stranger = stranger(header, packet.dev().namespace(rcu), generation);
+        if self.ipv6_strangers.contains(stranger) {
+            return Answer::Pass;
+        }
         let Some(question) = Question::new(self, packet, header) else {
             return Answer::Pass;
         };
-        let rcu = question.bh.read_side();
         let known = self.ipv6.find(&question.key, rcu);
         match known.and_then(|flow| recall(flow, rcu)) {
             Some(claim) => claim.answer(shortcuts),
@@ -118,16 +124,11 @@ impl Parent {
         if namespace.ipv6_rules_look_deeper() || namespace.has_transform_policies() {
             return Answer::Pass;
         }
-        // Rules aside the answer is a matter of the destination; each half of it is compared.
-        let stranger = [
-            header.daddr[0] ^ pair(question.generation, namespace.ipv6_generation()),
-            header.daddr[1],
-        ];
-        if question.dev.is_in_vrf() || !rules && self.ipv6_strangers.contains(stranger) {
+        if question.dev.is_in_vrf() {
             return Answer::Pass;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
-        let stranger = (!rules).then_some(stranger);
+        let stranger = (!rules).then(|| stranger(header, namespace, question.generation));
         let claim = self.look_up_ipv6(skb, question, stranger);
         if let Some(claim) = claim {
             skb.drop_dst();
@@ -210,6 +211,15 @@ impl Parent {
             shortcuts,
         })
     }
+}
+
+/// What a destination is remembered by that is no child's: rules aside that is a matter of the
+/// destination alone. Nothing is remembered under rules, and adding the first one changes the
+/// generation.
+#[inline]
+fn stranger(header: &Header, namespace: &Namespace, generation: u32) -> [u64; 2] {
+    let [high, low] = header.daddr;
+    [high ^ pair(generation, namespace.ipv6_generation()), low]
 }
 
 /// The port that the destination of a packet in the parent's input is held for.
