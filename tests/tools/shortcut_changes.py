@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Whatever changes, the very next packet goes by it: routes, rules, links,
+addresses, devices that go, come or move, the set of shortcuts itself.
+
+usage: shortcut_changes.py routes|links
+"""
+
+import errno
+import select
+import socket
+import sys
+import time
+
+from world import FAMILIES, PORT, SILENCE, Ears, Space, V4, difference, places_taken, report, same, shortcut
+
+PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
+
+
+class Story:
+    """Steps, and who gets the packet after each."""
+
+    def __init__(self, family, words, ears):
+        self.family, self.words, self.ears = family, words, ears
+        self.dest = family.child(1)
+        self.sender = OUTSIDE.udp(family, 4242)
+        self.got, self.want = [], []
+
+    def owner(self, silent=False):
+        """Who gets a packet now."""
+        return self.ears.owner(lambda data: self.sender.sendto(data, (self.dest, PORT)), silent)
+
+    def then(self, who, *command, space=PARENT):
+        """Does something, and asks who gets the very next packet."""
+        if command:
+            space.call(*command)
+        got = self.owner(silent=who.startswith("nobody"))
+        # An ICMP error of before may be what the socket tells of first.
+        if got.startswith("nobody (") and not who.startswith("nobody"):
+            got = self.owner()
+        self.got.append(got.split(" (")[0])
+        self.want.append(who)
+
+    def end(self, name):
+        """One result for all steps since the last."""
+        same(self.got, self.want, f"{self.family.name}, shortcut {self.words}: {name}")
+        self.got, self.want = [], []
+
+
+def ip(story, text):
+    """A command of ip: DEST stands for the child's address, HOST for that as a prefix."""
+    text = text.replace("HOST", story.family.host(story.dest)).replace("DEST", story.dest)
+    text = text.replace("OUTSIDE", story.family.host(story.family.outside))
+    return story.family.ip(*text.split())
+
+
+def routes(story):
+    """Routes of every kind come and go."""
+    story.then("blue")
+    story.then("blue")
+    story.then("red", *ip(story, "route add HOST dev p2"))
+    story.then("red")
+    story.then("blue", *ip(story, "route replace HOST dev p1"))
+    story.then("red", *ip(story, "route replace HOST dev p2"))
+    story.then("blue", *ip(story, "route del HOST"))
+    story.end("routes added, replaced, deleted")
+    for kind in ("blackhole", "unreachable", "prohibit"):
+        story.then("nobody", *ip(story, f"route add {kind} HOST"))
+        story.then("blue", *ip(story, f"route del {kind} HOST"))
+        story.end(f"a route of kind {kind}")
+    story.then("blue", *ip(story, "route add throw HOST table 99"))
+    PARENT.call(*ip(story, "route del throw HOST table 99"))
+    # A route by another way, to a host on the uplink: the parent's to forward.
+    story.then("nobody", *ip(story, "route add HOST dev up0"))
+    story.then("blue", *ip(story, "route del HOST"))
+    story.end("a route that leads elsewhere")
+
+
+def nexthops(story):
+    """A route that names an object, and the object becomes another."""
+    story.then("blue", *ip(story, "nexthop add id 1 dev p1"))
+    story.then("blue", *ip(story, "route add HOST nhid 1"))
+    story.then("red", *ip(story, "nexthop replace id 1 dev p2"))
+    story.then("blue", *ip(story, "nexthop replace id 1 dev p1"))
+    story.then("blue", "ip", "nexthop", "del", "id", "1")
+    story.end("a nexthop object replaced and deleted")
+
+
+def shared(story):
+    """A route over two ports: the kernel's choice, by the full path."""
+    before = places_taken("p1"), places_taken("p2")
+    family = story.family
+    ways = [word for number in (1, 2) for word in ("nexthop", "via", family.child(number) + "9", "dev", f"p{number}")]
+    PARENT.call(*ip(story, "route add HOST"), *ways)
+    owners = {story.owner() for _ in range(4)}
+    report(owners <= {"blue", "red"}, f"{story.family.name}, shortcut {story.words}: a multipath route leads to one of its ports", owners)
+    taken = difference(places_taken("p1"), before[0]), difference(places_taken("p2"), before[1])
+    same(taken, ({}, {}), f"{story.family.name}, shortcut {story.words}: ... by the full path")
+    PARENT.call(*ip(story, "route del HOST"))
+
+
+def rules(story):
+    """Rules of the parent's policy routing, by everything they can look at."""
+    PARENT.call(*ip(story, "route add HOST dev p2 table 100"))
+    story.then("blue")
+    for selector in (
+        "from OUTSIDE", "to HOST", "iif up0", "tos 0x10", "fwmark 7", "ipproto udp", "sport 4242", f"dport {PORT}",
+    ):  # fmt: skip
+        if selector.startswith("tos"):
+            level = (socket.IPPROTO_IP, socket.IP_TOS) if story.family is V4 else (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
+            story.sender.setsockopt(*level, 0x10)
+            story.then("blue")
+        story.then("red" if selector != "fwmark 7" else "blue", *ip(story, f"rule add {selector} lookup 100 pref 50"))
+        story.then("blue", *ip(story, f"rule del {selector} lookup 100 pref 50"))
+        story.end(f"a rule: {selector}")
+        if selector.startswith("tos"):
+            story.sender.setsockopt(*level, 0)
+    for action in ("blackhole", "prohibit", "unreachable"):
+        story.then("nobody", *ip(story, f"rule add to HOST pref 50 {action}"))
+        story.then("blue", *ip(story, "rule del to HOST pref 50"))
+        story.end(f"a rule: {action}")
+    story.then("blue", *ip(story, "rule add from OUTSIDE lookup 100 pref 50 suppress_prefixlength 127"))
+    PARENT.call(*ip(story, "rule del from OUTSIDE lookup 100 pref 50"))
+    story.got, story.want = [], []
+    PARENT.call(*ip(story, "route flush table 100"))
+
+
+def marks(story):
+    """A mark of the parent's prerouting rules decides, for the places behind them."""
+    PARENT.call(*ip(story, "route add HOST dev p2 table 100"))
+    PARENT.call(*ip(story, "rule add fwmark 7 lookup 100 pref 50"))
+    PARENT.nft(f"table inet m {{ chain c {{ type filter hook prerouting priority mangle; udp dport {PORT} meta mark set 7; }}\n}}\n")
+    story.then("red")
+    story.then("red")
+    PARENT.nft("delete table inet m\n")
+    story.then("blue")
+    PARENT.nft(f"table inet m {{ chain c {{ type filter hook prerouting priority mangle; udp dport {PORT} meta mark set 8; }}\n}}\n")
+    story.then("blue")
+    PARENT.nft("delete table inet m\n")
+    PARENT.call(*ip(story, "rule del fwmark 7 lookup 100 pref 50"))
+    PARENT.call(*ip(story, "route flush table 100"))
+    story.end("a rule that asks for a mark")
+
+
+def restore_child():
+    """What a link that was down has lost."""
+    PARENT.call("ip", "link", "set", "p1", "up")
+    BLUE.call("ip", "link", "set", "c0", "up")
+    for family in FAMILIES:
+        length = "24" if family is V4 else "64"
+        PARENT.call(*family.ip("addr", "replace", f"{family.port(1)}/{length}", "dev", "p1"))
+        BLUE.call(*family.ip("addr", "replace", f"{family.child(1)}/{length}", "dev", "c0"))
+        BLUE.call(*family.ip("route", "replace", "default", "via", family.port(1)))
+
+
+def links(story):
+    """Either end, or the uplink, goes down and comes up."""
+    story.then("blue")
+    story.then("nobody", "ip", "link", "set", "p1", "down")
+    restore_child()
+    story.then("blue")
+    story.end("the port down and up")
+    story.then("nobody", "ip", "link", "set", "c0", "down", space=BLUE)
+    restore_child()
+    story.then("blue")
+    story.end("the child device down and up")
+
+
+def childs_tables(story):
+    """The child's own tables decide there."""
+    family = story.family
+    story.then("blue")
+    # The child's rules: its own addresses are found by the first, so that makes room.
+    BLUE.call(*ip(story, "rule add pref 100 lookup local"))
+    BLUE.call(*ip(story, "rule del pref 0"))
+    story.then("blue")
+    story.then("nobody", *ip(story, "rule add to HOST pref 50 blackhole"), space=BLUE)
+    story.then("blue", *ip(story, "rule del to HOST pref 50 blackhole"), space=BLUE)
+    BLUE.call(*ip(story, "rule add pref 0 lookup local"))
+    story.then("blue", *ip(story, "rule del pref 100"), space=BLUE)
+    story.end("the child's rules")
+    length = "24" if family is V4 else "64"
+    story.then("nobody", *family.ip("addr", "del", f"{story.dest}/{length}", "dev", "c0"), space=BLUE)
+    restore_child()
+    story.then("blue")
+    story.end("the child's addresses")
+
+
+def setting(story):
+    """The set itself."""
+    for words in ("none", "all", "none", story.words):
+        before = sum(places_taken("p1").values())
+        shortcut("p1", words)
+        story.then("blue")
+        taken = sum(places_taken("p1").values()) - before
+        same(taken, 0 if words == "none" else 1, f"{story.family.name}, shortcut {story.words}: the packet after `shortcut {words}`")
+    story.end("the set changed")
+
+
+def uplinks(story):
+    """An uplink that is made after the shortcuts were."""
+    PARENT.call("ip", "link", "add", "up1", "type", "veth", "peer", "name", "out1", "netns", "outside")
+    near, far = ("198.51.100.1/24", "198.51.100.2/24") if story.family is V4 else ("2001:db8:3::1/64", "2001:db8:3::2/64")
+    for space, device, address in ((PARENT, "up1", near), (OUTSIDE, "out1", far)):
+        space.call("ip", "link", "set", device, "up")
+        space.call("ip", "addr", "add", address, "dev", device)
+    OUTSIDE.call(*ip(story, f"route add HOST via {near.split('/', maxsplit=1)[0]}"))
+    PARENT.call(*ip(story, f"route replace OUTSIDE via {far.split('/', maxsplit=1)[0]}"))
+    before = places_taken("p1")
+    story.then("blue")
+    taken = difference(places_taken("p1"), before)
+    same(taken, {story.words: 1}, f"{story.family.name}, shortcut {story.words}: a packet by a new uplink takes it")
+    PARENT.call("ip", "link", "del", "up1")
+    PARENT.call(*ip(story, "route del OUTSIDE"), check=False)
+    story.then("blue")
+    story.end("an uplink made and removed")
+
+
+def pairs(story):
+    """The port goes to another namespace, comes back, and ends."""
+    middle = Space("middle")
+    story.then("blue")
+    story.then("nobody", "ip", "link", "set", "p1", "netns", "middle")
+    middle.call("ip", "link", "set", "p1", "netns", "1")
+    restore_child()
+    story.then("blue")
+    before = places_taken("p1")
+    story.then("blue")
+    same(difference(places_taken("p1"), before), {story.words: 1}, f"{story.family.name}, shortcut {story.words}: a port that came back has its shortcuts")
+    story.end("the port moved away and back")
+    BLUE.call("ip", "link", "set", "c0", "netns", "middle")
+    story.then("nobody")
+    middle.call("ip", "link", "set", "c0", "netns", "blue")
+    restore_child()
+    story.then("blue")
+    story.end("the child device moved away and back")
+    story.then("nobody", "ip", "link", "del", "p1")
+    PARENT.call("ip", "link", "add", "p1", "type", "passthru", "shortcut", story.words, "peer", "name", "c0", "netns", "blue")
+    restore_child()
+    story.then("blue")
+    story.end("the pair ended, and made anew")
+
+
+def answers(family, words):
+    """What a sender hears where a route says no."""
+    shortcut("p1", words)
+    with OUTSIDE.udp(family) as sock:
+        sock.connect((family.child(1), PORT + 1))
+        got = {}
+        for kind in ("unreachable", "prohibit"):
+            PARENT.call(*family.ip("route", "add", kind, family.host(family.child(1))))
+            level, option = (socket.IPPROTO_IP, 11) if family is V4 else (socket.IPPROTO_IPV6, 25)
+            sock.setsockopt(level, option, 1)  # *_RECVERR
+            sock.send(b"x")
+            select.select([], [], [sock], SILENCE)
+            got[kind] = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            PARENT.call(*family.ip("route", "del", kind, family.host(family.child(1))))
+            try:
+                sock.recvmsg(100, 1000, 0x2000)  # MSG_ERRQUEUE
+            except OSError:
+                pass
+    return {kind: errno.errorcode.get(number, "silence") for kind, number in got.items()}
+
+
+def errors(story):
+    """A shortcut leaves it to the full path to say no."""
+    family, words = story.family, story.words
+    want = answers(family, "none")
+    report("silence" not in want.values(), f"{family.name}: the full path refuses in words", want)
+    same(answers(family, words), want, f"{family.name}, shortcut {words}: routes that refuse say so")
+
+
+CHAPTERS = {
+    "routes": (routes, errors, nexthops, shared, rules, marks),
+    "links": (links, childs_tables, setting, uplinks, pairs),
+}
+
+
+def main(which):
+    """All of it for each place."""
+    for family in FAMILIES:
+        for words in ("device", "route"):
+            ears = Ears((PARENT, BLUE, RED, OUTSIDE), (family,))
+            RED.call("ip", "addr", "add", family.host(family.child(1)), "dev", "lo")
+            shortcut("p1", words)
+            shortcut("p2", words)
+            story = Story(family, words, ears)
+            for chapter in CHAPTERS[which]:
+                if chapter is marks and words != "route":
+                    continue  # which is before the rules that set marks
+                began = time.monotonic()
+                chapter(story)
+                print(f"# {chapter.__name__}: {time.monotonic() - began:.1f} s")
+            story.sender.close()
+            ears.close()
+            RED.call("ip", "addr", "del", family.host(family.child(1)), "dev", "lo")
+            shortcut("p2", "none")
+        shortcut("p1", "none")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
