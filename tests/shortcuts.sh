@@ -18,8 +18,11 @@ outside_host() {
 	must ip -n outside route add default via 192.0.2.1
 	must ip -n outside -6 route add default via 2001:db8:2::1
 	forwarding_on -
-	# Every refusal is to be heard of.
-	sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.route.error_cost=0
+}
+
+# talkative NS: every refusal is to be heard of, not one a second.
+talkative() {
+	must in_ns "$1" sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 }
 
 # world MODE: all of it.
@@ -28,6 +31,9 @@ world() {
 	outside_host
 	child "$mode" blue 1
 	child "$mode" red 2
+	local ns
+	for ns in - outside blue red; do talkative "$ns"; done
+	must sysctl -qw net.ipv4.route.error_cost=0
 	ping_ok "the world is there: IPv4" outside 10.0.1.2
 	ping_ok "the world is there: IPv6" outside fd00:2::2
 }

@@ -113,6 +113,9 @@ class Space:
         self.fd = os.open("/proc/self/ns/net" if name == "-" else f"/run/netns/{name}", os.O_RDONLY)
         self.before = []
 
+    def __del__(self):
+        os.close(self.fd)
+
     def __enter__(self):
         self.before.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
         os.setns(self.fd, os.CLONE_NEWNET)

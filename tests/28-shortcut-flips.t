@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Routes that flip between two children, and sets of shortcuts that change,
+# while packets come: none goes astray. In User Mode Linux, where a packet costs
+# little, more than a million packets and ten thousand flips.
+
+. "$(dirname "$0")/lib.sh"
+. "$TESTS/shortcuts.sh"
+load_module
+
+world l3
+case $LAB in
+uml) amount=(--flips 2500 --packets 50000 --storm 150000) ;;
+debug) amount=(--flips 100 --packets 500 --storm 1000) ;;
+*) amount=(--flips 500 --packets 3000 --storm 8000) ;;
+esac
+tool shortcut_flips "${amount[@]}" none device route all
+
+done_testing
