@@ -151,6 +151,12 @@ def restore_child():
         PARENT.call(*family.ip("addr", "replace", f"{family.port(1)}/{length}", "dev", "p1"))
         BLUE.call(*family.ip("addr", "replace", f"{family.child(1)}/{length}", "dev", "c0"))
         BLUE.call(*family.ip("route", "replace", "default", "via", family.port(1)))
+    # The kernel makes the local routes of IPv6 addresses some time after `ip` is done.
+    for space, address in ((PARENT, family.port(1)), (BLUE, family.child(1))):
+        for _ in range(100):
+            if f"local {address} " in space.call("ip", "-6", "route", "show", "table", "local"):
+                break
+            time.sleep(0.05)
 
 
 def links(story):
