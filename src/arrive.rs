@@ -188,3 +188,10 @@ fn receive_again(
     // Where it fails the packet is dropped with its reason, and nothing is left to be done.
     let _ = skb.receive_again(child, port, end.is_framed(), bh);
 }
+
+/// Has a child receive what another child sent it: the whole packet, which begins with its network
+/// header, as long as its header says if that is checked.
+pub(crate) fn from_sibling(skb: SkBuff, child: &Device<End>, bh: BottomHalf<'_>) {
+    let len = skb.len();
+    receive_again(skb, child, Shortcut::Output, len, bh);
+}

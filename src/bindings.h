@@ -35,6 +35,7 @@
 #include <net/protocol.h>
 #include <net/route.h>
 #include <net/rtnetlink.h>
+#include <net/sch_generic.h>
 
 #include <uapi/linux/if_passthru.h>
 

@@ -7,6 +7,7 @@
 //! parent and child, is remembered; what is remembered holds for exactly that flow, and only as
 //! long as nothing that was relied on has changed.
 
+pub(crate) mod exits;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;
 mod strangers;

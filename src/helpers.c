@@ -410,6 +410,207 @@ int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
 	return ip_local_out(net, NULL, skb);
 }
 
+/*
+ * skb_scrub_packet() between the output paths of two namespaces. The socket stays, so that its owner
+ * feels the queues further on, and so does the time that it chose for sending. Then hooks after
+ * routing see the packet as one that came by @port, as those of forwarded packets do.
+ */
+static __always_inline void passthru_depart(struct sk_buff *skb, struct net_device *port,
+					    struct dst_entry *dst,
+					    unsigned long __percpu *counters, unsigned long amount)
+{
+	this_cpu_inc(counters[0]);
+	this_cpu_add(counters[1], amount);
+	skb_dst_drop(skb);
+	skb_ext_reset(skb);
+	nf_reset_ct(skb);
+	skb_clear_tstamp(skb);
+	nf_reset_trace(skb);
+	ipvs_reset(skb);
+	skb->pkt_type = PACKET_HOST;
+	skb->ignore_df = 0;
+	skb->skb_iif = 0;
+	skb->mark = 0;
+	skb->dev = port;
+	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
+	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
+}
+
+/* The socket's egress programs run at the end of the first output path that a packet passes. */
+static int passthru_resume_output(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	return dst_output(net, skb->sk, skb);
+}
+
+static __always_inline int passthru_local_out(struct sk_buff *skb, struct net *net, u8 pf, bool seen)
+{
+	int ret = nf_hook(pf, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, skb_dst_dev_rcu(skb),
+			  seen ? dst_output : passthru_resume_output);
+
+	return ret == 1 ? dst_output(net, seen ? NULL : skb->sk, skb) : ret;
+}
+
+/* What ip_local_out() does from its hooks on, and what @from counts when it has sent a packet. */
+int passthru_helper_ip_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
+			      struct dst_entry *dst, u8 tos,
+			      unsigned long __percpu *counters, unsigned long amount)
+{
+	struct net *net = dev_net_rcu(port);
+
+	if (from)
+		IP_UPD_PO_STATS(from, IPSTATS_MIB_OUT, skb->len);
+	passthru_depart(skb, port, dst, counters, amount);
+	skb->priority = rt_tos2priority(tos);
+	return passthru_local_out(skb, net, NFPROTO_IPV4, !from);
+}
+
+/* ... and ip6_local_out(). */
+int passthru_helper_ip6_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
+			       struct dst_entry *dst,
+			       unsigned long __percpu *counters, unsigned long amount)
+{
+	struct net *net = dev_net_rcu(port);
+
+	if (from)
+		IP6_UPD_PO_STATS(from, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
+	passthru_depart(skb, port, dst, counters, amount);
+	skb->priority = 0;
+	return passthru_local_out(skb, net, NFPROTO_IPV6, !from);
+}
+
+bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb)
+{
+	u32 mtu = dst_mtu(dst);
+
+	return skb->len <= mtu || (skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
+}
+
+int passthru_helper_dev_recursion_level(void)
+{
+	return dev_recursion_level();
+}
+
+void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len)
+{
+	__skb_pull(skb, len);
+}
+
+void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len)
+{
+	__skb_push(skb, len);
+}
+
+/* The way that a packet of this namespace's own would take; it may have any source. */
+struct dst_entry *passthru_helper_ip_route_output(struct net *net, __be32 daddr, __be32 saddr,
+						  u8 dscp)
+{
+	struct flowi4 fl4 = {
+		.flowi4_dscp = (__force dscp_t)dscp,
+		.flowi4_flags = FLOWI_FLAG_ANYSRC,
+		.flowi4_uid = sock_net_uid(net, NULL),
+		.daddr = daddr,
+		.saddr = saddr,
+	};
+	struct rtable *rt = ip_route_output_key(net, &fl4);
+
+	if (IS_ERR(rt))
+		return NULL;
+	return &rt->dst;
+}
+
+struct dst_entry *passthru_helper_ip6_route_output(struct net *net, const struct in6_addr *daddr,
+						   const struct in6_addr *saddr)
+{
+	struct flowi6 fl6 = {
+		.flowi6_flags = FLOWI_FLAG_ANYSRC,
+		.flowi6_uid = sock_net_uid(net, NULL),
+		.daddr = *daddr,
+		.saddr = *saddr,
+	};
+
+	return ip6_route_output(net, NULL, &fl6);
+}
+
+/* As __fib_validate_source() looks for where a source is, and fib_info_nh_uses_dev(). */
+bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __be32 other, u8 dscp,
+			       bool *held)
+{
+	struct net *net = dev_net_rcu(port);
+	struct fib_result res = {};
+	struct flowi4 fl4 = {
+		.flowi4_iif = LOOPBACK_IFINDEX,
+		.flowi4_l3mdev = l3mdev_master_ifindex_rcu(port),
+		.flowi4_dscp = (__force dscp_t)dscp,
+		.flowi4_scope = RT_SCOPE_UNIVERSE,
+		.flowi4_uid = sock_net_uid(net, NULL),
+		.daddr = address,
+		.saddr = other,
+	};
+
+	if (fib_lookup(net, &fl4, &res, 0) || !res.fi)
+		return false;
+	*held = res.type == RTN_LOCAL;
+	if (res.type != RTN_UNICAST && (!*held || res.fi->fib_protocol == RTPROT_KERNEL))
+		return false;
+	return fib_info_nh_uses_dev(res.fi, port);
+}
+
+static bool passthru_fib6_leads_to(const struct net_device *port, const struct dst_entry *dst,
+				   const struct fib6_info *from, bool *held)
+{
+	const struct net_device *dev;
+
+	if (!from || dst->error)
+		return false;
+	dev = from->nh ? dst_dev_rcu(dst) : from->fib6_nh->fib_nh_dev;
+	*held = from->fib6_type == RTN_LOCAL;
+	return dev == port && (from->fib6_type == RTN_UNICAST ||
+			       (*held && from->fib6_protocol != RTPROT_KERNEL));
+}
+
+/* The same for IPv6: the route to @address, with a reference, if it leads to @port. */
+struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
+					     const struct in6_addr *address, bool *held)
+{
+	struct flowi6 fl6 = {
+		.flowi6_iif = LOOPBACK_IFINDEX,
+		.flowi6_oif = port->ifindex,
+		.flowi6_l3mdev = l3mdev_master_ifindex_rcu(port),
+		.daddr = *address,
+	};
+	struct dst_entry *dst = ip6_route_lookup(dev_net_rcu(port), &fl6, NULL, 0);
+
+	if (passthru_fib6_leads_to(port, dst, rcu_dereference(dst_rt6_info(dst)->from), held))
+		return dst;
+	dst_release(dst);
+	return NULL;
+}
+
+/* ... by a route that is there already, where it does not take a choice of several. */
+bool passthru_helper_fib6_is_owner(struct net_device *port, const struct in6_addr *address)
+{
+	struct net *net = dev_net_rcu(port);
+	const struct fib6_info *from;
+	struct dst_entry *dst;
+	bool held;
+
+	if (!net->ipv6.fib6_has_custom_rules) {
+		struct flowi6 fl6 = {
+			.flowi6_iif = port->ifindex,
+			.daddr = *address,
+		};
+
+		dst = ip6_route_input_lookup(net, port, &fl6, NULL, RT6_LOOKUP_F_DST_NOREF);
+		from = rcu_dereference(dst_rt6_info(dst)->from);
+		if (from && !from->nh && !READ_ONCE(from->fib6_nsiblings))
+			return passthru_fib6_leads_to(port, dst, from, &held);
+	}
+	dst = passthru_helper_fib6_owner(port, address, &held);
+	if (dst)
+		dst_release(dst);
+	return dst;
+}
+
 /* udp_v4_early_demux() looks at the first socket of the chain only: connected ones are there. */
 static struct sock *passthru_udp_ipv4(struct net *net, const struct iphdr *iph,
 				      const struct udphdr *uh, int dif)
@@ -567,6 +768,12 @@ void passthru_helper_free_percpu(unsigned long __percpu *counters)
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter)
 {
 	this_cpu_inc(*counter);
+}
+
+void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount)
+{
+	this_cpu_inc(counters[0]);
+	this_cpu_add(counters[1], amount);
 }
 
 unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter)

@@ -74,6 +74,26 @@ void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct);
 struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_ip_send(struct sk_buff *skb, struct net *net);
 
+int passthru_helper_ip_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
+			      struct dst_entry *dst, u8 tos,
+			      unsigned long __percpu *counters, unsigned long amount);
+int passthru_helper_ip6_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
+			       struct dst_entry *dst,
+			       unsigned long __percpu *counters, unsigned long amount);
+bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb);
+int passthru_helper_dev_recursion_level(void);
+void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);
+void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len);
+struct dst_entry *passthru_helper_ip_route_output(struct net *net, __be32 daddr, __be32 saddr,
+						  u8 dscp);
+struct dst_entry *passthru_helper_ip6_route_output(struct net *net, const struct in6_addr *daddr,
+						   const struct in6_addr *saddr);
+bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __be32 other, u8 dscp,
+			       bool *held);
+struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
+					     const struct in6_addr *address, bool *held);
+bool passthru_helper_fib6_is_owner(struct net_device *port, const struct in6_addr *address);
+
 struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *dev, u8 protocol);
 struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol);
 void passthru_helper_demux_put(struct sock *sk, u8 protocol);
@@ -93,6 +113,7 @@ u64 passthru_helper_get_random_u64(void);
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);
 void passthru_helper_free_percpu(unsigned long __percpu *counters);
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter);
+void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount);
 unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter);
 
 unsigned int passthru_helper_num_possible_cpus(void);

@@ -17,6 +17,8 @@ mod hooks;
 mod ip;
 mod net;
 #[forbid(unsafe_code)]
+mod output;
+#[forbid(unsafe_code)]
 mod passthru;
 #[forbid(unsafe_code)]
 mod shortcut;
@@ -34,7 +36,7 @@ module! {
 net::module_param::module_parameter! {
     type: shortcut::Default,
     name: "shortcuts",
-    description: "Shortcuts of new ports: none, all, or a list of device,route,netfilter,socket",
+    description: "Shortcuts of new ports: none, all, or a list of device,route,netfilter,socket,output",
 }
 
 /// The loaded module. Fields are dropped, and so taken down, from first to last.

@@ -7,10 +7,12 @@
 //! one end sends the other receives, by the receiver's whole input path: complete separation.
 
 mod arrivals;
+mod departures;
 mod device;
 mod drops;
 mod ethtool;
 mod link;
+mod sources;
 mod transmit;
 
 pub(crate) use arrivals::Fall;

@@ -13,7 +13,7 @@ use kernel::{
     sync::atomic::{Atomic, Relaxed},
 };
 
-/// A place where a packet may leave the parent for the child, before the end of the full path.
+/// A place where a packet may leave the full path: for the child, or from it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Shortcut {
@@ -25,14 +25,20 @@ pub(crate) enum Shortcut {
     Netfilter = uapi::PASSTHRU_SHORTCUT_NETFILTER,
     /// Straight to the child's socket, for a connection of its.
     Socket = uapi::PASSTHRU_SHORTCUT_SOCKET,
+    /// Where the child's packets leave it: on by the parent's output path.
+    Output = uapi::PASSTHRU_SHORTCUT_OUTPUT,
 }
 
+/// How many shortcuts there are.
+pub(crate) const COUNT: usize = 5;
+
 /// All shortcuts that there are, and their names.
-const NAMES: [(Shortcut, &str); 4] = [
+const NAMES: [(Shortcut, &str); COUNT] = [
     (Shortcut::Device, "device"),
     (Shortcut::Route, "route"),
     (Shortcut::Netfilter, "netfilter"),
     (Shortcut::Socket, "socket"),
+    (Shortcut::Output, "output"),
 ];
 
 /// A set of shortcuts.
@@ -90,6 +96,11 @@ impl Set {
             .iter()
             .map(|(shortcut, _)| *shortcut)
             .filter(move |shortcut| self.contains(*shortcut))
+    }
+
+    /// The shortcut's number among all.
+    pub(crate) const fn index(shortcut: Shortcut) -> usize {
+        (shortcut as u32).trailing_zeros() as usize
     }
 
     pub(crate) const fn is_empty(self) -> bool {
@@ -165,13 +176,15 @@ fn find(word: &[u8]) -> Result<Shortcut> {
 /// What the parent allows the packets of one of its ports.
 pub(crate) struct Policy {
     shortcuts: Atomic<u32>,
+    checks_sources: Atomic<u32>,
 }
 
 impl Policy {
-    /// No shortcut.
+    /// No shortcut, and sources are checked.
     pub(super) const fn new() -> Self {
         Self {
             shortcuts: Atomic::new(Set::NONE.0),
+            checks_sources: Atomic::new(1),
         }
     }
 
@@ -184,6 +197,19 @@ impl Policy {
     /// Allows these shortcuts and no others from now on.
     pub(super) fn set(&self, set: Set, _rtnl: &Rtnl) {
         self.shortcuts.store(set.0, Relaxed);
+    }
+}
+
+impl Policy {
+    /// Whether what the child sends must come from an address for which the parent's routes name
+    /// the port. For the path of packets: a single load, which orders nothing.
+    pub(crate) fn checks_sources(&self) -> bool {
+        self.checks_sources.load(Relaxed) != 0
+    }
+
+    /// Has sources checked, or not, from now on.
+    pub(super) fn check_sources(&self, check: bool, _rtnl: &Rtnl) {
+        self.checks_sources.store(check.into(), Relaxed);
     }
 }
 

@@ -5,7 +5,9 @@
 use crate::ffi::{self, Args, Attributes, Console, File, Request};
 use crate::parse::{self, Error, Options, USAGE};
 use crate::print;
-use crate::uapi::{IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_PEER_INFO, IFLA_PASSTHRU_SHORTCUTS};
+use crate::uapi::{
+    IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_PEER_INFO, IFLA_PASSTHRU_SHORTCUTS, IFLA_PASSTHRU_SPOOFCHK,
+};
 
 /// Nothing can be sent to the kernel; the user has been told why.
 pub struct Refused;
@@ -36,6 +38,9 @@ fn fill(request: &mut Request<'_>, options: &Options, child: Args<'_>) -> Result
     }
     if let Some(set) = options.shortcuts {
         request.put_u32(IFLA_PASSTHRU_SHORTCUTS, set)?;
+    }
+    if let Some(switch) = options.spoofchk {
+        request.put_u32(IFLA_PASSTHRU_SPOOFCHK, switch)?;
     }
     if !options.peer {
         return Ok(());

@@ -2,32 +2,38 @@
 
 //! The words after `type passthru`.
 
-use crate::words::{self, WrongSet, MODES, SHORTCUTS};
+use crate::words::{self, WrongSet, MODES, SHORTCUTS, SWITCH};
 use core::ffi::CStr;
 
 /// The answer to `help`, and to what cannot be understood.
 pub const USAGE: &CStr = c"\
 Usage: ip link add [ PORT ] type passthru [ mode MODE ] [ shortcut LIST ]
+                                          [ spoofchk { on | off } ]
                                           [ peer [ CHILD ] [ OPTIONS ] ]
-       ip link set PORT type passthru shortcut LIST
+       ip link set PORT type passthru [ shortcut LIST ] [ spoofchk { on | off } ]
 
 MODE: l3 | l2
     l3  IPv4 and IPv6 packets, no link layer (the default)
     l2  Ethernet frames
 
 LIST: none | all | SHORTCUT[,SHORTCUT]...
-SHORTCUT: device | route | netfilter | socket
+SHORTCUT: device | route | netfilter | socket | output
     Where a packet for the child may leave the parent early, and skip the rest
     of the parent's path:
     device     before the parent's IP layer
     route      at the parent's routing decision
     netfilter  after the parent's INPUT rules, for local routes on the port
     socket     for connections of the child, straight to its socket
+    and what the child sends, skip the parent's input path:
+    output     on by the parent's output path, or to the child of another port
+
+spoofchk: drop what the child sends unless the parent's routes lead to the port
+for its source (on, the default); off for children that route for others.
 
 PORT is the parent's end of the pair, CHILD the child's. All that follows 'peer'
 is about the child: its name, 'netns NAME', 'address', 'mtu' and what else
-'ip link add help' lists. So 'mode' and 'shortcut', which are not the child's,
-go before it.
+'ip link add help' lists. So 'mode', 'shortcut' and 'spoofchk', which are not
+the child's, go before it.
 ";
 
 /// Says what a mode may be.
@@ -35,10 +41,13 @@ pub const MODE_CHOICES: &CStr = c"mode must be one of: l3, l2";
 
 /// Says what a list of shortcuts may be.
 pub const SHORTCUT_CHOICES: &CStr =
-    c"shortcut must be none, all, or a list with commas of: device, route, netfilter, socket";
+    c"shortcut must be none, all, or a list with commas of: device, route, netfilter, socket, output";
 
 /// Says what is wrong with a list that is not one.
 pub const SHORTCUT_TWICE: &CStr = c"a shortcut is named twice";
+
+/// Says what the check of sources may be.
+pub const SPOOFCHK_CHOICES: &CStr = c"spoofchk must be on or off";
 
 /// What was asked for. `peer` stands last: the words after it are the child's.
 #[derive(Debug, Default, PartialEq)]
@@ -47,6 +56,8 @@ pub struct Options {
     pub mode: Option<u32>,
     /// A set of `enum passthru_shortcut`; the kernel keeps its own where none was given.
     pub shortcuts: Option<u32>,
+    /// Whether the child's sources are checked; the kernel keeps its own where none was given.
+    pub spoofchk: Option<u32>,
     /// Whether the child is described.
     pub peer: bool,
 }
@@ -56,6 +67,9 @@ pub const MODE_FIRST: &CStr = c"the pair's mode goes before 'peer'";
 
 /// Says where the shortcuts belong.
 pub const SHORTCUT_FIRST: &CStr = c"the port's shortcuts go before 'peer'";
+
+/// Says where the check of sources belongs.
+pub const SPOOFCHK_FIRST: &CStr = c"the port's spoofchk goes before 'peer'";
 
 /// Why the words make no request.
 #[derive(Debug, PartialEq)]
@@ -89,9 +103,14 @@ where
                 let list = args.next().ok_or(Error::Incomplete)?;
                 set_shortcuts(&mut options, list)?;
             }
+            b"spoofchk" => {
+                let value = args.next().ok_or(Error::Incomplete)?;
+                set_spoofchk(&mut options, value)?;
+            }
             b"peer" => {
                 refuse_mode(args.clone())?;
                 refuse_shortcuts(args.clone())?;
+                refuse_spoofchk(args.clone())?;
                 options.peer = true;
                 break;
             }
@@ -123,6 +142,15 @@ fn set_shortcuts<'a>(options: &mut Options, list: &'a CStr) -> Result<(), Error<
     Ok(())
 }
 
+fn set_spoofchk<'a>(options: &mut Options, value: &'a CStr) -> Result<(), Error<'a>> {
+    if options.spoofchk.is_some() {
+        return Err(Error::Duplicate(c"spoofchk", value));
+    }
+    let switch = words::number(SWITCH, value).ok_or(Error::Invalid(SPOOFCHK_CHOICES, value))?;
+    options.spoofchk = Some(switch);
+    Ok(())
+}
+
 /// Refuses the pair's mode among the words that describe the child.
 ///
 /// The parser of `ip link add` takes `mode` there for the link mode, which has other values, and
@@ -143,6 +171,17 @@ fn refuse_shortcuts<'a>(child: impl Iterator<Item = &'a CStr> + Clone) -> Result
         *word == c"shortcut" && words::set(SHORTCUTS, list) != Err(WrongSet::Unknown)
     }) {
         Some((_, list)) => Err(Error::Invalid(SHORTCUT_FIRST, list)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses the port's check of sources among the words that describe the child, likewise.
+fn refuse_spoofchk<'a>(child: impl Iterator<Item = &'a CStr> + Clone) -> Result<(), Error<'a>> {
+    let mut pairs = child.clone().zip(child.skip(1));
+    match pairs.find(|(word, value)| {
+        *word == c"spoofchk" && words::number(SWITCH, value).is_some()
+    }) {
+        Some((_, value)) => Err(Error::Invalid(SPOOFCHK_FIRST, value)),
         None => Ok(()),
     }
 }
@@ -260,6 +299,31 @@ mod tests {
         assert_eq!(
             parsed(&[c"shortcut", c"peer"]).0,
             Err(Error::Invalid(SHORTCUT_CHOICES, c"peer"))
+        );
+    }
+
+    #[test]
+    fn the_check_of_sources_is_on_or_off() {
+        let with = |switch| {
+            Ok(Options {
+                spoofchk: Some(switch),
+                ..Options::default()
+            })
+        };
+        assert_eq!(parsed(&[c"spoofchk", c"on"]).0, with(1));
+        assert_eq!(parsed(&[c"spoofchk", c"off"]).0, with(0));
+        assert_eq!(parsed(&[c"spoofchk"]).0, Err(Error::Incomplete));
+        assert_eq!(
+            parsed(&[c"spoofchk", c"1"]).0,
+            Err(Error::Invalid(SPOOFCHK_CHOICES, c"1"))
+        );
+        assert_eq!(
+            parsed(&[c"spoofchk", c"on", c"spoofchk", c"off"]).0,
+            Err(Error::Duplicate(c"spoofchk", c"off"))
+        );
+        assert_eq!(
+            parsed(&[c"peer", c"name", c"c0", c"spoofchk", c"off"]).0,
+            Err(Error::Invalid(SPOOFCHK_FIRST, c"off"))
         );
     }
 

@@ -2,8 +2,11 @@
 
 //! What `ip -d link show` says of a device.
 
-use crate::uapi::{passthru_attr, IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_ROLE, IFLA_PASSTHRU_SHORTCUTS};
-use crate::words::{self, MODES, ROLES, SHORTCUTS};
+use crate::uapi::{
+    passthru_attr, IFLA_PASSTHRU_MODE, IFLA_PASSTHRU_ROLE, IFLA_PASSTHRU_SHORTCUTS,
+    IFLA_PASSTHRU_SPOOFCHK,
+};
+use crate::words::{self, MODES, ROLES, SHORTCUTS, SWITCH};
 use core::ffi::CStr;
 
 /// Where the answer goes: a line of text, or members of a JSON object.
@@ -41,6 +44,13 @@ pub fn print(get: impl Fn(passthru_attr) -> Option<u32>, out: &mut impl Output) 
     if let Some(set) = get(IFLA_PASSTHRU_SHORTCUTS) {
         out.label(c"shortcut");
         out.list(c"shortcut", words::members(SHORTCUTS, set));
+    }
+    if let Some(switch) = get(IFLA_PASSTHRU_SPOOFCHK) {
+        out.label(c"spoofchk");
+        match words::name(SWITCH, switch) {
+            Some(name) => out.word(c"spoofchk", name),
+            None => out.number(c"spoofchk", switch),
+        }
     }
 }
 
@@ -150,6 +160,20 @@ mod tests {
                 r#""shortcut":["route","socket",1048576],"#
             )
         );
+    }
+
+    #[test]
+    fn the_check_of_sources_is_a_word() {
+        let with = |switch| {
+            let mut out = Both::default();
+            print(
+                |kind| (kind == IFLA_PASSTHRU_SPOOFCHK).then_some(switch),
+                &mut out,
+            );
+            (out.text, out.json)
+        };
+        assert_eq!(with(1), answer("spoofchk on ", r#""spoofchk":"on","#));
+        assert_eq!(with(0), answer("spoofchk off ", r#""spoofchk":"off","#));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 
 use crate::uapi::{
     PASSTHRU_MODE_L2, PASSTHRU_MODE_L3, PASSTHRU_ROLE_CHILD, PASSTHRU_ROLE_PORT,
-    PASSTHRU_SHORTCUT_DEVICE, PASSTHRU_SHORTCUT_NETFILTER, PASSTHRU_SHORTCUT_ROUTE,
-    PASSTHRU_SHORTCUT_SOCKET,
+    PASSTHRU_SHORTCUT_DEVICE, PASSTHRU_SHORTCUT_NETFILTER, PASSTHRU_SHORTCUT_OUTPUT,
+    PASSTHRU_SHORTCUT_ROUTE, PASSTHRU_SHORTCUT_SOCKET,
 };
 use core::ffi::CStr;
 
@@ -21,13 +21,17 @@ pub const ROLES: &[Word] = &[
     (c"child", PASSTHRU_ROLE_CHILD),
 ];
 
-/// Where a packet may leave the parent early: `enum passthru_shortcut`, each a bit of a set.
+/// Where a packet may leave the full path: `enum passthru_shortcut`, each a bit of a set.
 pub const SHORTCUTS: &[Word] = &[
     (c"device", PASSTHRU_SHORTCUT_DEVICE),
     (c"route", PASSTHRU_SHORTCUT_ROUTE),
     (c"netfilter", PASSTHRU_SHORTCUT_NETFILTER),
     (c"socket", PASSTHRU_SHORTCUT_SOCKET),
+    (c"output", PASSTHRU_SHORTCUT_OUTPUT),
 ];
+
+/// Whether something is done, the default last: attributes of 0 and 1.
+pub const SWITCH: &[Word] = &[(c"off", 0), (c"on", 1)];
 
 /// The number of a word; `None` for a word that is not in the table.
 pub fn number(words: &[Word], word: &CStr) -> Option<u32> {
@@ -102,7 +106,8 @@ mod tests {
     const ALL: u32 = PASSTHRU_SHORTCUT_DEVICE
         | PASSTHRU_SHORTCUT_ROUTE
         | PASSTHRU_SHORTCUT_NETFILTER
-        | PASSTHRU_SHORTCUT_SOCKET;
+        | PASSTHRU_SHORTCUT_SOCKET
+        | PASSTHRU_SHORTCUT_OUTPUT;
 
     #[test]
     fn sets_are_lists_in_any_order() {

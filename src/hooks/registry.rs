@@ -2,9 +2,12 @@
 
 //! Which namespace has which hooks, and why.
 
-use super::watchers::{BeforeRouting, BeforeSockets, Ingress};
+use super::{
+    outlets,
+    watchers::{BeforeRouting, BeforeSockets, Ingress},
+};
 use crate::{
-    fib::Parent,
+    fib::{exits::Exits, Parent},
     ip::{Ip, Ipv4, Ipv6},
     net::{
         context::Rtnl,
@@ -15,7 +18,7 @@ use crate::{
         rtnl_cell::RtnlCell,
     },
     passthru::{End, Role},
-    shortcut::{Set, Shortcut},
+    shortcut::{self, Set, Shortcut},
 };
 use kernel::{prelude::*, sync::Arc};
 
@@ -23,8 +26,10 @@ use kernel::{prelude::*, sync::Arc};
 struct Places {
     namespace: NamespaceId,
     parent: Arc<Parent>,
-    /// Ports that allow the shortcuts, by [`index`].
-    users: [usize; 4],
+    /// Where packets of children go on, while a port allows that.
+    exits: Option<Arc<Exits>>,
+    /// Ports that allow the shortcuts, by [`Set::index`].
+    users: [usize; shortcut::COUNT],
     ingress: KVec<DeviceHook>,
     before_routing: Option<Both<BeforeRouting<Ipv4>, BeforeRouting<Ipv6>>>,
     before_sockets: Option<Both<BeforeSockets<Ipv4>, BeforeSockets<Ipv6>>>,
@@ -42,16 +47,13 @@ struct DeviceHook {
 /// All such namespaces.
 static PLACES: RtnlCell<KVec<Places>> = RtnlCell::new(KVec::new());
 
-fn index(shortcut: Shortcut) -> usize {
-    (shortcut as u32).trailing_zeros() as usize
-}
-
 impl Places {
     fn new(namespace: &Namespace) -> Result<Self> {
         Ok(Self {
             namespace: namespace.id(),
             parent: Arc::new(Parent::new()?, GFP_KERNEL)?,
-            users: [0; 4],
+            exits: None,
+            users: [0; shortcut::COUNT],
             ingress: KVec::new(),
             before_routing: None,
             before_sockets: None,
@@ -59,7 +61,7 @@ impl Places {
     }
 
     fn wants(&self, shortcut: Shortcut) -> bool {
-        self.users[index(shortcut)] > 0
+        self.users[Set::index(shortcut)] > 0
     }
 
     fn is_unused(&self) -> bool {
@@ -73,23 +75,26 @@ impl Places {
         let result = self.match_hooks(namespace, rtnl);
         if result.is_err() {
             self.note(new.without(old), old.without(new));
-            self.drop_hooks();
+            self.drop_hooks(rtnl);
         }
         result
     }
 
     fn note(&mut self, less: Set, more: Set) {
         for shortcut in less.iter() {
-            self.users[index(shortcut)] -= 1;
+            self.users[Set::index(shortcut)] -= 1;
         }
         for shortcut in more.iter() {
-            self.users[index(shortcut)] += 1;
+            self.users[Set::index(shortcut)] += 1;
         }
     }
 
     /// Registers what is needed and not there, unregisters what is there and not needed.
     fn match_hooks(&mut self, namespace: &Namespace, rtnl: &Rtnl) -> Result {
-        self.drop_hooks();
+        self.drop_hooks(rtnl);
+        if self.wants(Shortcut::Output) && self.exits.is_none() {
+            self.exits = Some(Arc::new(Exits::new()?, GFP_KERNEL)?);
+        }
         if self.wants(Shortcut::Device) && self.ingress.is_empty() {
             for dev in namespace.devices(rtnl) {
                 self.watch(namespace, dev, rtnl)?;
@@ -132,9 +137,16 @@ impl Places {
         self.wants(Shortcut::Route)
             || self.wants(Shortcut::Netfilter)
             || self.wants(Shortcut::Socket)
+            || self.wants(Shortcut::Output)
     }
 
-    fn drop_hooks(&mut self) {
+    fn drop_hooks(&mut self, rtnl: &Rtnl) {
+        if !self.wants(Shortcut::Output) {
+            if let Some(exits) = self.exits.take() {
+                // Devices that are going may still have a share, and must not wait for each other.
+                exits.purge(rtnl);
+            }
+        }
         if !self.wants(Shortcut::Device) {
             self.ingress.clear();
         }
@@ -184,6 +196,34 @@ fn with_places<R>(
 /// lets them do so only where this succeeds, and then calls [`changed`]; where it fails `old`
 /// stays in force, and nothing is left behind.
 pub(crate) fn apply(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result {
+    let leaves = new.contains(Shortcut::Output);
+    let child = port
+        .driver()
+        .peer_locked(rtnl)
+        .filter(|_| old.contains(Shortcut::Output) != leaves);
+    if let Some(child) = child.filter(|_| !leaves) {
+        close(child, rtnl);
+    }
+    let exits = change(port, old, new, rtnl)?;
+    let Some(child) = child.filter(|_| leaves) else {
+        return Ok(());
+    };
+    outlets::add(child, rtnl).inspect_err(|_| {
+        // Taking hooks away does not fail.
+        let _ = change(port, new, old, rtnl);
+    })?;
+    child.driver().set_exits(exits, rtnl);
+    Ok(())
+}
+
+/// What a child sends goes by its whole output path again.
+fn close(child: &Device<End>, rtnl: &Rtnl) {
+    outlets::remove(child, rtnl);
+    child.driver().set_exits(None, rtnl);
+}
+
+/// Changes what is in a parent's namespace for `port`; returns where packets of children go on.
+fn change(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result<Option<Arc<Exits>>> {
     let namespace = port.namespace_locked(rtnl);
     PLACES.with(rtnl, |all| {
         let known = all
@@ -197,10 +237,11 @@ pub(crate) fn apply(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Resu
             }
         };
         let result = all[place].change(namespace, old, new, rtnl);
+        let exits = all[place].exits.clone();
         if all[place].is_unused() {
             let _unused = all.remove(place);
         }
-        result
+        result.map(|()| exits)
     })
 }
 
@@ -208,6 +249,9 @@ pub(crate) fn apply(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Resu
 pub(crate) fn changed(port: &Device<End>, rtnl: &Rtnl) {
     with_places(port.namespace_locked(rtnl), rtnl, |places| {
         places.parent.changed();
+        if let Some(exits) = &places.exits {
+            exits.changed();
+        }
     });
 }
 
@@ -215,6 +259,9 @@ pub(crate) fn changed(port: &Device<End>, rtnl: &Rtnl) {
 pub(crate) fn purge(port: &Device<End>, rtnl: &Rtnl) {
     with_places(port.namespace_locked(rtnl), rtnl, |places| {
         places.parent.purge(rtnl);
+        if let Some(exits) = &places.exits {
+            exits.purge(rtnl);
+        }
     });
 }
 
@@ -270,16 +317,34 @@ fn come(dev: &NetDevice, rtnl: &Rtnl) -> Result {
         }
     });
     watched.unwrap_or(Ok(()))?;
-    let Some(port) = End::cast(dev).filter(|end| end.driver().role() == Role::Port) else {
+    let Some(end) = End::cast(dev) else {
         return Ok(());
     };
+    match end.driver().role() {
+        Role::Port => port_has_come(end, rtnl),
+        Role::Child => child_has_come(end, rtnl),
+    }
+    Ok(())
+}
+
+/// A port that allows shortcuts was moved, which cannot be refused any more.
+fn port_has_come(port: &Device<End>, rtnl: &Rtnl) {
     let shortcuts = port.driver().policy().shortcuts();
     if !shortcuts.is_empty() && apply(port, Set::NONE, shortcuts, rtnl).is_err() {
-        // A move cannot be refused any more.
         pr_warn!("no memory for the shortcuts of a port that was moved: it has none now\n");
         port.driver().policy().set(Set::NONE, rtnl);
     }
-    Ok(())
+}
+
+/// The child of a port that allows shortcuts was moved.
+fn child_has_come(child: &Device<End>, rtnl: &Rtnl) {
+    let leaves = child.driver().peer_locked(rtnl).is_some_and(|port| {
+        let shortcuts = port.driver().policy().shortcuts();
+        shortcuts.contains(Shortcut::Output)
+    });
+    if leaves && outlets::add(child, rtnl).is_err() {
+        pr_warn!("no memory for the hooks of a child that was moved: it sends by its device\n");
+    }
 }
 
 /// A device leaves its namespace.
@@ -287,6 +352,7 @@ fn go(dev: &NetDevice, rtnl: &Rtnl) {
     if let Some(port) = port_of(dev, rtnl) {
         purge(port, rtnl);
     }
+    outlets::remove(dev, rtnl);
     let namespace = dev.namespace_locked(rtnl);
     with_places(namespace, rtnl, |places| places.unwatch(dev));
     let Some(port) = End::cast(dev).filter(|end| end.driver().role() == Role::Port) else {

@@ -6,6 +6,7 @@
 //! callbacks of the kernel make them, because they know how they are called; functions that rely
 //! on a context take them as arguments.
 
+use crate::net::bindings;
 use core::marker::PhantomData;
 use kernel::{sync::rcu, types::NotThreadSafe};
 
@@ -65,4 +66,17 @@ impl<'a> BottomHalf<'a> {
     pub(crate) fn read_side(self) -> ReadSide<'a> {
         ReadSide(PhantomData, NotThreadSafe)
     }
+}
+
+/// Runs `f` with softirqs disabled on this CPU. What they have to do by then is done at the end,
+/// unless they were disabled before. C: `local_bh_disable()`, `local_bh_enable()`.
+pub(crate) fn with_bottom_halves_disabled<R>(f: impl FnOnce(BottomHalf<'_>) -> R) -> R {
+    let scope = ();
+    // SAFETY: may be nested, and is undone below.
+    unsafe { bindings::passthru_helper_local_bh_disable() };
+    // SAFETY: they are disabled for as long as the callee can have this.
+    let result = f(unsafe { BottomHalf::assume(&scope) });
+    // SAFETY: disabled above.
+    unsafe { bindings::passthru_helper_local_bh_enable() };
+    result
 }

@@ -20,6 +20,8 @@ use kernel::{error::from_result, prelude::*};
 pub(crate) enum Transmit {
     /// It was sent.
     Sent,
+    /// It was sent, but what it goes by is full: its sender should slow down.
+    Congested,
     /// It was dropped, and its sender may be told.
     Dropped,
 }
@@ -143,6 +145,7 @@ impl<D: Driver> Operations<D> {
         };
         match D::transmit(dev, skb, bh) {
             Transmit::Sent => bindings::netdev_tx_NETDEV_TX_OK,
+            Transmit::Congested => bindings::NET_XMIT_CN as bindings::netdev_tx_t,
             Transmit::Dropped => bindings::NET_XMIT_DROP as bindings::netdev_tx_t,
         }
     }

@@ -59,6 +59,17 @@ impl<'r> Dst<'r> {
 pub(crate) struct HeldDst(NonNull<bindings::dst_entry>);
 
 impl HeldDst {
+    /// # Safety
+    ///
+    /// The caller passes on a reference to `dst`.
+    pub(super) unsafe fn from_raw(dst: NonNull<bindings::dst_entry>) -> Self {
+        Self(dst)
+    }
+
+    pub(super) fn as_non_null(&self) -> NonNull<bindings::dst_entry> {
+        self.0
+    }
+
     /// Gives up the reference without releasing it.
     pub(super) fn into_raw(self) -> *mut bindings::dst_entry {
         ManuallyDrop::new(self).0.as_ptr()

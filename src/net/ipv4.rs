@@ -206,19 +206,20 @@ impl Namespace {
         }
     }
 
-    /// Whether IPsec has a say in what is let in or forwarded.
+    /// Whether IPsec has a say in what is let in, forwarded or sent.
     #[inline(always)]
     pub(crate) fn has_transform_policies(&self) -> bool {
         const IN: usize = bindings::XFRM_POLICY_IN as usize;
         const FORWARD: usize = bindings::XFRM_POLICY_FWD as usize;
+        const OUT: usize = bindings::XFRM_POLICY_OUT as usize;
         // SAFETY: as above.
         unsafe {
             let xfrm = &raw const (*self.as_raw()).xfrm;
             let accept = bindings::XFRM_USERPOLICY_ACCEPT as u8;
-            (&raw const (*xfrm).policy_count[IN]).read_volatile() != 0
-                || (&raw const (*xfrm).policy_count[FORWARD]).read_volatile() != 0
-                || (&raw const (*xfrm).policy_default[IN]).read_volatile() != accept
-                || (&raw const (*xfrm).policy_default[FORWARD]).read_volatile() != accept
+            [IN, FORWARD, OUT].into_iter().any(|way| {
+                (&raw const (*xfrm).policy_count[way]).read_volatile() != 0
+                    || (&raw const (*xfrm).policy_default[way]).read_volatile() != accept
+            })
         }
     }
 
@@ -331,6 +332,14 @@ pub(crate) fn destination<'r>(
     };
     // SAFETY: the device of a route exists for the read-side critical section.
     found.then(|| unsafe { Destination::from_raw(&answer) })
+}
+
+impl Dst<'_> {
+    /// What kind of IPv4 route this is.
+    pub(crate) fn ipv4_kind(self) -> Kind {
+        // SAFETY: an IPv4 route, which exists; the field is set once.
+        Kind::from_raw(unsafe { (*self.as_raw().cast::<bindings::rtable>()).rt_type }.into())
+    }
 }
 
 impl SkBuff {

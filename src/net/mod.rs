@@ -15,6 +15,7 @@
 pub(crate) mod bindings;
 pub(crate) mod conntrack;
 pub(crate) mod context;
+pub(crate) mod departure;
 pub(crate) mod device;
 pub(crate) mod driver;
 pub(crate) mod dst;
@@ -32,6 +33,7 @@ pub(crate) mod new_link;
 pub(crate) mod notifier;
 pub(crate) mod once;
 pub(crate) mod percpu;
+pub(crate) mod rcu_arc;
 pub(crate) mod rcu_device;
 pub(crate) mod registration;
 pub(crate) mod rehome;

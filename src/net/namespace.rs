@@ -32,6 +32,12 @@ impl Namespace {
         NamespaceId(self.as_raw() as usize)
     }
 
+    /// A number that no other namespace has or ever had.
+    pub(crate) fn cookie(&self) -> u64 {
+        // SAFETY: the namespace exists, and the field is set once.
+        unsafe { (*self.as_raw()).net_cookie }
+    }
+
     /// The devices in the namespace. C: `for_each_netdev()`.
     pub(crate) fn devices<'r>(&'r self, _rtnl: &'r Rtnl) -> impl Iterator<Item = &'r NetDevice> {
         let mut last = core::ptr::null_mut();

@@ -5,13 +5,14 @@
 //! C header: `include/linux/netfilter.h`.
 
 use super::{
-    context::{BottomHalf, Rtnl},
+    context::{BottomHalf, ReadSide, Rtnl},
+    departure::Sent,
     device::NetDevice,
     namespace::Namespace,
     skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ptr};
 use kernel::{error::to_result, prelude::*, sync::Arc, types::Opaque};
 
 /// Where a hook is.
@@ -109,17 +110,68 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a>;
 }
 
+/// A packet that a socket of a namespace sends, at the end of the hooks of output.
+pub(crate) struct Sending<'a> {
+    skb: SkBuff,
+    namespace: &'a Namespace,
+    rcu: ReadSide<'a>,
+}
+
+impl<'a> Sending<'a> {
+    /// The packet.
+    pub(crate) fn skb(&self) -> &SkBuff {
+        &self.skb
+    }
+
+    /// The packet, to change what its owner may change.
+    pub(crate) fn skb_mut(&mut self) -> &mut SkBuff {
+        &mut self.skb
+    }
+
+    /// The namespace that the packet is sent in.
+    pub(crate) fn namespace(&self) -> &'a Namespace {
+        self.namespace
+    }
+
+    /// Softirqs may run.
+    pub(crate) fn rcu(&self) -> ReadSide<'a> {
+        self.rcu
+    }
+
+    /// Lets the packet go on.
+    pub(crate) fn pass(self) -> Verdict<'a> {
+        core::mem::forget(self.skb);
+        Verdict(bindings::NF_ACCEPT, PhantomData)
+    }
+
+    /// Takes the packet; what `send` says became of it is told to the sender.
+    #[inline(always)]
+    pub(crate) fn take(self, send: impl FnOnce(SkBuff) -> Sent) -> Verdict<'a> {
+        let errno = send(self.skb).errno();
+        Verdict(
+            bindings::NF_STOLEN | errno << bindings::NF_VERDICT_QBITS,
+            PhantomData,
+        )
+    }
+}
+
+/// What looks at packets that are sent.
+pub(crate) trait Sender: Send + Sync + 'static {
+    /// A packet comes by. Under RCU, in any context.
+    fn packet<'a>(&self, packet: Sending<'a>) -> Verdict<'a>;
+}
+
 /// A registered hook. Dropping it unregisters it and waits until nobody is in it any more.
-pub(crate) struct Hook<W: Watcher> {
+pub(crate) struct Hook<W> {
     ops: KBox<Opaque<bindings::nf_hook_ops>>,
     net: *mut bindings::net,
     _watcher: Arc<W>,
 }
 
 // SAFETY: the operations are modified by netfilter only, with locks of its own.
-unsafe impl<W: Watcher> Send for Hook<W> {}
+unsafe impl<W: Send + Sync> Send for Hook<W> {}
 // SAFETY: as above.
-unsafe impl<W: Watcher> Sync for Hook<W> {}
+unsafe impl<W: Send + Sync> Sync for Hook<W> {}
 
 impl<W: Watcher> Hook<W> {
     /// Registers a hook that comes after all others at its place. May sleep. Fails with `ENOMEM`,
@@ -142,33 +194,22 @@ impl<W: Watcher> Hook<W> {
             Place::PreRouting(family) => (
                 family.number(),
                 bindings::nf_inet_hooks_NF_INET_PRE_ROUTING,
-                core::ptr::null_mut(),
+                ptr::null_mut(),
             ),
             Place::LocalIn(family) => (
                 family.number(),
                 bindings::nf_inet_hooks_NF_INET_LOCAL_IN,
-                core::ptr::null_mut(),
+                ptr::null_mut(),
             ),
         };
         let ops = bindings::nf_hook_ops {
             hook: Some(Self::hook),
             dev,
-            priv_: Arc::as_ptr(&watcher).cast_mut().cast(),
             pf: family as u8,
             hooknum: number,
-            priority: c_int::MAX,
             ..pin_init::zeroed()
         };
-        let ops = KBox::new(Opaque::new(ops), GFP_KERNEL)?;
-        let net = namespace.as_raw();
-        // SAFETY: the namespace exists, the operations are complete and stay in their place. What
-        // `priv` points to lives as long as the value that is made here, which unregisters.
-        to_result(unsafe { bindings::nf_register_net_hook(net, ops.get()) })?;
-        Ok(Self {
-            ops,
-            net,
-            _watcher: watcher,
-        })
+        Self::register_as(ops, namespace, watcher)
     }
 
     /// # Safety
@@ -196,7 +237,74 @@ impl<W: Watcher> Hook<W> {
     }
 }
 
-impl<W: Watcher> Drop for Hook<W> {
+impl<W: Sender> Hook<W> {
+    /// Registers a hook that comes after all others on packets that sockets of the namespace send.
+    /// As [`Hook::register`] otherwise. C: `NF_INET_LOCAL_OUT`.
+    pub(crate) fn register_output(
+        namespace: &Namespace,
+        family: Family,
+        sender: Arc<W>,
+        _rtnl: &Rtnl,
+    ) -> Result<Self> {
+        let ops = bindings::nf_hook_ops {
+            hook: Some(Self::output),
+            pf: family.number() as u8,
+            hooknum: bindings::nf_inet_hooks_NF_INET_LOCAL_OUT,
+            ..pin_init::zeroed()
+        };
+        Self::register_as(ops, namespace, sender)
+    }
+
+    /// # Safety
+    ///
+    /// `sender` must be a `W`, `skb` a packet that is the caller's unless the answer is
+    /// `NF_STOLEN`, `state` describe a hook of output, and an RCU read-side critical section last.
+    unsafe extern "C" fn output(
+        sender: *mut c_void,
+        skb: *mut bindings::sk_buff,
+        state: *const bindings::nf_hook_state,
+    ) -> c_uint {
+        let scope = ();
+        // SAFETY: by the caller's promise. The reference that `SkBuff` stands for is given back in
+        // `Sending::pass()` or spent.
+        let (sender, packet) = unsafe {
+            let packet = Sending {
+                skb: SkBuff::from_raw(skb),
+                namespace: Namespace::from_raw((*state).net),
+                rcu: ReadSide::assume(&scope),
+            };
+            (&*sender.cast::<W>(), packet)
+        };
+        sender.packet(packet).0
+    }
+}
+
+impl<W> Hook<W> {
+    /// Completes the operations, whose hook must take a `W`, and registers them.
+    fn register_as(
+        ops: bindings::nf_hook_ops,
+        namespace: &Namespace,
+        watcher: Arc<W>,
+    ) -> Result<Self> {
+        let ops = bindings::nf_hook_ops {
+            priv_: Arc::as_ptr(&watcher).cast_mut().cast(),
+            priority: c_int::MAX,
+            ..ops
+        };
+        let ops = KBox::new(Opaque::new(ops), GFP_KERNEL)?;
+        let net = namespace.as_raw();
+        // SAFETY: the namespace exists, the operations are complete and stay in their place. What
+        // `priv` points to lives as long as the value that is made here, which unregisters.
+        to_result(unsafe { bindings::nf_register_net_hook(net, ops.get()) })?;
+        Ok(Self {
+            ops,
+            net,
+            _watcher: watcher,
+        })
+    }
+}
+
+impl<W> Drop for Hook<W> {
     fn drop(&mut self) {
         // SAFETY: registered with the same namespace, which still exists. Who found the hook
         // before finishes before `synchronize_net()` does, and then nothing refers to it.

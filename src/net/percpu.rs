@@ -88,6 +88,12 @@ impl Traffic<'_> {
         self.counters
     }
 
+    /// Counts the event on this CPU. Callable in any context.
+    pub(crate) fn count(&self) {
+        // SAFETY: by the type's invariant these are two per-CPU counters.
+        unsafe { bindings::passthru_helper_this_cpu_count(self.counters, self.amount()) };
+    }
+
     /// What the event amounts to.
     #[inline(always)]
     pub(super) fn amount(&self) -> c_ulong {

@@ -43,6 +43,9 @@ impl DropReason {
     /// A hook of netfilter said so.
     pub(crate) const NETFILTER: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_NETFILTER_DROP);
+    /// The source is not where the packet came from.
+    pub(crate) const IP_RPFILTER: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_RPFILTER);
     /// There was no memory.
     pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
 }
@@ -56,6 +59,17 @@ impl Protocol {
     pub(crate) const IPV4: Self = Self((bindings::ETH_P_IP as u16).to_be());
     /// Internet Protocol version 6.
     pub(crate) const IPV6: Self = Self((bindings::ETH_P_IPV6 as u16).to_be());
+
+    /// The protocol of two bytes of a frame.
+    pub(crate) fn from_wire(bytes: [u8; 2]) -> Self {
+        Self(u16::from_ne_bytes(bytes))
+    }
+
+    /// Whether this is a tag of a VLAN, with the protocol behind it. C: `eth_type_vlan()`.
+    pub(crate) fn is_vlan(self) -> bool {
+        let protocol = u32::from(u16::from_be(self.0));
+        matches!(protocol, bindings::ETH_P_8021Q | bindings::ETH_P_8021AD)
+    }
 }
 
 /// What a packet begins with on its way from one device to another.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How packets came to a child by shortcuts, and why others of its did not.
+//! How packets came to a child by shortcuts, and why others, to it or from it, did not take one.
 
 use crate::{
     net::percpu::{self, Counters},
-    shortcut::Shortcut,
+    shortcut::{self, Set, Shortcut},
 };
 use kernel::prelude::*;
 
@@ -19,11 +19,18 @@ pub(crate) enum Fall {
     TooLong,
     /// The parent tracks connections, and would not know this one by what the child answers.
     Tracked,
+    /// What the child sends is for the parent itself.
+    Parents,
+    /// The parent's routes refuse what the child sends, or tell more of it than can be remembered;
+    /// or it cannot be judged at all.
+    Unrouted,
+    /// What the child sends has gone through too many namespaces at once.
+    Nested,
 }
 
 /// Places, then reasons; for each place packets and bytes.
-const PLACES: usize = 4;
-const REASONS: usize = 4;
+const PLACES: usize = shortcut::COUNT;
+const REASONS: usize = 7;
 
 /// The names of the counters, for `ethtool -S`.
 pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
@@ -31,10 +38,14 @@ pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
     c"rx_route",
     c"rx_netfilter",
     c"rx_socket",
+    c"rx_sibling",
     c"fall_unconfirmed",
     c"fall_unsettled",
     c"fall_too_long",
     c"fall_tracked",
+    c"fall_parents",
+    c"fall_unrouted",
+    c"fall_nested",
 ];
 
 /// Packets and bytes.
@@ -58,8 +69,7 @@ impl Arrivals {
     /// A packet that takes a shortcut, to be counted where it is made the child's.
     #[inline(always)]
     pub(crate) fn traffic(&self, place: Shortcut, bytes: u32) -> percpu::Traffic<'_> {
-        let place = (place as u32).trailing_zeros() as usize;
-        self.0.traffic(2 * place, bytes as usize)
+        self.0.traffic(2 * Set::index(place), bytes as usize)
     }
 
     /// Counts a packet that goes on.

@@ -2,14 +2,19 @@
 
 //! One end of a pair: its data, its life between up and down, and what it can do.
 
-use super::{arrivals::Arrivals, drops::Drops, link::OPERATIONS, transmit::transmit, Mode, Role};
+use super::{
+    arrivals::Arrivals, departures::Departures, drops::Drops, link::OPERATIONS, sources::Sources,
+    transmit::transmit, Mode, Role,
+};
 use crate::{
+    fib::exits::Exits,
     hooks,
     net::{
         context::{BottomHalf, ReadSide, Rtnl},
         device::{Device, NetDevice},
         driver::{Driver, OtherTraffic, Transmit},
         features::Features,
+        rcu_arc::RcuArc,
         rcu_device::RcuDevice,
         registration::NewDevice,
         setup::{ETH_MAX_MTU, ETH_MIN_MTU},
@@ -21,7 +26,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
-        rcu,
+        rcu, Arc,
     },
 };
 
@@ -39,6 +44,12 @@ pub(crate) struct End {
     drops: Drops,
     /// What came by shortcuts; counted at the child.
     arrivals: Arrivals,
+    /// What left by the shortcut; counted at the child.
+    departures: Departures,
+    /// At the child, where its port allows what it sends to leave early: where that goes on.
+    exits: RcuArc<Exits>,
+    /// At the port: sources that were found to be its child's.
+    sources: Sources,
     /// What the parent lets the packets of its port do. A child device is no port of anybody's:
     /// its policy stays that of no shortcut.
     policy: shortcut::Policy,
@@ -55,6 +66,9 @@ impl End {
             peer: RcuDevice::new(),
             drops: Drops::new()?,
             arrivals: Arrivals::new()?,
+            departures: Departures::new()?,
+            exits: RcuArc::new(),
+            sources: Sources::new(),
             policy: shortcut::Policy::new(),
             rx_headroom: Atomic::new(0),
         })
@@ -76,6 +90,27 @@ impl End {
     /// What came by shortcuts to this end, if it is a child.
     pub(crate) fn arrivals(&self) -> &Arrivals {
         &self.arrivals
+    }
+
+    /// What left this end by the shortcut, if it is a child.
+    pub(crate) fn departures(&self) -> &Departures {
+        &self.departures
+    }
+
+    /// Where what this end sends may go on at once, if it is a child whose port allows that.
+    #[inline(always)]
+    pub(crate) fn exits<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Exits> {
+        self.exits.get(rcu)
+    }
+
+    /// Lets what this end, a child, sends go on at once, or not any more.
+    pub(crate) fn set_exits(&self, exits: Option<Arc<Exits>>, rtnl: &Rtnl) {
+        self.exits.set(exits, rtnl);
+    }
+
+    /// Sources that were found to be the child's, if this is a port.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Whether packets begin with an Ethernet header between the two ends.
@@ -174,27 +209,30 @@ impl Driver for End {
         dev.driver().drops.total()
     }
 
-    /// What came to the child by shortcuts the port has sent.
+    /// What came to the child by shortcuts the port has sent, and the other way round.
     fn other_traffic(dev: &Device<Self>, rcu: ReadSide<'_>) -> OtherTraffic {
         match dev.driver().role {
             Role::Child => {
                 let came = dev.driver().arrivals.total();
+                let went = dev.driver().departures.total();
                 OtherTraffic {
                     rx_packets: came.packets,
                     rx_bytes: came.bytes,
-                    ..OtherTraffic::default()
+                    tx_packets: went.packets,
+                    tx_bytes: went.bytes,
                 }
             }
             Role::Port => {
-                let went = dev
-                    .driver()
-                    .peer(rcu)
-                    .map(|child| child.driver().arrivals.total());
-                let went = went.unwrap_or_default();
+                let Some(child) = dev.driver().peer(rcu) else {
+                    return OtherTraffic::default();
+                };
+                let went = child.driver().arrivals.total();
+                let came = child.driver().departures.total();
                 OtherTraffic {
+                    rx_packets: came.packets,
+                    rx_bytes: came.bytes,
                     tx_packets: went.packets,
                     tx_bytes: went.bytes,
-                    ..OtherTraffic::default()
                 }
             }
         }

@@ -22,10 +22,12 @@ pub(super) enum Drop {
     TooLong,
     /// There was no memory to copy what its sender owns.
     NoMemory,
+    /// It comes from the child, and the parent's routes lead elsewhere for its source.
+    Spoofed,
 }
 
 /// The names of the counters, for `ethtool -S`.
-pub(super) const NAMES: [&CStr; 7] = [
+pub(super) const NAMES: [&CStr; 8] = [
     c"tx_drop_no_peer",
     c"tx_drop_peer_down",
     c"tx_drop_too_short",
@@ -33,6 +35,7 @@ pub(super) const NAMES: [&CStr; 7] = [
     c"tx_drop_bad_header",
     c"tx_drop_too_long",
     c"tx_drop_no_memory",
+    c"tx_drop_spoofed",
 ];
 
 impl Drop {
@@ -45,6 +48,7 @@ impl Drop {
             Self::BadHeader => DropReason::IP_INHDR,
             Self::TooLong => DropReason::PKT_TOO_BIG,
             Self::NoMemory => DropReason::NOMEM,
+            Self::Spoofed => DropReason::IP_RPFILTER,
         }
     }
 }

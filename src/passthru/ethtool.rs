@@ -2,7 +2,7 @@
 
 //! What `ethtool` shows and changes.
 
-use super::{arrivals, device::End, drops, Role};
+use super::{arrivals, departures, device::End, drops, Role};
 use crate::net::{
     context::Rtnl,
     device::{Device, Queues},
@@ -10,19 +10,23 @@ use crate::net::{
 };
 use kernel::prelude::*;
 
-/// The number of the other end in its namespace, why packets were dropped, and how they came to
-/// the child by shortcuts or did not.
-const STATISTICS: [&CStr; 1 + drops::NAMES.len() + arrivals::NAMES.len()] = {
-    let mut names = [c"peer_ifindex"; 1 + drops::NAMES.len() + arrivals::NAMES.len()];
-    let mut index = 0;
-    while index < drops::NAMES.len() {
-        names[1 + index] = drops::NAMES[index];
-        index += 1;
-    }
-    index = 0;
-    while index < arrivals::NAMES.len() {
-        names[1 + drops::NAMES.len() + index] = arrivals::NAMES[index];
-        index += 1;
+/// Counters besides the number of the other end.
+const COUNTERS: [&[&CStr]; 3] = [&drops::NAMES, &arrivals::NAMES, &departures::NAMES];
+
+/// The number of the other end in its namespace, why packets were dropped, how they came to the
+/// child by shortcuts or left it, and why others did not.
+const STATISTICS: [&CStr; 1 + drops::NAMES.len() + arrivals::NAMES.len() + departures::NAMES.len()] = {
+    let mut names =
+        [c"peer_ifindex"; 1 + drops::NAMES.len() + arrivals::NAMES.len() + departures::NAMES.len()];
+    let (mut next, mut group) = (1, 0);
+    while group < COUNTERS.len() {
+        let mut index = 0;
+        while index < COUNTERS[group].len() {
+            names[next] = COUNTERS[group][index];
+            index += 1;
+            next += 1;
+        }
+        group += 1;
     }
     names
 };
@@ -44,9 +48,9 @@ impl Ethtool for End {
             return;
         };
         *first = ifindex.unsigned_abs().into();
-        let shortcuts = child
-            .into_iter()
-            .flat_map(|child| child.arrivals().values());
+        let shortcuts = child.into_iter().flat_map(|child| {
+            Iterator::chain(child.arrivals().values(), child.departures().values())
+        });
         let counters = Iterator::chain(end.drops().values(), shortcuts);
         for (to, value) in rest.iter_mut().zip(counters) {
             *to = value;

@@ -35,6 +35,7 @@ static POLICY: [Policy; uapi::IFLA_PASSTHRU_COUNT as usize] = [
     Policy::u32_up_to(uapi::PASSTHRU_MODE_L2),
     Policy::reject(c"role is read-only: the device that is asked for is the port"),
     Policy::u32(),
+    Policy::u32_up_to(1),
 ];
 
 /// Names of devices that are given none.
@@ -45,7 +46,7 @@ impl LinkType for Passthru {
     type Driver = End;
     const POLICY: &'static [Policy] = &POLICY;
     const PEER: u32 = uapi::IFLA_PASSTHRU_PEER_INFO;
-    const INFO_SIZE: usize = 3 * attribute_size(size_of::<u32>());
+    const INFO_SIZE: usize = 4 * attribute_size(size_of::<u32>());
 
     fn operations() -> &'static LinkOperations<Self> {
         &OPERATIONS
@@ -82,6 +83,7 @@ impl LinkType for Passthru {
             Some(Err(error)) => return Err(error),
             _ => shortcut::of_new_ports(),
         };
+        let check = request.data.map(|data| requested_check(data, ack)).transpose()?;
         let info = request
             .data
             .and_then(|data| data.get(uapi::IFLA_PASSTHRU_PEER_INFO))
@@ -99,6 +101,9 @@ impl LinkType for Passthru {
             .map_err(|error| explain(Role::Port, error, ack))?;
         settle(&port, request.link, rtnl)?;
 
+        if let Some(Some(check)) = check {
+            port.device().driver().policy().check_sources(check, rtnl);
+        }
         tie(port.device(), child.device(), rtnl);
         set_shortcuts(port.device(), shortcuts, rtnl).map_err(|error| {
             untie(port.device(), rtnl);
@@ -135,7 +140,7 @@ impl LinkType for Passthru {
                 c"peer info is for making a pair; change the other end itself",
             ));
         }
-        change_shortcuts(dev, data, ack, rtnl)
+        change_policy(dev, data, ack, rtnl)
     }
 
     fn delete_link(dev: &Device<End>, mut kill: KillList<'_>, rtnl: &Rtnl) {
@@ -154,7 +159,9 @@ impl LinkType for Passthru {
         match end.role() {
             Role::Port => {
                 let set = end.policy().shortcuts();
-                message.put_u32(uapi::IFLA_PASSTHRU_SHORTCUTS, set.to_uapi())
+                message.put_u32(uapi::IFLA_PASSTHRU_SHORTCUTS, set.to_uapi())?;
+                let check = end.policy().checks_sources();
+                message.put_u32(uapi::IFLA_PASSTHRU_SPOOFCHK, check.into())
             }
             Role::Child => Ok(()),
         }
@@ -190,28 +197,40 @@ fn requested_shortcuts(data: Attributes<'_>, ack: ExtAck<'_>) -> Result<Option<S
         .map_err(|error| ack.refuse_attribute(error, attr, c"unknown bit in the set of shortcuts"))
 }
 
-/// Does what a request says of the shortcuts of a living port.
-fn change_shortcuts(
-    dev: &Device<End>,
-    data: Attributes<'_>,
-    ack: ExtAck<'_>,
-    rtnl: &Rtnl,
-) -> Result {
-    let Some(attr) = data.get(uapi::IFLA_PASSTHRU_SHORTCUTS) else {
+/// Whether a request wants sources to be checked; none where it does not speak of it.
+fn requested_check(data: Attributes<'_>, ack: ExtAck<'_>) -> Result<Option<bool>> {
+    let Some(attr) = data.get(uapi::IFLA_PASSTHRU_SPOOFCHK) else {
+        return Ok(None);
+    };
+    let value = attr
+        .u32()
+        .map_err(|error| ack.refuse_attribute(error, attr, c"spoofchk is 0 or 1"))?;
+    Ok(Some(value != 0))
+}
+
+/// Does what a request says of the policy of a living port.
+fn change_policy(dev: &Device<End>, data: Attributes<'_>, ack: ExtAck<'_>, rtnl: &Rtnl) -> Result {
+    let shortcuts = data.get(uapi::IFLA_PASSTHRU_SHORTCUTS);
+    let check = data.get(uapi::IFLA_PASSTHRU_SPOOFCHK);
+    let Some(first) = shortcuts.or(check) else {
         return Ok(());
     };
     if dev.driver().role() == Role::Child {
-        return Err(ack.refuse_attribute(
-            EPERM,
-            attr,
-            c"shortcuts are the parent's to set, at the port; this is the child device",
-        ));
+        let message = match shortcuts {
+            Some(_) => c"shortcuts are the parent's to set, at the port; this is the child device",
+            None => c"spoofchk is the parent's to set, at the port; this is the child device",
+        };
+        return Err(ack.refuse_attribute(EPERM, first, message));
     }
-    let Some(set) = requested_shortcuts(data, ack)? else {
-        return Ok(());
-    };
-    set_shortcuts(dev, set, rtnl)
-        .map_err(|error| ack.refuse_attribute(error, attr, c"cannot set the shortcuts"))?;
+    let check = requested_check(data, ack)?;
+    if let Some(set) = requested_shortcuts(data, ack)? {
+        set_shortcuts(dev, set, rtnl)
+            .map_err(|error| ack.refuse_attribute(error, first, c"cannot set the shortcuts"))?;
+    }
+    if let Some(check) = check {
+        dev.driver().policy().check_sources(check, rtnl);
+        hooks::changed(dev, rtnl);
+    }
     // rtnetlink itself announces a change of link info for devices that are up only.
     if !dev.is_up() {
         dev.announce_link_info(rtnl);

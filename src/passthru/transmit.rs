@@ -2,12 +2,15 @@
 
 //! The full path: from one end's transmit to the other end's receive.
 
-use super::{device::End, drops::Drop, Mode};
-use crate::net::{
-    context::BottomHalf,
-    device::{Device, NetDevice},
-    driver::Transmit,
-    skb::{Framing, Protocol, SkBuff},
+use super::{device::End, drops::Drop, sources, Mode, Role};
+use crate::{
+    net::{
+        context::BottomHalf,
+        device::{Device, NetDevice},
+        driver::Transmit,
+        skb::{Framing, Protocol, SkBuff},
+    },
+    output,
 };
 
 /// Bytes that a VLAN tag may make a frame longer than the MTU and the Ethernet header.
@@ -15,7 +18,11 @@ const VLAN_TAG: u32 = 4;
 
 /// Sends a packet to the other end of the pair. Each packet is counted once: as sent, or as
 /// dropped for one reason.
-pub(super) fn transmit(dev: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
+pub(super) fn transmit(dev: &Device<End>, skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
+    let mut skb = match output::at_device(dev, skb, bh) {
+        Ok(transmit) => return transmit,
+        Err(skb) => skb,
+    };
     match prepare(dev, &mut skb, bh) {
         Ok(peer) => deliver(dev, peer, skb, bh),
         Err(drop) => {
@@ -39,6 +46,9 @@ fn prepare<'r>(
     }
     check_header(end.mode(), skb)?;
     check_length(end.mode(), peer, skb)?;
+    if end.role() == Role::Child && !sources::are_own(peer, skb, end.mode(), bh.read_side()) {
+        return Err(Drop::Spoofed);
+    }
     skb.orphan_frags().map_err(|_| Drop::NoMemory)?;
     Ok(peer)
 }

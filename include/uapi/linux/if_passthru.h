@@ -21,6 +21,10 @@
  * @IFLA_PASSTHRU_SHORTCUTS: u32, a set of enum passthru_shortcut: those that the
  *	port's packets may take, all others not. In requests that create a pair
  *	or change its port; dumped for the port.
+ * @IFLA_PASSTHRU_SPOOFCHK: u32, 0 or 1: whether what the child sends is dropped
+ *	unless the parent's routes name the port for its source. In requests that
+ *	create a pair or change its port; dumped for the port. 1 where nothing
+ *	was said.
  */
 enum passthru_attr {
 	IFLA_PASSTHRU_UNSPEC,
@@ -28,6 +32,7 @@ enum passthru_attr {
 	IFLA_PASSTHRU_MODE,
 	IFLA_PASSTHRU_ROLE,
 	IFLA_PASSTHRU_SHORTCUTS,
+	IFLA_PASSTHRU_SPOOFCHK,
 	__IFLA_PASSTHRU_MAX
 };
 
@@ -62,12 +67,15 @@ enum passthru_role {
  * @PASSTHRU_SHORTCUT_ROUTE: at the parent's routing decision
  * @PASSTHRU_SHORTCUT_NETFILTER: after the parent's INPUT rules
  * @PASSTHRU_SHORTCUT_SOCKET: for a connection of the child, straight to its socket
+ * @PASSTHRU_SHORTCUT_OUTPUT: where the child's packets leave it: on by the
+ *	parent's output path, or to the child of another port
  */
 enum passthru_shortcut {
 	PASSTHRU_SHORTCUT_DEVICE = 1 << 0,
 	PASSTHRU_SHORTCUT_ROUTE = 1 << 1,
 	PASSTHRU_SHORTCUT_NETFILTER = 1 << 2,
 	PASSTHRU_SHORTCUT_SOCKET = 1 << 3,
+	PASSTHRU_SHORTCUT_OUTPUT = 1 << 4,
 };
 
 #endif /* _UAPI_LINUX_IF_PASSTHRU_H */

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where what a child sends goes on in its parent.
+//!
+//! As for what comes in, the parent's table of routes is the only authority, asked as for a packet
+//! that came in by the child's port; and what was found out is remembered for exactly that flow,
+//! with the check of its source, for as long as nothing that was relied on has changed.
+
+mod ipv4;
+mod ipv6;
+
+use crate::{
+    net::{
+        context::{ReadSide, Rtnl},
+        device::{Device, NetDevice},
+        dst::Dst,
+        netfilter::Family,
+        once::Once32,
+    },
+    passthru::{End, Fall},
+};
+use kernel::prelude::*;
+
+/// Flows that are remembered of each namespace and protocol.
+const FLOWS: usize = 8192;
+
+/// What is known of the packets that children send into their parent's namespace.
+pub(crate) struct Exits {
+    /// Counts what happens to ports and children, which no generation of routes tells of.
+    generation: Once32,
+    ipv4: ipv4::Flows,
+    ipv6: ipv6::Flows,
+}
+
+impl Exits {
+    /// Nothing is known yet. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            generation: Once32::new(0),
+            ipv4: ipv4::Flows::new(FLOWS)?,
+            ipv6: ipv6::Flows::new(FLOWS)?,
+        })
+    }
+
+    /// Forgets all, because something happened to a port or its child.
+    pub(crate) fn changed(&self) {
+        self.generation.increment();
+    }
+
+    /// As [`Self::changed`], and lets go of all devices and routes that are remembered.
+    pub(crate) fn purge(&self, rtnl: &Rtnl) {
+        self.changed();
+        self.ipv4.purge(rtnl);
+        self.ipv6.purge(rtnl);
+    }
+}
+
+/// Where a packet goes on.
+#[derive(Clone, Copy)]
+pub(crate) enum Exit<'r> {
+    /// By the parent's route, as if the parent had sent it.
+    Uplink(Dst<'r>),
+    /// To another child of the same parent.
+    Sibling(&'r Device<End>),
+}
+
+impl<'r> Exit<'r> {
+    /// What an entry of a table says: with the port itself in it the route is meant.
+    #[inline(always)]
+    fn remembered(dev: &'r Device<End>, dst: Dst<'r>, port: &Device<End>) -> Self {
+        if dev.is(port) {
+            Self::Uplink(dst)
+        } else {
+            Self::Sibling(dev)
+        }
+    }
+
+    /// The device that stands for the exit in a table.
+    fn device(self, port: &'r Device<End>) -> &'r Device<End> {
+        match self {
+            Self::Uplink(_) => port,
+            Self::Sibling(child) => child,
+        }
+    }
+}
+
+/// The exit by a route that packets from `port` have in its namespace.
+fn by_route<'r>(
+    dst: Dst<'r>,
+    port: &NetDevice,
+    family: Family,
+    rcu: ReadSide<'r>,
+) -> Result<Exit<'r>, Fall> {
+    let dev = dst.device(rcu);
+    if dev.is_loopback() {
+        return Err(Fall::Parents);
+    }
+    if dev.is(port) {
+        return Err(Fall::Unrouted);
+    }
+    match super::owner(dev, rcu) {
+        Some((_, child)) => Ok(Exit::Sibling(child)),
+        None if dst.sends_plainly(family) => Ok(Exit::Uplink(dst)),
+        None => Err(Fall::Unrouted),
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which namespaces have hooks where children's packets leave.
+
+use crate::{
+    ip::{Ip, Ipv4, Ipv6},
+    net::{
+        context::Rtnl,
+        device::{Device, NetDevice},
+        namespace::{Namespace, NamespaceId},
+        netfilter::Hook,
+        rtnl_cell::RtnlCell,
+    },
+    output::{AfterOutput, Outgoing},
+    passthru::End,
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// A namespace with children whose ports allow what they send to leave early.
+struct Outlets {
+    namespace: NamespaceId,
+    /// The children, by their addresses: what is here has not told of its end yet.
+    children: KVec<usize>,
+    _hooks: (Hook<AfterOutput<Ipv4>>, Hook<AfterOutput<Ipv6>>),
+}
+
+/// All such namespaces.
+static OUTLETS: RtnlCell<KVec<Outlets>> = RtnlCell::new(KVec::new());
+
+impl Outlets {
+    fn new(namespace: &Namespace, rtnl: &Rtnl) -> Result<Self> {
+        Ok(Self {
+            namespace: namespace.id(),
+            children: KVec::new(),
+            _hooks: (hook::<Ipv4>(namespace, rtnl)?, hook::<Ipv6>(namespace, rtnl)?),
+        })
+    }
+}
+
+fn hook<I: Ip + Outgoing>(namespace: &Namespace, rtnl: &Rtnl) -> Result<Hook<AfterOutput<I>>> {
+    let sender = Arc::new(AfterOutput::new(), GFP_KERNEL)?;
+    Hook::register_output(namespace, I::FAMILY, sender, rtnl)
+}
+
+fn number(child: &NetDevice) -> usize {
+    core::ptr::from_ref(child).addr()
+}
+
+/// Sees to it that a child's namespace has hooks. Fails with `ENOMEM`, and leaves nothing behind.
+pub(super) fn add(child: &Device<End>, rtnl: &Rtnl) -> Result {
+    let namespace = child.namespace_locked(rtnl);
+    OUTLETS.with(rtnl, |all| {
+        let known = all
+            .iter_mut()
+            .find(|outlets| outlets.namespace == namespace.id());
+        if let Some(outlets) = known {
+            return Ok(outlets.children.push(number(child), GFP_KERNEL)?);
+        }
+        let mut outlets = Outlets::new(namespace, rtnl)?;
+        outlets.children.push(number(child), GFP_KERNEL)?;
+        Ok(all.push(outlets, GFP_KERNEL)?)
+    })
+}
+
+/// A child leaves its namespace, or what it sends is not to leave early any more. Any device may be
+/// asked for.
+pub(super) fn remove(child: &NetDevice, rtnl: &Rtnl) {
+    OUTLETS.with(rtnl, |all| {
+        for outlets in all.iter_mut() {
+            outlets.children.retain(|other| *other != number(child));
+        }
+        all.retain(|outlets| !outlets.children.is_empty());
+    });
+}

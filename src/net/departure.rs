@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that change namespace on their way out: what one stack was about to send another sends.
+//!
+//! C headers: `include/net/ip.h`, `include/net/ipv6.h`, `include/net/dst.h`.
+
+use super::{
+    context::{BottomHalf, ReadSide},
+    device::NetDevice,
+    driver::Transmit,
+    dst::{Dst, HeldDst},
+    ipv6,
+    namespace::Namespace,
+    netfilter::Family,
+    percpu::Traffic,
+    skb::SkBuff,
+};
+use crate::net::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+impl NetDevice {
+    /// Whether nothing looks at what this device is given to send by its namespace: no hook after
+    /// routing, no queueing discipline, no traffic control, no tap.
+    #[inline(always)]
+    pub(crate) fn sends_unseen(&self, namespace: &Namespace, family: Family) -> bool {
+        const AFTER_ROUTING: usize = bindings::nf_inet_hooks_NF_INET_POST_ROUTING as usize;
+        let (dev, net) = (self.as_raw(), namespace.as_raw());
+        // All of it at once, as in `is_watched()`.
+        // SAFETY: fields of a device and a namespace that exist, by single loads; all are pointers
+        // or made of one. A device's queueing discipline is freed after a grace period.
+        unsafe {
+            let list = |head: *const bindings::list_head| {
+                (&raw const (*head).next).read_volatile() as usize ^ head as usize
+            };
+            let hooks = match family {
+                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[AFTER_ROUTING],
+                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[AFTER_ROUTING],
+            };
+            let qdisc = (&raw const (*dev).qdisc).read_volatile();
+            let watchers = list(&raw const (*dev).ptype_all)
+                | list(&raw const (*net).ptype_all)
+                | (&raw const (*dev).tcx_egress).read_volatile() as usize
+                | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
+                | hooks.read_volatile() as usize
+                | (&raw const (*qdisc).enqueue).cast::<usize>().read_volatile();
+            watchers == 0
+        }
+    }
+
+    /// How many devices without a queue are being sent on at this moment, one from within the
+    /// other, on this CPU. C: `dev_recursion_level()`.
+    pub(crate) fn recursion_level(_bh: BottomHalf<'_>) -> u32 {
+        // SAFETY: only reads a counter of this CPU.
+        unsafe { bindings::passthru_helper_dev_recursion_level() as u32 }
+    }
+}
+
+impl<'r> Dst<'r> {
+    /// The device that the route leads to. C: `dst_dev_rcu()`.
+    #[inline(always)]
+    pub(crate) fn device(self, _rcu: ReadSide<'r>) -> &'r NetDevice {
+        // SAFETY: the route exists, and its device for the read-side critical section.
+        unsafe {
+            let dev = &raw const (*self.as_raw()).__bindgen_anon_1.dev;
+            NetDevice::from_raw(dev.read_volatile())
+        }
+    }
+
+    /// Whether packets on this route are sent by IP itself, and nothing is done to them before: no
+    /// IPsec, no encapsulation.
+    #[inline(always)]
+    pub(crate) fn sends_plainly(self, family: Family) -> bool {
+        // SAFETY: the route exists, and the field is set once.
+        let output = unsafe { (*self.as_raw()).output }.map(|f| f as usize);
+        output
+            == Some(match family {
+                Family::Ipv4 => bindings::ip_output as usize,
+                Family::Ipv6 => bindings::ip6_output as usize,
+            })
+    }
+
+    /// Whether the packet goes by this route in one piece, or in those that its sender chose.
+    /// C: `dst_mtu()`.
+    #[inline(always)]
+    pub(crate) fn fits(self, skb: &SkBuff) -> bool {
+        // SAFETY: route and skb exist.
+        unsafe { bindings::passthru_helper_dst_fits(self.as_raw(), skb.as_raw()) }
+    }
+}
+
+impl HeldDst {
+    /// The route that is held, for a read-side critical section that has begun before.
+    pub(crate) fn get<'r>(&self, rcu: ReadSide<'r>) -> Dst<'r> {
+        // SAFETY: the route exists now, and is freed after a grace period.
+        unsafe { Dst::from_raw(self.as_non_null(), rcu) }
+    }
+
+    fn from_helper(dst: *mut bindings::dst_entry) -> Option<Self> {
+        // SAFETY: helpers return a route with a reference, which is ours, or null.
+        NonNull::new(dst).map(|dst| unsafe { Self::from_raw(dst) })
+    }
+}
+
+impl Namespace {
+    /// The route that an IPv4 packet of this namespace's own would take from any source.
+    /// C: `ip_route_output_key()`.
+    pub(crate) fn route_output_ipv4(&self, daddr: u32, saddr: u32, dscp: u8) -> Option<HeldDst> {
+        // SAFETY: the namespace exists.
+        HeldDst::from_helper(unsafe {
+            bindings::passthru_helper_ip_route_output(self.as_raw(), daddr, saddr, dscp)
+        })
+    }
+
+    /// As [`Self::route_output_ipv4`], for IPv6; it may be a route that refuses the packet.
+    /// C: `ip6_route_output()`.
+    pub(crate) fn route_output_ipv6(
+        &self,
+        daddr: &ipv6::Address,
+        saddr: &ipv6::Address,
+    ) -> Option<HeldDst> {
+        // SAFETY: the namespace exists, and addresses are 16 bytes.
+        HeldDst::from_helper(unsafe {
+            bindings::passthru_helper_ip6_route_output(
+                self.as_raw(),
+                core::ptr::from_ref(daddr).cast(),
+                core::ptr::from_ref(saddr).cast(),
+            )
+        })
+    }
+}
+
+/// What the table of routes says of an address.
+pub(crate) struct Owned<T> {
+    /// By what it says so.
+    pub(crate) by: T,
+    /// Whether it is by a local route that somebody set: the address is this namespace's own, held
+    /// for whoever is behind the device.
+    pub(crate) held: bool,
+}
+
+impl NetDevice {
+    /// Whether the routes of this device's namespace lead to it for `address`; `other` is the other
+    /// address of the packet. C: `__fib_validate_source()`.
+    pub(crate) fn owns_ipv4(
+        &self,
+        address: u32,
+        other: u32,
+        dscp: u8,
+        _rcu: ReadSide<'_>,
+    ) -> Option<Owned<()>> {
+        let mut held = false;
+        // SAFETY: the device exists, and this is an RCU read-side critical section.
+        let owner = unsafe {
+            bindings::passthru_helper_fib_owner(self.as_raw(), address, other, dscp, &mut held)
+        };
+        owner.then_some(Owned { by: (), held })
+    }
+
+    /// As [`Self::owns_ipv4`], for IPv6; by a route that can be kept.
+    pub(crate) fn owns_ipv6(
+        &self,
+        address: &ipv6::Address,
+        _rcu: ReadSide<'_>,
+    ) -> Option<Owned<HeldDst>> {
+        let mut held = false;
+        // SAFETY: as above, and addresses are 16 bytes.
+        let dst = HeldDst::from_helper(unsafe {
+            bindings::passthru_helper_fib6_owner(
+                self.as_raw(),
+                core::ptr::from_ref(address).cast(),
+                &mut held,
+            )
+        });
+        dst.map(|by| Owned { by, held })
+    }
+
+    /// As [`Self::owns_ipv6`], for who wants no more than the answer.
+    pub(crate) fn is_owner_ipv6(&self, address: &ipv6::Address, _rcu: ReadSide<'_>) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            bindings::passthru_helper_fib6_is_owner(
+                self.as_raw(),
+                core::ptr::from_ref(address).cast(),
+            )
+        }
+    }
+}
+
+/// Who a packet is sent for.
+#[derive(Clone, Copy)]
+pub(crate) enum From<'a> {
+    /// A socket of this namespace, whose own output path ends here and counts the packet.
+    Socket(&'a Namespace),
+    /// A device that was given the packet by the output path of its namespace.
+    Device,
+}
+
+impl From<'_> {
+    fn as_raw(self) -> *mut bindings::net {
+        match self {
+            Self::Socket(namespace) => namespace.as_raw(),
+            Self::Device => core::ptr::null_mut(),
+        }
+    }
+}
+
+impl SkBuff {
+    /// Sends an IPv4 packet, which begins with its header, by a route of the namespace of `port`, as
+    /// if that had made it: past its hooks of output and after routing. Those see it come by `port`.
+    /// The packet keeps its socket, so that the sender feels the queues on its way.
+    ///
+    /// C: `ip_local_out()`.
+    #[inline(always)]
+    pub(crate) fn depart_ipv4(
+        self,
+        from: From<'_>,
+        port: &NetDevice,
+        dst: Dst<'_>,
+        tos: u8,
+        traffic: Traffic<'_>,
+    ) -> Sent {
+        let (skb, dev) = (self.into_raw(), port.as_raw());
+        // SAFETY: the skb is valid and its reference passes to the callee; namespaces, device,
+        // counters and route exist for the read-side critical section that `dst` stands for.
+        Sent(unsafe {
+            bindings::passthru_helper_ip_depart(
+                skb,
+                from.as_raw(),
+                dev,
+                dst.as_raw(),
+                tos,
+                traffic.counters(),
+                traffic.amount(),
+            )
+        })
+    }
+
+    /// As [`Self::depart_ipv4`], for IPv6. C: `ip6_local_out()`.
+    #[inline(always)]
+    pub(crate) fn depart_ipv6(
+        self,
+        from: From<'_>,
+        port: &NetDevice,
+        dst: Dst<'_>,
+        traffic: Traffic<'_>,
+    ) -> Sent {
+        let (skb, dev) = (self.into_raw(), port.as_raw());
+        // SAFETY: as above.
+        Sent(unsafe {
+            bindings::passthru_helper_ip6_depart(
+                skb,
+                from.as_raw(),
+                dev,
+                dst.as_raw(),
+                traffic.counters(),
+                traffic.amount(),
+            )
+        })
+    }
+
+    /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.
+    pub(crate) fn pull(&mut self, len: u32) {
+        // SAFETY: the skb is valid and ours, and has the bytes.
+        unsafe { bindings::passthru_helper_skb_pull(self.as_raw(), len) };
+    }
+
+    /// Undoes [`Self::pull`]. C: `__skb_push()`.
+    pub(crate) fn push(&mut self, len: u32) {
+        // SAFETY: the skb is valid and ours, and had the bytes before.
+        unsafe { bindings::passthru_helper_skb_push(self.as_raw(), len) };
+    }
+
+    /// Notes that the network header is what the packet begins with. C: `skb_reset_network_header()`.
+    pub(crate) fn reset_network_header(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_reset_network_header(self.as_raw()) };
+    }
+
+    /// Whether the Ethernet header that the packet begins with is addressed to `dev`.
+    pub(crate) fn is_frame_for(&self, dev: &NetDevice) -> bool {
+        const LEN: usize = bindings::ETH_ALEN as usize;
+        // SAFETY: the device exists, and its address is freed after a grace period. Who reads it
+        // while it is changed compares with one that is neither old nor new.
+        let address = unsafe {
+            let address = (&raw const (*dev.as_raw()).dev_addr).read_volatile();
+            core::slice::from_raw_parts(address, LEN)
+        };
+        self.linear().get(..LEN) == Some(address)
+    }
+
+    /// Whether a socket of this namespace sends the packet.
+    #[inline(always)]
+    pub(crate) fn is_sent_by(&self, namespace: &Namespace) -> bool {
+        // SAFETY: the skb is valid, and so is its socket, of whatever kind: all begin alike.
+        unsafe {
+            let sk = (*self.as_raw()).sk;
+            !sk.is_null() && (*sk).__sk_common.skc_net.net == namespace.as_raw()
+        }
+    }
+}
+
+/// What became of a packet that was given to the stack to send: 0, one of `NET_XMIT_*`, or an
+/// error.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent(c_int);
+
+impl Sent {
+    /// The packet went on its way.
+    pub(crate) const DONE: Self = Self(0);
+
+    /// The number that a hook which took the packet can tell its sender: 0 or an errno.
+    /// C: `net_xmit_errno()`.
+    pub(super) fn errno(self) -> u32 {
+        match self.0 {
+            error @ ..=-1 => error.unsigned_abs(),
+            0 => 0,
+            code if code == bindings::NET_XMIT_CN as c_int => 0,
+            _ => bindings::ENOBUFS,
+        }
+    }
+
+    /// What a device that was given the packet answers.
+    pub(crate) fn transmit(self) -> Transmit {
+        match self.0 {
+            0 => Transmit::Sent,
+            code if code == bindings::NET_XMIT_CN as c_int => Transmit::Congested,
+            _ => Transmit::Dropped,
+        }
+    }
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The shortcut for what a child sends: where a packet leaves the child it goes on by its parent's
+//! output path, or into the child of another port.
+//!
+//! A socket's packet leaves at the end of its namespace's hooks of output, if nothing that comes
+//! after them would look at it; all others where the child's device is to send them. Hop limits
+//! stay as they are, as for what comes in: a shortcut is a delivery, not a hop.
+
+use crate::{
+    arrive,
+    fib::exits::{Exit, Exits},
+    ip::{Ip, Ipv4, Ipv6},
+    net::{
+        context::{with_bottom_halves_disabled, BottomHalf, ReadSide},
+        departure::{From, Sent},
+        device::{Device, NetDevice},
+        driver::Transmit,
+        dst::Dst,
+        netfilter::{Sender, Sending, Verdict},
+        percpu::Traffic,
+        skb::{Framing, Protocol, SkBuff},
+    },
+    passthru::{End, Fall, Role},
+};
+use core::marker::PhantomData;
+
+/// How many devices may send one from within the other until a packet goes by the full path, which
+/// begins with an empty stack and counts hops. Namespaces can be children of each other in a ring.
+const MOST_NESTED: u32 = 4;
+
+/// A version of IP, as far as packets leave.
+pub(crate) trait Outgoing: Ip {
+    /// Where the packet goes on, if that comes to mind at once.
+    fn recall_exit<'r>(
+        exits: &Exits,
+        port: &'r Device<End>,
+        header: &Self::Header,
+        rcu: ReadSide<'r>,
+    ) -> Option<Exit<'r>>;
+
+    /// Where the packet goes on, or why it goes by the full path.
+    fn find_exit<'r>(
+        exits: &Exits,
+        skb: &mut SkBuff,
+        port: &'r Device<End>,
+        header: &Self::Header,
+        bh: BottomHalf<'r>,
+    ) -> Result<Exit<'r>, Fall>;
+
+    /// Sends the packet by a route of the parent.
+    fn depart(
+        skb: SkBuff,
+        header: &Self::Header,
+        from: From<'_>,
+        port: &NetDevice,
+        dst: Dst<'_>,
+        traffic: Traffic<'_>,
+    ) -> Sent;
+}
+
+impl Outgoing for Ipv4 {
+    #[inline(always)]
+    fn recall_exit<'r>(
+        exits: &Exits,
+        port: &'r Device<End>,
+        header: &Self::Header,
+        rcu: ReadSide<'r>,
+    ) -> Option<Exit<'r>> {
+        exits.recall_ipv4(port, header, rcu)
+    }
+
+    fn find_exit<'r>(
+        exits: &Exits,
+        skb: &mut SkBuff,
+        port: &'r Device<End>,
+        header: &Self::Header,
+        bh: BottomHalf<'r>,
+    ) -> Result<Exit<'r>, Fall> {
+        exits.find_out_ipv4(skb, port, header, bh)
+    }
+
+    #[inline(always)]
+    fn depart(
+        skb: SkBuff,
+        header: &Self::Header,
+        from: From<'_>,
+        port: &NetDevice,
+        dst: Dst<'_>,
+        traffic: Traffic<'_>,
+    ) -> Sent {
+        skb.depart_ipv4(from, port, dst, header.tos, traffic)
+    }
+}
+
+impl Outgoing for Ipv6 {
+    #[inline(always)]
+    fn recall_exit<'r>(
+        exits: &Exits,
+        port: &'r Device<End>,
+        header: &Self::Header,
+        rcu: ReadSide<'r>,
+    ) -> Option<Exit<'r>> {
+        exits.recall_ipv6(port, header, rcu)
+    }
+
+    fn find_exit<'r>(
+        exits: &Exits,
+        skb: &mut SkBuff,
+        port: &'r Device<End>,
+        header: &Self::Header,
+        bh: BottomHalf<'r>,
+    ) -> Result<Exit<'r>, Fall> {
+        exits.find_out_ipv6(skb, port, header, bh)
+    }
+
+    #[inline(always)]
+    fn depart(
+        skb: SkBuff,
+        _header: &Self::Header,
+        from: From<'_>,
+        port: &NetDevice,
+        dst: Dst<'_>,
+        traffic: Traffic<'_>,
+    ) -> Sent {
+        skb.depart_ipv6(from, port, dst, traffic)
+    }
+}
+
+/// At the end of the hooks of output in a child's namespace.
+pub(crate) struct AfterOutput<I>(PhantomData<fn() -> I>);
+
+impl<I> AfterOutput<I> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<I: Outgoing> Sender for AfterOutput<I> {
+    /// What is not taken here is sent by the namespace's own devices, and may be taken there.
+    #[inline(always)]
+    fn packet<'a>(&self, packet: Sending<'a>) -> Verdict<'a> {
+        let rcu = packet.rcu();
+        let Some(dst) = packet.skb().dst(rcu) else {
+            return packet.pass();
+        };
+        let Some(child) = End::cast(dst.device(rcu)) else {
+            return packet.pass();
+        };
+        let Some(exits) = child.driver().exits(rcu) else {
+            return packet.pass();
+        };
+        let namespace = packet.namespace();
+        // What another namespace sent came here by a shortcut: it goes on where levels count.
+        if !child.sends_unseen(namespace, I::FAMILY)
+            || !dst.sends_plainly(I::FAMILY)
+            || !packet.skb().is_sent_by(namespace)
+            || !dst.fits(packet.skb())
+        {
+            return packet.pass();
+        }
+        let Some(port) = child.driver().peer(rcu) else {
+            return packet.pass();
+        };
+        let Some(header) = I::plain(packet.skb()) else {
+            return packet.pass();
+        };
+        match I::recall_exit(exits, port, &header, rcu) {
+            Some(Exit::Uplink(dst)) => packet.take(|skb| {
+                let traffic = child.driver().departures().uplink(child, skb.len());
+                I::depart(skb, &header, From::Socket(namespace), port, dst, traffic)
+            }),
+            Some(Exit::Sibling(sibling)) => to_sibling::<I>(packet, child, sibling, &header),
+            None => new_after_output::<I>(packet, exits, child, port, &header),
+        }
+    }
+}
+
+/// A packet of which nothing is remembered. It may still go by the parent's route here the first
+/// time: who its own device sends it for is asked the same.
+#[cold]
+#[inline(never)]
+fn new_after_output<'a, I: Outgoing>(
+    mut packet: Sending<'a>,
+    exits: &Exits,
+    child: &'a Device<End>,
+    port: &'a Device<End>,
+    header: &I::Header,
+) -> Verdict<'a> {
+    if !port.is_up() || !child.is_up() {
+        return packet.pass();
+    }
+    // What is found out is remembered, so the device finds it at once. Here the route would have
+    // to outlive the region without softirqs.
+    with_bottom_halves_disabled(|bh| {
+        let _ = I::find_exit(exits, packet.skb_mut(), port, header, bh);
+    });
+    packet.pass()
+}
+
+/// A packet for another child of the parent.
+#[inline(never)]
+fn to_sibling<'a, I: Ip>(
+    packet: Sending<'a>,
+    child: &Device<End>,
+    sibling: &Device<End>,
+    header: &I::Header,
+) -> Verdict<'a> {
+    let rcu = packet.rcu();
+    if may_meet::<I>(sibling, packet.skb(), header, rcu).is_err() {
+        return packet.pass();
+    }
+    packet.take(|skb| {
+        with_bottom_halves_disabled(|bh| meet(skb, child, sibling, bh));
+        Sent::DONE
+    })
+}
+
+/// Whether a packet may go to the child of another port at once.
+fn may_meet<I: Ip>(
+    sibling: &Device<End>,
+    skb: &SkBuff,
+    header: &I::Header,
+    rcu: ReadSide<'_>,
+) -> Result<(), Fall> {
+    let port = sibling.driver().peer(rcu).ok_or(Fall::Unrouted)?;
+    if !sibling.is_up() {
+        return Err(Fall::Unrouted);
+    }
+    // The parent's rules would see no more than one half of a connection, if that.
+    if port.namespace(rcu).tracks(I::FAMILY, rcu) {
+        return Err(Fall::Tracked);
+    }
+    if I::len(header) <= sibling.mtu() || skb.is_gso() {
+        Ok(())
+    } else {
+        Err(Fall::TooLong)
+    }
+}
+
+/// From one child into the other: received there as from outside, from an empty stack on.
+fn meet(mut skb: SkBuff, child: &Device<End>, sibling: &Device<End>, bh: BottomHalf<'_>) {
+    skb.tx_timestamp();
+    child.driver().departures().count_sibling(child, skb.len());
+    arrive::from_sibling(skb, sibling, bh);
+}
+
+/// Where a child's device is to send a packet. Gives it back if it has to go by the full path.
+#[inline]
+pub(crate) fn at_device(
+    child: &Device<End>,
+    skb: SkBuff,
+    bh: BottomHalf<'_>,
+) -> Result<Transmit, SkBuff> {
+    if child.driver().role() != Role::Child {
+        return Err(skb);
+    }
+    let Some(exits) = child.driver().exits(bh.read_side()) else {
+        return Err(skb);
+    };
+    if child.driver().is_framed() {
+        framed(child, exits, skb, bh)
+    } else {
+        bare(child, exits, skb, bh)
+    }
+}
+
+/// A packet that begins with an Ethernet header: if the frame is for the port what it carries is.
+fn framed(
+    child: &Device<End>,
+    exits: &Exits,
+    mut skb: SkBuff,
+    bh: BottomHalf<'_>,
+) -> Result<Transmit, SkBuff> {
+    const HEADER: u32 = Framing::Ethernet.header_len() as u32;
+    let Some(port) = child.driver().peer(bh.read_side()) else {
+        return Err(skb);
+    };
+    if skb.has_vlan_tag() || !skb.may_pull(HEADER) || !skb.is_frame_for(port) {
+        return Err(skb);
+    }
+    // Others may have a part in the description of the packet, which is changed now.
+    let Some(mut skb) = skb.unshare() else {
+        return Ok(Transmit::Dropped);
+    };
+    skb.pull(HEADER);
+    bare(child, exits, skb, bh).map_err(|mut skb| {
+        skb.push(HEADER);
+        skb
+    })
+}
+
+/// A packet that begins with its network header, or that is none of IP.
+fn bare(
+    child: &Device<End>,
+    exits: &Exits,
+    skb: SkBuff,
+    bh: BottomHalf<'_>,
+) -> Result<Transmit, SkBuff> {
+    match skb.protocol() {
+        Protocol::IPV4 => leave::<Ipv4>(child, exits, skb, bh),
+        Protocol::IPV6 => leave::<Ipv6>(child, exits, skb, bh),
+        _ => Err(skb),
+    }
+}
+
+fn leave<I: Outgoing>(
+    child: &Device<End>,
+    exits: &Exits,
+    mut skb: SkBuff,
+    bh: BottomHalf<'_>,
+) -> Result<Transmit, SkBuff> {
+    let rcu = bh.read_side();
+    let fall = |skb, fall| {
+        child.driver().arrivals().count_fall(fall);
+        Err(skb)
+    };
+    let Some(port) = child.driver().peer(rcu).filter(|port| port.is_up()) else {
+        return Err(skb);
+    };
+    if !skb.may_pull(I::HEADER_LEN) {
+        return Err(skb);
+    }
+    skb.reset_network_header();
+    // What stands for many is as long as it is, whatever its header says.
+    let is_gso = skb.is_gso();
+    let header = if is_gso {
+        I::plain(&skb)
+    } else {
+        I::checked(&skb)
+    };
+    let Some(header) = header else {
+        return fall(skb, Fall::Unrouted);
+    };
+    if NetDevice::recursion_level(bh) > MOST_NESTED {
+        return fall(skb, Fall::Nested);
+    }
+    let exit = match I::recall_exit(exits, port, &header, rcu) {
+        Some(exit) => exit,
+        None => match I::find_exit(exits, &mut skb, port, &header, bh) {
+            Ok(exit) => exit,
+            Err(reason) => return fall(skb, reason),
+        },
+    };
+    if let Exit::Sibling(sibling) = exit {
+        if let Err(reason) = may_meet::<I>(sibling, &skb, &header, rcu) {
+            return fall(skb, reason);
+        }
+    }
+    let Some(mut skb) = skb.unshare() else {
+        return Ok(Transmit::Dropped);
+    };
+    if !is_gso && skb.trim(I::len(&header)).is_err() {
+        return Err(skb);
+    }
+    match exit {
+        Exit::Uplink(dst) => {
+            let traffic = child.driver().departures().uplink(child, skb.len());
+            Ok(I::depart(skb, &header, From::Device, port, dst, traffic).transmit())
+        }
+        Exit::Sibling(sibling) => {
+            meet(skb, child, sibling, bh);
+            Ok(Transmit::Sent)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether what a child sends comes from an address of its own (`spoofchk`).
+//!
+//! An address is the child's if the parent's routes name its port for it. What is not of IP has no
+//! such source, and what a bridge has in place of the parent's stack is the bridge's to judge.
+
+use super::{device::End, Mode};
+use crate::net::{
+    context::ReadSide,
+    device::Device,
+    once::{Once64, Sequence},
+    skb::{Framing, Protocol, SkBuff},
+};
+
+/// Addresses that are remembered of each child. Most have one.
+const SIZE: usize = 4;
+/// Tags that say nothing but a priority, one in the other, that are looked behind.
+const MOST_TAGS: usize = 4;
+
+/// IPv4 sources of a child, and when they were found to be its own.
+pub(crate) struct Sources([Entry; SIZE]);
+
+struct Entry {
+    sequence: Sequence,
+    words: [Once64; 2],
+}
+
+/// An address and DSCP, with the generation of the routes; the namespace.
+type Key = [u64; 2];
+
+impl Sources {
+    pub(super) fn new() -> Self {
+        Self(core::array::from_fn(|_| Entry {
+            sequence: Sequence::new(),
+            words: [Once64::new(0), Once64::new(0)],
+        }))
+    }
+
+    fn entry(&self, source: u32) -> &Entry {
+        &self.0[(u32::from_be(source) as usize) % SIZE]
+    }
+
+    fn contains(&self, source: u32, key: &Key) -> bool {
+        let entry = self.entry(source);
+        let begin = entry.sequence.begin();
+        let same = entry
+            .words
+            .iter()
+            .zip(key)
+            .all(|(ours, theirs)| ours.read() == *theirs);
+        same && entry.sequence.unchanged_since(begin)
+    }
+
+    fn insert(&self, source: u32, key: &Key) {
+        let entry = self.entry(source);
+        if entry.sequence.try_write() {
+            for (ours, theirs) in entry.words.iter().zip(key) {
+                ours.write(*theirs);
+            }
+            entry.sequence.end_write();
+        }
+    }
+}
+
+/// Whether a packet that the child of `port` sends comes from an address of its own, or has no
+/// source that could be another's. It begins as the mode says.
+pub(super) fn are_own(port: &Device<End>, skb: &mut SkBuff, mode: Mode, rcu: ReadSide<'_>) -> bool {
+    if !port.driver().policy().checks_sources() || port.has_rx_handler() {
+        return true;
+    }
+    let (protocol, at) = match mode {
+        Mode::L3 => (skb.protocol(), 0),
+        // What the sender says that the frame is, the receiver does not believe.
+        Mode::L2 => match inside(skb) {
+            Some(inside) => inside,
+            None => return false,
+        },
+    };
+    match protocol {
+        Protocol::IPV4 => is_own_ipv4(port, skb, at, rcu),
+        Protocol::IPV6 => is_own_ipv6(port, skb, at, rcu),
+        _ => true,
+    }
+}
+
+/// What a frame carries for the parent's own stack, and where that begins. A tag of a VLAN makes it
+/// that of another device; one of priority alone does not. None of what cannot be told.
+fn inside(skb: &mut SkBuff) -> Option<(Protocol, usize)> {
+    const TAG: usize = 4;
+    let mut at = Framing::Ethernet.header_len();
+    if skb.has_vlan_tag() {
+        return None;
+    }
+    for _ in 0..MOST_TAGS {
+        let protocol = Protocol::from_wire(read(skb, at - 2)?);
+        if !protocol.is_vlan() {
+            return Some((protocol, at));
+        }
+        let tag = u16::from_be_bytes(read(skb, at)?);
+        if tag & 0xfff != 0 {
+            return Some((protocol, at));
+        }
+        at += TAG;
+    }
+    None
+}
+
+/// `N` bytes of the packet.
+fn read<const N: usize>(skb: &mut SkBuff, at: usize) -> Option<[u8; N]> {
+    if !skb.may_pull((at + N) as u32) {
+        return None;
+    }
+    skb.linear().get(at..)?.first_chunk().copied()
+}
+
+fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_>) -> bool {
+    // What is too short for a header no stack takes for a packet.
+    let Some(header) = read::<20>(skb, at) else {
+        return true;
+    };
+    let word = |at: usize| {
+        header[at..]
+            .first_chunk()
+            .map_or(0, |word| u32::from_ne_bytes(*word))
+    };
+    let (source, destination, dscp) = (word(12), word(16), header[1] & 0xfc);
+    // Who has no address yet asks for one.
+    if source == 0 {
+        return true;
+    }
+    let namespace = port.namespace(rcu);
+    let generation = namespace.ipv4_generation();
+    let key = [
+        u64::from(source) << 32 | u64::from(generation),
+        namespace.cookie() << 8 | u64::from(dscp),
+    ];
+    if port.driver().sources().contains(source, &key) {
+        return true;
+    }
+    let own = port.owns_ipv4(source, destination, dscp, rcu).is_some();
+    // Under rules it may depend on more; adding the first one changes the generation.
+    if own && !namespace.ipv4_has_rules() {
+        port.driver().sources().insert(source, &key);
+    }
+    own
+}
+
+fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_>) -> bool {
+    let Some(header) = read::<24>(skb, at) else {
+        return true;
+    };
+    let half = |at: usize| {
+        header[at..]
+            .first_chunk()
+            .map_or(0, |half| u64::from_be_bytes(*half))
+    };
+    let (high, low) = (half(8), half(16));
+    // Neighbours speak from addresses of the link, and who looks for a duplicate has none yet.
+    if high >> 54 == 0xfe80 >> 6 || (high, low) == (0, 0) {
+        return true;
+    }
+    port.is_owner_ipv6(&[high.to_be(), low.to_be()], rcu)
+}
