@@ -15,6 +15,7 @@
 #include <linux/moduleparam.h>
 #include <linux/netdevice.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_netdev.h>
 #include <linux/notifier.h>
 #include <linux/percpu.h>

@@ -21,7 +21,7 @@ use kernel::prelude::*;
 
 impl NetDevice {
     /// Whether nothing looks at what this device is given to send by its namespace: no hook after
-    /// routing, no queueing discipline, no traffic control, no tap.
+    /// routing that is the namespace's own, no queueing discipline, no traffic control, no tap.
     #[inline(always)]
     pub(crate) fn sends_unseen(&self, namespace: &Namespace, family: Family) -> bool {
         const AFTER_ROUTING: usize = bindings::nf_inet_hooks_NF_INET_POST_ROUTING as usize;
@@ -42,9 +42,9 @@ impl NetDevice {
                 | list(&raw const (*net).ptype_all)
                 | (&raw const (*dev).tcx_egress).read_volatile() as usize
                 | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
-                | hooks.read_volatile() as usize
                 | (&raw const (*qdisc).enqueue).cast::<usize>().read_volatile();
-            watchers == 0
+            let hooks = hooks.read_volatile();
+            watchers == 0 && (hooks.is_null() || are_of_machine(hooks))
         }
     }
 
@@ -53,6 +53,30 @@ impl NetDevice {
     pub(crate) fn recursion_level(_bh: BottomHalf<'_>) -> u32 {
         // SAFETY: only reads a counter of this CPU.
         unsafe { bindings::passthru_helper_dev_recursion_level() as u32 }
+    }
+}
+
+/// Whether hooks are those that security modules have in every namespace (AppArmor, SELinux): they
+/// see the packet in the parent, with all that they look at. C: `NF_IP_PRI_SELINUX_LAST`.
+///
+/// # Safety
+///
+/// `entries` must have been found in a namespace in the same RCU read-side critical section.
+#[inline(always)]
+unsafe fn are_of_machine(entries: *const bindings::nf_hook_entries) -> bool {
+    const FIRST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_FIRST;
+    const LAST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_LAST;
+    // SAFETY: by the caller's promise. The operations of each hook lie behind all that is needed to
+    // call them. Those that are going have others put in their place, which are valid too.
+    unsafe {
+        let count = usize::from((*entries).num_hook_entries);
+        let operations = (*entries).hooks.as_ptr().add(count);
+        let operations = operations.cast::<*const bindings::nf_hook_ops>();
+        (0..count).all(|index| {
+            let hook = operations.add(index).read_volatile();
+            matches!((*hook).priority, FIRST | LAST)
+                && (*hook).hook_ops_type() == bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED
+        })
     }
 }
 
