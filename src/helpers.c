@@ -442,12 +442,21 @@ static int passthru_resume_output(struct net *net, struct sock *sk, struct sk_bu
 	return dst_output(net, skb->sk, skb);
 }
 
-static __always_inline int passthru_local_out(struct sk_buff *skb, struct net *net, u8 pf, bool seen)
+/* @seen: a device was given the packet, so what belongs to the socket has seen it. */
+static __always_inline int passthru_local_out(struct sk_buff *skb, struct net *net, u8 pf,
+					      const struct nf_hook_entries *hooks, bool seen)
 {
-	int ret = nf_hook(pf, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, skb_dst_dev_rcu(skb),
-			  seen ? dst_output : passthru_resume_output);
+	struct nf_hook_state state;
+	int ret;
 
-	return ret == 1 ? dst_output(net, seen ? NULL : skb->sk, skb) : ret;
+	if (hooks) {
+		nf_hook_state_init(&state, NF_INET_LOCAL_OUT, pf, NULL, skb_dst_dev_rcu(skb), NULL,
+				   net, seen ? dst_output : passthru_resume_output);
+		ret = nf_hook_slow(skb, &state, hooks, 0);
+		if (ret != 1)
+			return ret;
+	}
+	return dst_output(net, seen ? NULL : skb->sk, skb);
 }
 
 /* What ip_local_out() does from its hooks on, and what @from counts when it has sent a packet. */
@@ -461,7 +470,8 @@ int passthru_helper_ip_depart(struct sk_buff *skb, struct net *from, struct net_
 		IP_UPD_PO_STATS(from, IPSTATS_MIB_OUT, skb->len);
 	passthru_depart(skb, port, dst, counters, amount);
 	skb->priority = rt_tos2priority(tos);
-	return passthru_local_out(skb, net, NFPROTO_IPV4, !from);
+	return passthru_local_out(skb, net, NFPROTO_IPV4,
+				  rcu_dereference(net->nf.hooks_ipv4[NF_INET_LOCAL_OUT]), !from);
 }
 
 /* ... and ip6_local_out(). */
@@ -475,7 +485,8 @@ int passthru_helper_ip6_depart(struct sk_buff *skb, struct net *from, struct net
 		IP6_UPD_PO_STATS(from, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
 	passthru_depart(skb, port, dst, counters, amount);
 	skb->priority = 0;
-	return passthru_local_out(skb, net, NFPROTO_IPV6, !from);
+	return passthru_local_out(skb, net, NFPROTO_IPV6,
+				  rcu_dereference(net->nf.hooks_ipv6[NF_INET_LOCAL_OUT]), !from);
 }
 
 bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb)
@@ -555,19 +566,6 @@ bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __
 	return fib_info_nh_uses_dev(res.fi, port);
 }
 
-static bool passthru_fib6_leads_to(const struct net_device *port, const struct dst_entry *dst,
-				   const struct fib6_info *from, bool *held)
-{
-	const struct net_device *dev;
-
-	if (!from || dst->error)
-		return false;
-	dev = from->nh ? dst_dev_rcu(dst) : from->fib6_nh->fib_nh_dev;
-	*held = from->fib6_type == RTN_LOCAL;
-	return dev == port && (from->fib6_type == RTN_UNICAST ||
-			       (*held && from->fib6_protocol != RTPROT_KERNEL));
-}
-
 /* The same for IPv6: the route to @address, with a reference, if it leads to @port. */
 struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
 					     const struct in6_addr *address, bool *held)
@@ -579,36 +577,18 @@ struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
 		.daddr = *address,
 	};
 	struct dst_entry *dst = ip6_route_lookup(dev_net_rcu(port), &fl6, NULL, 0);
+	const struct fib6_info *from = rcu_dereference(dst_rt6_info(dst)->from);
+	const struct net_device *dev;
 
-	if (passthru_fib6_leads_to(port, dst, rcu_dereference(dst_rt6_info(dst)->from), held))
-		return dst;
+	if (from && !dst->error) {
+		dev = from->nh ? dst_dev_rcu(dst) : from->fib6_nh->fib_nh_dev;
+		*held = from->fib6_type == RTN_LOCAL;
+		if (dev == port && (from->fib6_type == RTN_UNICAST ||
+				    (*held && from->fib6_protocol != RTPROT_KERNEL)))
+			return dst;
+	}
 	dst_release(dst);
 	return NULL;
-}
-
-/* ... by a route that is there already, where it does not take a choice of several. */
-bool passthru_helper_fib6_is_owner(struct net_device *port, const struct in6_addr *address)
-{
-	struct net *net = dev_net_rcu(port);
-	const struct fib6_info *from;
-	struct dst_entry *dst;
-	bool held;
-
-	if (!net->ipv6.fib6_has_custom_rules) {
-		struct flowi6 fl6 = {
-			.flowi6_iif = port->ifindex,
-			.daddr = *address,
-		};
-
-		dst = ip6_route_input_lookup(net, port, &fl6, NULL, RT6_LOOKUP_F_DST_NOREF);
-		from = rcu_dereference(dst_rt6_info(dst)->from);
-		if (from && !from->nh && !READ_ONCE(from->fib6_nsiblings))
-			return passthru_fib6_leads_to(port, dst, from, &held);
-	}
-	dst = passthru_helper_fib6_owner(port, address, &held);
-	if (dst)
-		dst_release(dst);
-	return dst;
 }
 
 /* udp_v4_early_demux() looks at the first socket of the chain only: connected ones are there. */

@@ -92,7 +92,6 @@ bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __
 			       bool *held);
 struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
 					     const struct in6_addr *address, bool *held);
-bool passthru_helper_fib6_is_owner(struct net_device *port, const struct in6_addr *address);
 
 struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *dev, u8 protocol);
 struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol);

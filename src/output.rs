@@ -155,7 +155,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         if !child.sends_unseen(namespace, I::FAMILY)
             || !dst.sends_plainly(I::FAMILY)
             || !packet.skb().is_sent_by(namespace)
-            || !dst.fits(packet.skb())
+            || !dst.fits(packet.skb(), I::FAMILY, rcu)
         {
             return packet.pass();
         }

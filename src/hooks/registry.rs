@@ -352,6 +352,9 @@ fn go(dev: &NetDevice, rtnl: &Rtnl) {
     if let Some(port) = port_of(dev, rtnl) {
         purge(port, rtnl);
     }
+    if let Some(end) = End::cast(dev) {
+        end.driver().sources().purge(rtnl);
+    }
     outlets::remove(dev, rtnl);
     let namespace = dev.namespace_locked(rtnl);
     with_places(namespace, rtnl, |places| places.unwatch(dev));

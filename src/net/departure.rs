@@ -107,9 +107,31 @@ impl<'r> Dst<'r> {
     /// Whether the packet goes by this route in one piece, or in those that its sender chose.
     /// C: `dst_mtu()`.
     #[inline(always)]
-    pub(crate) fn fits(self, skb: &SkBuff) -> bool {
+    pub(crate) fn fits(self, skb: &SkBuff, family: Family, rcu: ReadSide<'r>) -> bool {
+        const FLAGS: usize = bindings::DST_METRICS_FLAGS as usize;
+        const MTU: usize = bindings::RTAX_MTU as usize - 1;
+        let dst = self.as_raw();
+        // SAFETY: the route exists, it is one of `family`, and its metrics are an array that lasts
+        // as long. What was learned of an IPv4 path, and whether that is fixed, share a word.
+        let told = unsafe {
+            let metrics = (&raw const (*dst)._metrics).read_volatile() as usize & !FLAGS;
+            let own = (metrics as *const u32).add(MTU).read_volatile();
+            own | match family {
+                Family::Ipv4 => {
+                    let route = dst.cast::<bindings::rtable>();
+                    (&raw const (*route)._bitfield_1).cast::<u32>().read_volatile()
+                }
+                Family::Ipv6 => 0,
+            }
+        };
+        // Where a route says nothing of itself the device does, or the least that there is.
+        let least = match family {
+            Family::Ipv4 => self.device(rcu).mtu(),
+            Family::Ipv6 => bindings::IPV6_MIN_MTU,
+        };
         // SAFETY: route and skb exist.
-        unsafe { bindings::passthru_helper_dst_fits(self.as_raw(), skb.as_raw()) }
+        told == 0 && skb.len() <= least
+            || unsafe { bindings::passthru_helper_dst_fits(dst, skb.as_raw()) }
     }
 }
 
@@ -197,17 +219,6 @@ impl NetDevice {
             )
         });
         dst.map(|by| Owned { by, held })
-    }
-
-    /// As [`Self::owns_ipv6`], for who wants no more than the answer.
-    pub(crate) fn is_owner_ipv6(&self, address: &ipv6::Address, _rcu: ReadSide<'_>) -> bool {
-        // SAFETY: as above.
-        unsafe {
-            bindings::passthru_helper_fib6_is_owner(
-                self.as_raw(),
-                core::ptr::from_ref(address).cast(),
-            )
-        }
     }
 }
 

@@ -94,11 +94,13 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     #[inline(always)]
     fn has<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
         // All differences at once: one branch for the flow that is there.
-        let words = self.words.iter().zip(&key.words);
-        let differs = words.fold(0, |differs, (ours, theirs)| {
-            differs | (ours.read() ^ theirs)
-        });
-        differs | u64::from(self.rest.read() ^ key.rest) == 0
+        let mut differs = u64::from(self.rest.read() ^ key.rest);
+        // A loop over numbers is unrolled for any length; adaptors are not always inlined.
+        #[allow(clippy::needless_range_loop)]
+        for index in 0..K {
+            differs |= self.words[index].read() ^ key.words[index];
+        }
+        differs == 0
     }
 
     /// What the entry says of `key`.

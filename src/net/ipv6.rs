@@ -96,13 +96,17 @@ fn may_be_discovery(skb: &SkBuff) -> bool {
     kind.is_none_or(|kind| (133..=137).contains(kind))
 }
 
+/// Whether an address is one of the link: then it means nothing elsewhere.
+pub(crate) fn is_of_link(address: Address) -> bool {
+    u64::from_be(address[0]) >> 54 == 0xfe80 >> 6
+}
+
 /// Whether an address may be one host's anywhere: not multicast, link-local, loopback or none.
 fn is_global(address: Address) -> bool {
     let first = u64::from_be(address[0]);
     let multicast = first >> 56 == 0xff;
-    let link_local = first >> 54 == 0xfe80 >> 6;
     let small = first == 0 && u64::from_be(address[1]) <= 1;
-    !multicast && !link_local && !small
+    !multicast && !is_of_link(address) && !small
 }
 
 impl NetDevice {

@@ -10,8 +10,12 @@ use super::{
     driver::Driver, //
 };
 use crate::net::bindings;
-use core::{cell::UnsafeCell, marker::PhantomData, ptr};
-use kernel::sync::atomic::{Atomic, Full, Relaxed, Release};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
 
 /// A place for a reference to a device that is read under RCU and changed under the RTNL.
 ///
@@ -20,7 +24,7 @@ use kernel::sync::atomic::{Atomic, Full, Relaxed, Release};
 /// `ptr` is null or a device of driver `D` that was registered when it was stored; this value
 /// holds a reference to it, tracked by `tracker`.
 pub(crate) struct RcuDevice<D> {
-    ptr: Atomic<*mut bindings::net_device>,
+    ptr: AtomicPtr<bindings::net_device>,
     tracker: UnsafeCell<bindings::netdevice_tracker>,
     device: PhantomData<D>,
 }
@@ -35,17 +39,18 @@ impl<D: Driver> RcuDevice<D> {
     /// A place that refers to nothing.
     pub(crate) fn new() -> Self {
         Self {
-            ptr: Atomic::new(ptr::null_mut()),
+            ptr: AtomicPtr::new(ptr::null_mut()),
             tracker: UnsafeCell::new(pin_init::zeroed()),
             device: PhantomData,
         }
     }
 
     /// What the place refers to, for the RCU read-side critical section.
+    #[inline(always)]
     pub(crate) fn get<'r>(&self, _rcu: ReadSide<'r>) -> Option<&'r Device<D>> {
         // The address dependency orders what is read through the pointer after this load, as for
         // `rcu_dereference()`.
-        let ptr = self.ptr.load(Relaxed);
+        let ptr = self.ptr.load(Ordering::Relaxed);
         // SAFETY: a device that was registered, and is not freed before a grace period after it
         // was taken out of here (see `take()`), so not before `'r` ends.
         (!ptr.is_null()).then(|| unsafe { Device::from_raw(ptr) })
@@ -53,7 +58,7 @@ impl<D: Driver> RcuDevice<D> {
 
     /// What the place refers to, while nobody can change that.
     pub(crate) fn get_locked<'r>(&self, _rtnl: &'r Rtnl) -> Option<&'r Device<D>> {
-        let ptr = self.ptr.load(Relaxed);
+        let ptr = self.ptr.load(Ordering::Relaxed);
         // SAFETY: it is referred to until the RTNL is released at least.
         (!ptr.is_null()).then(|| unsafe { Device::from_raw(ptr) })
     }
@@ -67,13 +72,13 @@ impl<D: Driver> RcuDevice<D> {
         unsafe { bindings::passthru_helper_netdev_hold(dev.as_raw(), self.tracker.get()) };
         // Readers see the device as it was before this, as for `rcu_assign_pointer()`.
         // INVARIANT: a reference was taken above.
-        self.ptr.store(dev.as_raw(), Release);
+        self.ptr.store(dev.as_raw(), Ordering::Release);
     }
 
     /// Empties the place and returns what it referred to. The device exists until the RTNL is
     /// released at least, and until all readers have finished.
     pub(crate) fn take<'r>(&self, _rtnl: &'r Rtnl) -> Option<&'r Device<D>> {
-        let ptr = self.ptr.xchg(ptr::null_mut(), Full);
+        let ptr = self.ptr.swap(ptr::null_mut(), Ordering::SeqCst);
         if ptr.is_null() {
             return None;
         }
@@ -94,7 +99,7 @@ impl<D: Driver> RcuDevice<D> {
 
 impl<D> Drop for RcuDevice<D> {
     fn drop(&mut self) {
-        let ptr = self.ptr.load(Relaxed);
+        let ptr = self.ptr.load(Ordering::Relaxed);
         if !ptr.is_null() {
             // SAFETY: nobody else has access to this place, so the reference is ours to put, once
             // those who read it before have finished.

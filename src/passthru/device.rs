@@ -68,7 +68,7 @@ impl End {
             arrivals: Arrivals::new()?,
             departures: Departures::new()?,
             exits: RcuArc::new(),
-            sources: Sources::new(),
+            sources: Sources::new()?,
             policy: shortcut::Policy::new(),
             rx_headroom: Atomic::new(0),
         })
@@ -134,6 +134,7 @@ impl End {
     }
 
     /// The other end, for an RCU read-side critical section.
+    #[inline(always)]
     pub(crate) fn peer<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Device<End>> {
         self.peer.get(rcu)
     }

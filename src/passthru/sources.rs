@@ -7,19 +7,26 @@
 
 use super::{device::End, Mode};
 use crate::net::{
-    context::ReadSide,
+    context::{BottomHalf, ReadSide, Rtnl},
     device::Device,
+    flow_table::{FlowTable, Found, Key},
+    ipv6::{self, Cookie},
     once::{Once64, Sequence},
     skb::{Framing, Protocol, SkBuff},
 };
+use kernel::prelude::*;
 
 /// Addresses that are remembered of each child. Most have one.
 const SIZE: usize = 4;
 /// Tags that say nothing but a priority, one in the other, that are looked behind.
 const MOST_TAGS: usize = 4;
 
-/// IPv4 sources of a child, and when they were found to be its own.
-pub(crate) struct Sources([Entry; SIZE]);
+/// Sources of a child that were found to be its own.
+pub(crate) struct Sources {
+    ipv4: [Entry; SIZE],
+    /// By the routes that lead to them, whose cookies are noted.
+    ipv6: FlowTable<End, 2, 1>,
+}
 
 struct Entry {
     sequence: Sequence,
@@ -27,21 +34,29 @@ struct Entry {
 }
 
 /// An address and DSCP, with the generation of the routes; the namespace.
-type Key = [u64; 2];
+type Words = [u64; 2];
 
 impl Sources {
-    pub(super) fn new() -> Self {
-        Self(core::array::from_fn(|_| Entry {
-            sequence: Sequence::new(),
-            words: [Once64::new(0), Once64::new(0)],
-        }))
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            ipv4: core::array::from_fn(|_| Entry {
+                sequence: Sequence::new(),
+                words: [Once64::new(0), Once64::new(0)],
+            }),
+            ipv6: FlowTable::new(SIZE)?,
+        })
+    }
+
+    /// Lets go of all that refers to devices.
+    pub(crate) fn purge(&self, rtnl: &Rtnl) {
+        self.ipv6.purge(rtnl);
     }
 
     fn entry(&self, source: u32) -> &Entry {
-        &self.0[(u32::from_be(source) as usize) % SIZE]
+        &self.ipv4[u32::from_be(source) as usize % SIZE]
     }
 
-    fn contains(&self, source: u32, key: &Key) -> bool {
+    fn contains(&self, source: u32, key: &Words) -> bool {
         let entry = self.entry(source);
         let begin = entry.sequence.begin();
         let same = entry
@@ -52,7 +67,7 @@ impl Sources {
         same && entry.sequence.unchanged_since(begin)
     }
 
-    fn insert(&self, source: u32, key: &Key) {
+    fn insert(&self, source: u32, key: &Words) {
         let entry = self.entry(source);
         if entry.sequence.try_write() {
             for (ours, theirs) in entry.words.iter().zip(key) {
@@ -65,7 +80,12 @@ impl Sources {
 
 /// Whether a packet that the child of `port` sends comes from an address of its own, or has no
 /// source that could be another's. It begins as the mode says.
-pub(super) fn are_own(port: &Device<End>, skb: &mut SkBuff, mode: Mode, rcu: ReadSide<'_>) -> bool {
+pub(super) fn are_own(
+    port: &Device<End>,
+    skb: &mut SkBuff,
+    mode: Mode,
+    bh: BottomHalf<'_>,
+) -> bool {
     if !port.driver().policy().checks_sources() || port.has_rx_handler() {
         return true;
     }
@@ -78,8 +98,8 @@ pub(super) fn are_own(port: &Device<End>, skb: &mut SkBuff, mode: Mode, rcu: Rea
         },
     };
     match protocol {
-        Protocol::IPV4 => is_own_ipv4(port, skb, at, rcu),
-        Protocol::IPV6 => is_own_ipv6(port, skb, at, rcu),
+        Protocol::IPV4 => is_own_ipv4(port, skb, at, bh.read_side()),
+        Protocol::IPV6 => is_own_ipv6(port, skb, at, bh),
         _ => true,
     }
 }
@@ -131,7 +151,7 @@ fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_
     }
     let namespace = port.namespace(rcu);
     let generation = namespace.ipv4_generation();
-    let key = [
+    let key: Words = [
         u64::from(source) << 32 | u64::from(generation),
         namespace.cookie() << 8 | u64::from(dscp),
     ];
@@ -146,19 +166,46 @@ fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_
     own
 }
 
-fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_>) -> bool {
+fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'_>) -> bool {
     let Some(header) = read::<24>(skb, at) else {
         return true;
     };
     let half = |at: usize| {
         header[at..]
             .first_chunk()
-            .map_or(0, |half| u64::from_be_bytes(*half))
+            .map_or(0, |half| u64::from_ne_bytes(*half))
     };
-    let (high, low) = (half(8), half(16));
+    let source = [half(8), half(16)];
     // Neighbours speak from addresses of the link, and who looks for a duplicate has none yet.
-    if high >> 54 == 0xfe80 >> 6 || (high, low) == (0, 0) {
+    if ipv6::is_of_link(source) || source == [0, 0] {
         return true;
     }
-    port.is_owner_ipv6(&[high.to_be(), low.to_be()], rcu)
+    let rcu = bh.read_side();
+    let sources = &port.driver().sources().ipv6;
+    let key = Key {
+        words: source,
+        rest: 0,
+    };
+    if let Some(flow) = sources.find::<2>(&key, rcu) {
+        let [cookie] = flow.notes;
+        if flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32)) {
+            return true;
+        }
+    }
+    let Some(owned) = port.owns_ipv6(&source, rcu) else {
+        return false;
+    };
+    // Under rules it may depend on more; adding the first one makes cookies worthless.
+    let cookie = owned.by.get(rcu).ipv6_cookie();
+    if let Some(cookie) = cookie.filter(|_| !port.namespace(rcu).ipv6_has_rules()) {
+        let found = Found {
+            dev: port,
+            dst: owned.by,
+            near: None,
+            notes: [u64::from(cookie.0)],
+        };
+        // It is emptied when the port goes, by when nobody finds that up any more.
+        sources.insert::<2>(&key, found, || port.is_up(), bh);
+    }
+    true
 }

@@ -46,7 +46,7 @@ fn prepare<'r>(
     }
     check_header(end.mode(), skb)?;
     check_length(end.mode(), peer, skb)?;
-    if end.role() == Role::Child && !sources::are_own(peer, skb, end.mode(), bh.read_side()) {
+    if end.role() == Role::Child && !sources::are_own(peer, skb, end.mode(), bh) {
         return Err(Drop::Spoofed);
     }
     skb.orphan_frags().map_err(|_| Drop::NoMemory)?;
