@@ -17,6 +17,11 @@ die() {
 	exit 1
 }
 
+make_cache() {
+	mkdir -p "$CACHE/log" 2>/dev/null ||
+		die "cannot write to $CACHE (set PASSTHRU_CACHE to a directory where you can)"
+}
+
 # need_space GIB WHAT - refuse to begin what the disk cannot hold.
 need_space() {
 	local free
@@ -50,7 +55,8 @@ part() {
 	local name=$1 dir=$2 seconds=$3 gib=$4
 	shift 4
 	[ -e "$dir/.complete" ] && return
-	mkdir -p "$(dirname "$dir")" "$CACHE/log" || die "cannot write to $CACHE"
+	make_cache
+	mkdir -p "$(dirname "$dir")"
 	(
 		flock 9
 		# Not `||`: there set -e would not hold within.

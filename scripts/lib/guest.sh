@@ -47,9 +47,13 @@ run_guest() {
 }
 
 # run_test FILE - one test in a guest of its own, which may ask for more of the
-# guest by a line "# lab: OPTIONS".
+# guest by a line "# lab: OPTIONS"; "# lab: --host" asks for none.
 run_test() {
 	local options
 	read -ra options <<<"$(sed -n 's/^# lab: //p' "$1" | head -n 1)"
+	if [ "${options[*]}" = --host ]; then
+		in_toolchain "./$1"
+		return
+	fi
 	run_guest "${options[@]}" -- "./$1"
 }

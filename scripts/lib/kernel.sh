@@ -23,7 +23,7 @@ resolve_kernel() {
 	local file=$CACHE/kernel/$KERNEL_SUITE answer
 	[ -n "${KREL:-}" ] && return
 	toolchain
-	mkdir -p "$CACHE/kernel" "$CACHE/log"
+	mkdir -p "$CACHE/kernel"
 	if [ -z "$(find "$file" -mmin -1440 2>/dev/null)" ]; then
 		if answer=$(in_toolchain bash -c "$(declare -f query_kernel); query_kernel $KERNEL_SUITE" 2>"$CACHE/log/resolve.log"); then
 			echo "$answer" >"$file.$$" && mv "$file.$$" "$file"

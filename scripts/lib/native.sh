@@ -34,18 +34,38 @@ use_own_tools() {
 	fi
 }
 
+# Sets KDIR_GIVEN and KREL: a tree that was named says which kernel it is of.
+which_kernel() {
+	KDIR_GIVEN=${KDIR:+$(readlink -f "$KDIR" || echo "$KDIR")}
+	if [ -n "$KDIR_GIVEN" ]; then
+		[ -r "$KDIR_GIVEN/.config" ] ||
+			die "KDIR=$KDIR_GIVEN is not the build tree of a kernel: it has no .config"
+		KREL=$(cat "$KDIR_GIVEN/include/config/kernel.release" 2>/dev/null) ||
+			die "KDIR=$KDIR_GIVEN is not prepared: run 'make modules_prepare' there"
+	fi
+	KREL=${KREL:-$(uname -r)}
+}
+
+# The tree may lie anywhere, and so may the source it was made of; both are to be
+# seen from the toolchain root.
+bind_tree() {
+	LAB_BIND="$(readlink -f "$TREE") $(readlink -f "$TREE/source" || true)"
+	export LAB_BIND
+}
+
 # Sets TREE to a build tree for KREL, or says why there can be none.
 native_tree() {
 	local config=$CACHE/native.config
-	KDIR_GIVEN=${KDIR:-}
-	KREL=${KREL:-$(uname -r)}
-	mkdir -p "$CACHE/log"
+	which_kernel
+	make_cache
 	running_config >"$config"
 	grep -q '^CONFIG_RUST=y' "$config" ||
 		die "kernel $KREL was built without CONFIG_RUST: passthru cannot be built for it (Debian's kernels have it from trixie-backports on; 'make demo' shows it on one)"
 	use_own_tools "$config"
 	for TREE in "$KDIR_GIVEN" "/lib/modules/$KREL/build"; do
 		if [ -n "$TREE" ] && has_rust "$TREE"; then
+			check_rust "$config" "$KREL"
+			bind_tree
 			return
 		fi
 	done

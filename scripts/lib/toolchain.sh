@@ -14,7 +14,7 @@ host_tools() {
 	[ ${#missing[@]} -eq 0 ] && return
 	[ "$(id -u)" = 0 ] || die "missing here: install ${missing[*]} (apt-get install ${missing[*]})"
 	say "installing on this machine: ${missing[*]}"
-	mkdir -p "$CACHE/log"
+	make_cache
 	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
 		>"$CACHE/log/host.log" 2>&1 || die "apt-get could not install ${missing[*]}; see $CACHE/log/host.log"
 }
@@ -50,6 +50,8 @@ make_toolchain() { debootstrap_root "$1/root" "$(packages toolchain)"; }
 toolchain() {
 	local key
 	[ -n "${TOOLCHAIN:-}" ] && return
+	suite_gcc >/dev/null
+	make_cache
 	if [ -n "${PASSTHRU_IN_TOOLCHAIN:-}" ]; then
 		TOOLCHAIN=/
 		return
@@ -59,6 +61,14 @@ toolchain() {
 	key=$(recipe_hash make_toolchain debootstrap_root suite_gcc suite_llvm "$TOP/scripts/packages/toolchain")
 	part "toolchain-$SUITE" "$CACHE/toolchain/$SUITE-$key" 90 6 make_toolchain
 	TOOLCHAIN=$CACHE/toolchain/$SUITE-$key/root
+}
+
+# A work tree of `git worktree` has its repository elsewhere, and who lists the
+# sources asks git.
+git_elsewhere() {
+	local dir
+	dir=$(git -c safe.directory='*' -C "$TOP" rev-parse --path-format=absolute --git-common-dir 2>/dev/null) || return 0
+	[ "${dir#"$TOP"/}" != "$dir" ] || echo "$dir"
 }
 
 # in_toolchain COMMAND... - run it there, in this directory, with the checkout
@@ -72,6 +82,6 @@ in_toolchain() {
 		return
 	fi
 	[ "$(id -u)" = 0 ] || userns=(--user --map-auto --map-root-user)
-	unshare "${userns[@]}" --mount --pid --fork --kill-child -- \
+	LAB_BIND="${LAB_BIND:-} $(git_elsewhere)" unshare "${userns[@]}" --mount --pid --fork --kill-child -- \
 		"$TOP/scripts/lib/enter" "$TOOLCHAIN" "$TOP" "$CACHE" "$PWD" "$@"
 }
