@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The set of shortcuts of a port, as a setting: who may change it, what it may
-# be, who hears of it. What the shortcuts do is for the tests after this one.
+# The set of shortcuts of a port, and the check of sources, as settings: who may
+# change them, what they may be, who hears of it. What the shortcuts do is for the tests after this one.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -29,7 +29,7 @@ holds() {
 netns_add blue red
 
 # What a set may be, at creation and in a change.
-for list in none device route netfilter socket route,socket device,netfilter device,route,netfilter,socket; do
+for list in none device route netfilter socket output route,socket device,netfilter device,route,netfilter,socket,output; do
 	succeeds "add: $list" ip link add p0 type passthru shortcut "$list" peer name c0 netns blue
 	holds - p0 "$list" "add: $list is shown"
 	ip link del p0
@@ -37,13 +37,15 @@ done
 must pair l3 p0 c0 blue
 holds - p0 none "a port has none unless told otherwise"
 is "$(shown blue c0)$(shown_json blue c0)" "" "the child device has no set to show"
-for list in device route netfilter socket route,socket none; do
+for list in device route netfilter socket output route,output none; do
 	succeeds "set: $list" ip link set p0 type passthru shortcut "$list"
 	holds - p0 "$list" "set: $list is shown"
 done
 succeeds "set: all" ip link set p0 type passthru shortcut all
-holds - p0 device,route,netfilter,socket "all is each of them"
-succeeds "set: any order" ip link set p0 type passthru shortcut socket,device
+holds - p0 device,route,netfilter,socket,output "all is each of them"
+succeeds "set: any order" ip link set p0 type passthru shortcut output,device,socket
+holds - p0 device,socket,output "any order, with the last first"
+must ip link set p0 type passthru shortcut socket,device
 holds - p0 device,socket "any order is shown in one order"
 succeeds "add: mode and shortcut, in l2" ip link add p1 type passthru shortcut route mode l2 peer name c1 netns blue
 holds - p1 route "l2: shown"
@@ -53,7 +55,7 @@ ip link del p1
 
 # Wrong words never get to the kernel.
 fails_like "an unknown word" '"router" is wrong: shortcut must be none, all' ip link set p0 type passthru shortcut router
-fails_like "an unknown word in a list" "device, route, netfilter, socket" ip link set p0 type passthru shortcut route,nonsense
+fails_like "an unknown word in a list" "device, route, netfilter, socket, output" ip link set p0 type passthru shortcut route,nonsense
 fails_like "a word twice" "named twice" ip link set p0 type passthru shortcut route,socket,route
 fails_like "none and something" "shortcut must be" ip link set p0 type passthru shortcut none,route
 fails_like "an empty word" "shortcut must be" ip link set p0 type passthru shortcut route,
@@ -66,7 +68,7 @@ holds - p0 device,socket "nothing of it changed the set"
 
 # Wrong numbers are the kernel's to refuse.
 raw() { python3 -S "$TOOLS/set_shortcuts.py" "$@"; }
-like "$(raw p0 0x10)" "^EINVAL .*shortcut" "the first bit that has no meaning"
+like "$(raw p0 0x20)" "^EINVAL .*shortcut" "the first bit that has no meaning"
 like "$(raw p0 0x80000002)" "^EINVAL .*shortcut" "the last bit, beside one that has a meaning"
 holds - p0 device,socket "the set is what it was"
 is "$(raw p0 0x2)" "success " "a number that has a meaning"
@@ -97,6 +99,39 @@ if unshare -Ur true 2>/dev/null; then
 else
 	skip "no user namespaces" "user namespaces"
 fi
+
+# The check of sources is a setting of the same kind.
+spoofchk() { # NS DEV: as shown, and as JSON has it
+	echo "$(ip_ns "$1" -d link show dev "$2" | sed -n 's/.*passthru .* spoofchk \([a-z]*\) .*/\1/p')" \
+		"$(link_value "$1" "$2" spoofchk)"
+}
+is "$(spoofchk - p0)" "on on" "spoofchk: on unless told otherwise"
+is "$(spoofchk blue c0)" " " "spoofchk: the child device has none to show"
+succeeds "spoofchk: off" ip link set p0 type passthru spoofchk off
+is "$(spoofchk - p0)" "off off" "spoofchk: off is shown"
+holds - p0 route "spoofchk: the set of shortcuts stays"
+must ip link set p0 type passthru shortcut socket
+is "$(spoofchk - p0)" "off off" "spoofchk: a new set of shortcuts leaves it alone"
+succeeds "spoofchk: both in one request" ip link set p0 type passthru spoofchk on shortcut route
+is "$(spoofchk - p0) $(shown - p0)" "on on route" "spoofchk: both are shown"
+succeeds "spoofchk: at creation" ip link add p1 type passthru mode l2 spoofchk off peer name c1 netns blue
+is "$(spoofchk - p1) $(shown - p1)" "off off none" "spoofchk: at creation, shown"
+ip link del p1
+fails_like "spoofchk: a wrong word" "must be on or off" ip link set p0 type passthru spoofchk 1
+fails_like "spoofchk: twice" "duplicate" ip link set p0 type passthru spoofchk on spoofchk off
+fails_like "spoofchk: after peer" "before 'peer'" ip link add p1 type passthru peer name c1 spoofchk off
+for number in 2 0xffffffff; do
+	like "$(raw p0 --spoofchk $number)" "^(EINVAL|ERANGE) ." "spoofchk: the number $number"
+done
+is "$(raw p0 --spoofchk 0) $(spoofchk - p0)" "success  off off" "spoofchk: a number that has a meaning"
+must ip link set p0 type passthru spoofchk on
+for number in 0 1; do
+	like "$(in_ns blue python3 -S "$TOOLS/set_shortcuts.py" c0 --spoofchk $number)" "^EPERM .*parent" \
+		"spoofchk: $number through the child device: refused with a reason"
+done
+fails_like "spoofchk: the child's namespace, by ip" "parent" ip -n blue link set c0 type passthru spoofchk off
+fails_like "spoofchk: nobody" "not permitted" "${nobody[@]}" ip link set p0 type passthru spoofchk off
+is "$(spoofchk - p0)" "on on" "spoofchk: it is what it was before those tried"
 
 # Who hears of it: once for each change, whether the port is up or down.
 monitored() { # LIST: changes p0, prints how many events named the new set
@@ -131,7 +166,7 @@ ip link del port0
 # Changing it while packets pass, up and down, is nothing to them.
 child l3 green 1
 for _ in 1 2 3; do
-	for list in all none device route netfilter socket; do must ip link set p1 type passthru shortcut "$list"; done
+	for list in all none device route netfilter output socket; do must ip link set p1 type passthru shortcut "$list"; done
 done
 ping_ok "the pair works after changes of all kinds" - 10.0.1.2
 
@@ -141,7 +176,7 @@ for list in route,socket all none netfilter; do
 	succeeds "parameter: $list" sh -c "echo $list >$PARAMETER"
 	must pair l3 p0 c0 blue
 	want=$list
-	[ "$list" = all ] && want=device,route,netfilter,socket
+	[ "$list" = all ] && want=device,route,netfilter,socket,output
 	holds - p0 "$want" "parameter: a new port has $list"
 	is "$(cat $PARAMETER)" "$want" "parameter: $list is read back"
 	ip link del p0

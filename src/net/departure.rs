@@ -114,7 +114,7 @@ impl<'r> Dst<'r> {
         // SAFETY: the route exists, it is one of `family`, and its metrics are an array that lasts
         // as long. What was learned of an IPv4 path, and whether that is fixed, share a word.
         let told = unsafe {
-            let metrics = (&raw const (*dst)._metrics).read_volatile() as usize & !FLAGS;
+            let metrics = (&raw const (*dst)._metrics).cast::<usize>().read_volatile() & !FLAGS;
             let own = (metrics as *const u32).add(MTU).read_volatile();
             own | match family {
                 Family::Ipv4 => {
@@ -129,9 +129,11 @@ impl<'r> Dst<'r> {
             Family::Ipv4 => self.device(rcu).mtu(),
             Family::Ipv6 => bindings::IPV6_MIN_MTU,
         };
+        if told == 0 && skb.len() <= least {
+            return true;
+        }
         // SAFETY: route and skb exist.
-        told == 0 && skb.len() <= least
-            || unsafe { bindings::passthru_helper_dst_fits(dst, skb.as_raw()) }
+        unsafe { bindings::passthru_helper_dst_fits(dst, skb.as_raw()) }
     }
 }
 

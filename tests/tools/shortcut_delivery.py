@@ -20,8 +20,8 @@ PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "
 # Sets, by the kind of the route to the child: with a local route an address is
 # the parent's own where no shortcut takes the packet.
 SETS = {
-    "unicast": ("none", "device", "route", "netfilter", "socket", "route,socket", "all"),
-    "local": ("device,netfilter", "netfilter", "all"),
+    "unicast": ("none", "device", "route", "netfilter", "socket", "route,socket", "output", "all"),
+    "local": ("device,netfilter", "netfilter", "netfilter,output", "all"),
 }
 
 RULES = {

@@ -20,7 +20,7 @@ import sys
 import time
 
 PORT = 7001
-PLACES = ("device", "route", "netfilter", "socket")
+PLACES = ("device", "route", "netfilter", "socket", "sibling")
 # Longest time until a packet is where it goes; the debug kernel takes longer.
 PATIENCE = 20 if os.environ.get("LAB") == "debug" else 5
 # How long nothing has to come until nothing comes.
@@ -259,14 +259,15 @@ CHAINS = {
     "in": "type filter hook input priority 300",
     "fwd": "type filter hook forward priority 0",
     "post": "type filter hook postrouting priority 300",
+    "out": "type filter hook output priority 300",
 }
 
 
-def watch(space, match):
-    """Counts packets that match an nft expression, in each chain of a namespace."""
+def watch(space, match, chains=tuple(CHAINS)):
+    """Counts packets that match an nft expression, in chains of a namespace."""
     counters = "".join(f"counter n_{name} {{}}\n" for name in CHAINS)
     chains = "".join(
-        f"chain c_{name} {{ {hook}; policy accept; {match} counter name n_{name}; }}\n" for name, hook in CHAINS.items()
+        f"chain c_{name} {{ {hook}; policy accept; {match} counter name n_{name}; }}\n" for name, hook in CHAINS.items() if name in chains
     )
     space.nft(f"table inet view\ndelete table inet view\ntable inet view {{\n{counters}{chains}}}\n")
 

@@ -32,6 +32,7 @@ from rtnl import (
     IFLA_PASSTHRU_PEER_INFO,
     IFLA_PASSTHRU_ROLE,
     IFLA_PASSTHRU_SHORTCUTS,
+    IFLA_PASSTHRU_SPOOFCHK,
     IFLA_TARGET_NETNSID,
     MODE_L2,
     MODE_L3,
@@ -116,6 +117,16 @@ class Cases:
             self.change(f"shortcuts {bits:#x} in a change", errno.EINVAL, "shortcut", wrong)
         for size in (0, 3, 5, 8):
             self.create(f"shortcuts of {size} bytes", (errno.EINVAL, errno.ERANGE), ANY, attr(IFLA_PASSTHRU_SHORTCUTS, bytes(size)))
+
+    def spoofchk(self):
+        """A switch that is neither on nor off."""
+        bad_value = (errno.EINVAL, errno.ERANGE)
+        for value in (2, 0xFFFFFFFF):
+            wrong = u32(IFLA_PASSTHRU_SPOOFCHK, value)
+            self.create(f"spoofchk {value:#x}", bad_value, ANY, wrong)
+            self.change(f"spoofchk {value:#x} in a change", bad_value, ANY, wrong)
+        for size in (0, 1, 3, 5):
+            self.create(f"spoofchk of {size} bytes", bad_value, ANY, attr(IFLA_PASSTHRU_SPOOFCHK, bytes(size)))
 
     def peer_header(self):
         """Lengths of the peer's message that cannot be."""
@@ -204,6 +215,8 @@ class Cases:
         self.accepted("empty data", name, nest(IFLA_LINKINFO, text(IFLA_INFO_KIND, self.kind), attr(IFLA_INFO_DATA)))
         self.accepted("a peer that is a header only", name, linkinfo(self.kind, peer()))
         self.accepted("all shortcuts by number", name, linkinfo(self.kind, u32(IFLA_PASSTHRU_SHORTCUTS, SHORTCUTS_ALL)))
+        for value in (0, 1):
+            self.accepted(f"spoofchk {value}", name, linkinfo(self.kind, u32(IFLA_PASSTHRU_SPOOFCHK, value)))
         self.accepted("both modes by number", name, linkinfo(self.kind, u32(IFLA_PASSTHRU_MODE, MODE_L2)), flags=CREATE)
 
 
@@ -213,6 +226,7 @@ def main():
     cases.accepted_forms()
     cases.mode_and_role()
     cases.shortcuts()
+    cases.spoofchk()
     cases.peer_header()
     cases.peer_names()
     cases.peer_attributes()

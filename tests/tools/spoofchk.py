@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Sends from addresses that are not the child's, by every means that its root
+has, and listens wherever that could arrive.
+
+usage: spoofchk.py l3|l2
+"""
+
+import errno
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, mac_of, report, same, shortcut, statistics, udp_packet
+
+PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
+TRACING = "/sys/kernel/tracing"
+
+
+def foreign(family):
+    """Addresses that are not blue's: whose they are, and they."""
+    return {
+        "the port": family.port(1),
+        "the parent's uplink": family.uplink,
+        "a sibling": family.child(2),
+        "the host outside": family.outside,
+        "the loopback": "127.0.0.1" if family is V4 else "::1",
+        "nobody": "203.0.113.9" if family is V4 else "3fff:113::9",
+        "a neighbour": "10.0.9.2" if family is V4 else "fd00:9::2",
+    }
+
+
+def targets(family):
+    """Where packets go: out, to the parent itself, to a sibling."""
+    return {"outside": family.outside, "-": family.port(1), "red": family.child(2)}
+
+
+class Means:
+    """What the child's root can send whole packets with."""
+
+    def __init__(self, mode):
+        self.raw = {V4: BLUE.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)}
+        self.raw[V6] = BLUE.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        kind = socket.SOCK_DGRAM if mode == "l3" else socket.SOCK_RAW
+        self.packet = BLUE.socket(socket.AF_PACKET, kind, 0)
+        self.header = b""
+        self.names = ["raw socket", "packet socket"]
+        if mode == "l2":
+            macs = mac_of(PARENT, "p1") + ":" + mac_of(BLUE, "c0")
+            self.header = bytes.fromhex(macs.replace(":", ""))
+            self.names += ["a tag without a VLAN", "two tags without a VLAN", "a protocol that lies"]
+
+    def send(self, means, family, packet):
+        """Sends one packet."""
+        if means == "raw socket":
+            dest = packet[16:20] if family is V4 else packet[24:40]
+            try:
+                self.raw[family].sendto(packet, (socket.inet_ntop(family.af, dest), 0))
+            except OSError:
+                pass  # the child's own stack refuses it, or hears of the drop
+            return
+        kind = 0x0800 if family is V4 else 0x86DD
+        tags = {"a tag without a VLAN": 1, "two tags without a VLAN": 2}.get(means, 0)
+        frame = packet
+        if self.header:
+            frame = self.header + struct.pack("!HH", 0x8100, 0) * tags + struct.pack("!H", kind) + packet
+        told = 0x88B5 if means == "a protocol that lies" else 0x8100 if tags else kind
+        try:
+            self.packet.sendto(frame, ("c0", told))
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # the drop, told at once
+                raise
+
+
+def spoofed(space=BLUE, device="c0"):
+    """What the device says that it has dropped for its source, and at all."""
+    with space, open("/proc/thread-self/net/dev", encoding="ascii") as file:
+        dropped = next(int(line.split()[12]) for line in file if line.split()[0] == f"{device}:")
+    return statistics(space, device)["tx_drop_spoofed"], dropped
+
+
+def heard(ears, wait):
+    """All that arrives in so many seconds, as (where, payload)."""
+    got, end = [], time.monotonic() + wait
+    while time.monotonic() < end:
+        got += ears.hear(0.02)
+    return got
+
+
+def lies(means, family, words, ears):
+    """Each foreign source to each target, by each means; then the truth."""
+    for name in means.names:
+        before, sent, payloads = spoofed(), 0, {}
+        heard(ears, 0)
+        for whose, source in foreign(family).items():
+            for where, dest in targets(family).items():
+                token = os.urandom(8)
+                payloads[token] = f"from {whose} to {where}"
+                means.send(name, family, udp_packet(family, source, dest, token))
+                sent += 1
+        true = {os.urandom(8): where for where in targets(family)}
+        for token, where in true.items():
+            means.send(name, family, udp_packet(family, family.child(1), targets(family)[where], token))
+        got, end = [], time.monotonic() + PATIENCE
+        while time.monotonic() < end and not {token for _, token in got} >= set(true):
+            got += heard(ears, 0.05)
+        got += heard(ears, SILENCE)
+        after = spoofed()
+        title = f"{family.name}, shortcut {words}, {name}"
+        arrived = [f"{payloads[token]} at {where}" for where, token in got if token in payloads]
+        same(arrived, [], f"{title}: no lie arrives ({sent} of them)")
+        same({token: where for where, token in got if token in true}, true, f"{title}: the truth does")
+        lost = (after[0] - before[0], after[1] - before[1])
+        # The child's own stack may refuse some that a raw socket asks for.
+        if name == "raw socket":
+            report(lost[0] == lost[1] >= sent - 3 * 3, f"{title}: they are counted", f"{lost} of {sent}")
+        else:
+            same(lost, (sent, sent), f"{title}: each is counted")
+
+
+def arrives(means, family, source, ears, how="packet socket"):
+    """Where a packet for the outside arrives, by a means."""
+    token = os.urandom(8)
+    heard(ears, 0)
+    means.send(how, family, udp_packet(family, source, family.outside, token))
+    end = time.monotonic() + PATIENCE
+    # A drop shows sooner than a silence.
+    while time.monotonic() < end:
+        got = [where for where, data in ears.hear(0.02) if data == token]
+        if got:
+            return got[0]
+        if time.monotonic() > end - PATIENCE + SILENCE:
+            break
+    return "nowhere"
+
+
+def routes(means, family, words, ears):
+    """The parent's routes are the authority, and at once."""
+    source, prefix = ("10.77.0.1", "10.77.0.0/16") if family is V4 else ("fd00:77::1", "fd00:77::/64")
+    via = ("via", family.child(1), "dev", "p1")
+    for how in ("packet socket", "raw socket"):
+        title = f"{family.name}, shortcut {words}, {how}"
+        same(arrives(means, family, source, ears, how), "nowhere", f"{title}: an address that no route knows")
+        for _ in range(3):
+            PARENT.call(*family.ip("route", "add", prefix, *via))
+            before = [arrives(means, family, source, ears, how) for _ in range(3)]
+            PARENT.call(*family.ip("route", "del", prefix, *via))
+            after = arrives(means, family, source, ears, how)
+            if (before, after) != (["outside"] * 3, "nowhere"):
+                break
+        same((before, after), (["outside"] * 3, "nowhere"), f"{title}: a route to it counts for the very next packet, as long as it is there")
+        PARENT.call(*family.ip("route", "add", prefix, *via))
+        one = arrives(means, family, source, ears, how)
+        PARENT.call(*family.ip("route", "add", family.host(source), "dev", "p2"))
+        other = arrives(means, family, source, ears, how)
+        PARENT.call(*family.ip("route", "del", family.host(source), "dev", "p2"))
+        same((one, other), ("outside", "nowhere"), f"{title}: a longer prefix by another port takes it away")
+        PARENT.call(*family.ip("route", "del", prefix, *via))
+        two = ("nexthop", "via", family.child(2), "dev", "p2", "nexthop", *via)
+        PARENT.call(*family.ip("route", "add", prefix, *two))
+        same(arrives(means, family, source, ears, how), "outside", f"{title}: a route that the port shares with another")
+        PARENT.call(*family.ip("route", "del", prefix))
+    PARENT.call(*family.ip("route", "add", "local", family.host(source), "dev", "p1"))
+    before = spoofed()
+    got = arrives(means, family, source, ears)
+    same(spoofed(), before, f"{family.name}, shortcut {words}: a local route on the port makes it the child's")
+    if words != "none":
+        same(got, "outside", f"{family.name}, shortcut {words}: ... and it arrives")
+    PARENT.call(*family.ip("route", "del", "local", family.host(source), "dev", "p1"))
+    same(arrives(means, family, source, ears), "nowhere", f"{family.name}, shortcut {words}: ... no longer than that is there")
+
+
+def switch(means, family, words, ears):
+    """Off and on again, at once; and not for the child's root."""
+    source = foreign(family)["nobody"]
+    got = []
+    for value in ("off", "on", "off", "on"):
+        PARENT.call("ip", "link", "set", "p1", "type", "passthru", "spoofchk", value)
+        got.append([arrives(means, family, source, ears, how) for how in means.names])
+    every = len(means.names)
+    same(got, [["outside"] * every, ["nowhere"] * every] * 2, f"{family.name}, shortcut {words}: spoofchk off, on, off, on")
+    with BLUE:
+        tried = subprocess.run(["ip", "link", "set", "c0", "type", "passthru", "spoofchk", "off"], capture_output=True, check=False)
+    got = arrives(means, family, source, ears)
+    same((tried.returncode != 0, got), (True, "nowhere"), f"{family.name}, shortcut {words}: the child's root cannot turn it off")
+
+
+def tap_sees(device, act, wanted):
+    """Whether a tap on a device of the parent sees what is wanted."""
+    with PARENT.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as tap:
+        tap.bind((device, 3))
+        act()
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if select.select([tap], [], [], 0.1)[0] and wanted(tap.recv(65536)):
+                return True
+            if time.monotonic() > end - PATIENCE + 10 * SILENCE:
+                return False
+    return False
+
+
+def no_address_yet(means, mode):
+    """Who has no address yet may ask for one, and neighbours may talk."""
+    before = spoofed()
+    broadcast = udp_packet(V4, "0.0.0.0", "255.255.255.255", b"may I have an address", port=67, sport=68)
+    saw = tap_sees("p1", lambda: means.send("packet socket", V4, broadcast), lambda data: data.endswith(b"may I have an address"))
+    same((saw, spoofed()), (True, before), "a request to a DHCP server passes")
+    with PARENT, open("/proc/thread-self/net/if_inet6", encoding="ascii") as file:
+        link_local = [line.split()[0] for line in file if line.startswith("fe80") and line.split()[-1] == "p1"]
+    if link_local:
+        address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(link_local[0]))
+        with BLUE:
+            done = subprocess.run(["ping", "-6", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "5", f"{address}%c0"], capture_output=True, check=False)
+        same((done.returncode, spoofed()), (0, before), "addresses of the link work")
+    if mode == "l2":
+        BLUE.sysctl(**{"ipv6__conf__c0__accept_dad": 1})
+
+        def is_dad(data):
+            return len(data) >= 64 and data[6] == 58 and data[8:24] == bytes(16) and data[40] == 135
+
+        saw = tap_sees("p1", lambda: BLUE.call("ip", "-6", "addr", "add", "fd00:1::99/64", "dev", "c0"), is_dad)
+        same((saw, spoofed()), (True, before), "who looks for a duplicate of its address is heard")
+        end = time.monotonic() + 2 * PATIENCE
+        flags = {"tentative": True}
+        while flags.get("tentative") and time.monotonic() < end:
+            time.sleep(0.1)
+            listed = json.loads(BLUE.call("ip", "-j", "-6", "addr", "show", "dev", "c0"))
+            flags = next(entry for entry in listed[0]["addr_info"] if entry["local"] == "fd00:1::99")
+        same((flags.get("tentative"), flags.get("dadfailed")), (None, None), "... and has it then")
+        BLUE.call("ip", "-6", "addr", "del", "fd00:1::99/64", "dev", "c0")
+
+
+def bridged(means):
+    """What a bridge takes the parent's stack never sees: it is not judged."""
+    PARENT.call("ip", "link", "add", "br0", "up", "type", "bridge")
+    PARENT.call("ip", "link", "set", "p1", "master", "br0")
+    before = spoofed()
+    packet = udp_packet(V4, "203.0.113.9", V4.outside, b"bridged packet")
+    saw = tap_sees("p1", lambda: means.send("packet socket", V4, packet), lambda data: data.endswith(b"bridged packet"))
+    same((saw, spoofed()), (True, before), "a bridge's port lets any source pass")
+    PARENT.call("ip", "link", "set", "p1", "nomaster")
+    PARENT.call("ip", "link", "del", "br0")
+    saw = tap_sees("p1", lambda: means.send("packet socket", V4, packet), lambda data: data.endswith(b"bridged packet"))
+    same(saw, False, "... until it leaves the bridge")
+
+
+def reason(means):
+    """The kernel's own word for such a drop."""
+    if not os.path.isdir(f"{TRACING}/events/skb/kfree_skb"):
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACING], capture_output=True, check=False)
+    enable = f"{TRACING}/events/skb/kfree_skb/enable"
+    if not os.path.exists(enable):
+        print("ok the drop has a reason # SKIP this kernel does not trace drops")
+        return
+    with open(f"{TRACING}/trace", "w", encoding="ascii"):
+        pass
+    for value in "10":
+        with open(enable, "w", encoding="ascii") as file:
+            file.write(value)
+        if value == "1":
+            means.send("packet socket", V4, udp_packet(V4, "203.0.113.9", V4.outside, b"why?"))
+    with open(f"{TRACING}/trace", encoding="ascii") as file:
+        said = [line.strip() for line in file if "kfree_skb:" in line]
+    report(any("passthru" in line and "IP_RPFILTER" in line for line in said), "the drop has a reason", *said[-3:])
+
+
+def main():
+    """Everything in one mode."""
+    mode = sys.argv[1]
+    # No other guard than the one under test.
+    for name in ("all", "default", "p1", "up0"):
+        PARENT.sysctl(**{f"ipv4__conf__{name}__rp_filter": 0, f"ipv4__conf__{name}__accept_local": 1})
+    for space in (OUTSIDE, RED):
+        space.sysctl(**{"ipv4__conf__all__rp_filter": 0, "ipv4__conf__default__rp_filter": 0})
+    OUTSIDE.sysctl(**{"ipv4__conf__out0__rp_filter": 0, "ipv4__conf__out0__accept_local": 1})
+    RED.sysctl(**{"ipv4__conf__c0__rp_filter": 0, "ipv4__conf__c0__accept_local": 1})
+    means = Means(mode)
+    ears = Ears([OUTSIDE, PARENT, RED])
+    for family in FAMILIES:
+        for words in ("none", "output"):
+            shortcut("p1", words)
+            for act in (lies, routes, switch):
+                act(means, family, words, ears)
+    for words in ("none", "output"):
+        shortcut("p1", words)
+        no_address_yet(means, mode)
+    if mode == "l2":
+        bridged(means)
+    reason(means)
+    ears.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
