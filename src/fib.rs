@@ -34,9 +34,9 @@ pub(crate) struct Parent {
     /// Counts what happens to ports and children, which no generation of routes tells of.
     generation: Once32,
     ipv4: ipv4::Flows,
-    ipv4_strangers: strangers::Strangers,
+    ipv4_strangers: strangers::Ipv4Strangers,
     ipv6: ipv6::Flows,
-    ipv6_strangers: strangers::Strangers,
+    ipv6_strangers: strangers::Ipv6Strangers,
 }
 
 impl Parent {
@@ -45,9 +45,9 @@ impl Parent {
         Ok(Self {
             generation: Once32::new(0),
             ipv4: ipv4::Flows::new(FLOWS)?,
-            ipv4_strangers: strangers::Strangers::new()?,
+            ipv4_strangers: strangers::Ipv4Strangers::new()?,
             ipv6: ipv6::Flows::new(FLOWS)?,
-            ipv6_strangers: strangers::Strangers::new()?,
+            ipv6_strangers: strangers::Ipv6Strangers::new()?,
         })
     }
 

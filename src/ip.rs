@@ -47,6 +47,9 @@ pub(crate) trait Ip: 'static {
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
 
+    /// Whether it is known already that the packet is for no child.
+    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool;
+
     /// Whose the packet is, if that comes to mind at once. It is for a packet that came by before.
     fn recall<'r>(
         parent: &Parent,
@@ -120,6 +123,11 @@ impl Ip for Ipv4 {
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {
         header.routes_as(other)
+    }
+
+    #[inline(always)]
+    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool {
+        parent.is_for_stranger_ipv4(packet)
     }
 
     #[inline(always)]
@@ -198,6 +206,11 @@ impl Ip for Ipv6 {
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {
         header.routes_as(other)
+    }
+
+    #[inline(always)]
+    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool {
+        parent.is_for_stranger_ipv6(packet)
     }
 
     #[inline(always)]

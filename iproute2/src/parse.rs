@@ -178,9 +178,8 @@ fn refuse_shortcuts<'a>(child: impl Iterator<Item = &'a CStr> + Clone) -> Result
 /// Refuses the port's check of sources among the words that describe the child, likewise.
 fn refuse_spoofchk<'a>(child: impl Iterator<Item = &'a CStr> + Clone) -> Result<(), Error<'a>> {
     let mut pairs = child.clone().zip(child.skip(1));
-    match pairs.find(|(word, value)| {
-        *word == c"spoofchk" && words::number(SWITCH, value).is_some()
-    }) {
+    match pairs.find(|(word, value)| *word == c"spoofchk" && words::number(SWITCH, value).is_some())
+    {
         Some((_, value)) => Err(Error::Invalid(SPOOFCHK_FIRST, value)),
         None => Ok(()),
     }
@@ -277,6 +276,7 @@ mod tests {
                 Ok(Options {
                     mode: Some(PASSTHRU_MODE_L2),
                     shortcuts: Some(PASSTHRU_SHORTCUT_ROUTE),
+                    spoofchk: None,
                     peer: true,
                 }),
                 1

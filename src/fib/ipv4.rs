@@ -8,7 +8,8 @@ use crate::{
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
         flow_table::{Flow, FlowTable, Found, Key},
-        ipv4::{destination, Header, Kind, Route, Switches},
+        ipv4::{destination, destination_of, Header, Kind, Route, Switches},
+        namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
     },
@@ -26,6 +27,7 @@ struct Question<'r> {
     mark: u32,
     bh: BottomHalf<'r>,
     generation: u32,
+    state: u32,
     key: Key<4, 2>,
 }
 
@@ -38,6 +40,7 @@ impl<'r> Question<'r> {
         let namespace = dev.namespace(rcu);
         let mark = packet.skb().mark();
         let switches = dev.ipv4_switches(namespace, mark, rcu)?;
+        let state = parent.ipv4_state(namespace);
         let generation = parent.generation.read();
         Some(Self {
             header: *header,
@@ -45,6 +48,7 @@ impl<'r> Question<'r> {
             mark,
             bh,
             generation,
+            state,
             key: Key {
                 words: [
                     pair(header.daddr, header.saddr),
@@ -83,9 +87,6 @@ impl Parent {
         shortcuts: Set,
         at: At,
     ) -> Answer<'r> {
-        if self.is_for_stranger_ipv4(packet, header, at) {
-            return Answer::Pass;
-        }
         let Some(question) = Question::new(self, packet, header) else {
             return Answer::Pass;
         };
@@ -97,16 +98,23 @@ impl Parent {
         }
     }
 
-    /// Whether the destination is known to be no child's. What a child sends may still be the
-    /// parent's to send for it. Nothing is remembered here under rules, and adding the first one
-    /// changes the generation.
-    #[inline]
-    fn is_for_stranger_ipv4(&self, packet: &Passing<'_>, header: &Header, at: At) -> bool {
-        let namespace = packet.dev().namespace(packet.bh().read_side());
-        let generations = pair(namespace.ipv4_generation(), self.generation.read());
-        let stranger = [pair(header.daddr, header.dscp().into()), generations];
-        self.ipv4_strangers.contains(stranger)
-            && !(at == At::Routing && End::cast(packet.dev()).is_some())
+    /// The state of routes, ports and children.
+    #[inline(always)]
+    fn ipv4_state(&self, namespace: &Namespace) -> u32 {
+        let generation = self.generation.read();
+        namespace.ipv4_generation().wrapping_add(generation)
+    }
+
+    /// Whether the destination is known to be no child's. Nothing is remembered here under rules,
+    /// and adding the first one changes the generation. What else the packet is does not matter:
+    /// to let it go is always right.
+    #[inline(always)]
+    pub(crate) fn is_for_stranger_ipv4(&self, packet: &Passing<'_>) -> bool {
+        let Some((daddr, dscp)) = destination_of(packet.skb()) else {
+            return false;
+        };
+        let state = self.ipv4_state(packet.dev().namespace(packet.bh().read_side()));
+        self.ipv4_strangers.contains(daddr, dscp, state)
     }
 
     /// Asks the tables of routes, in parent and child.
@@ -130,22 +138,12 @@ impl Parent {
         if at == At::Routing && is_held_source(question, rcu) {
             return Answer::Leaves;
         }
-        let stranger = (!namespace.ipv4_has_rules()).then_some([
-            pair(question.header.daddr, question.header.dscp().into()),
-            question.key.words[2],
-        ]);
-        if stranger.is_some_and(|stranger| self.ipv4_strangers.contains(stranger)) {
-            // It came by a port; see `is_for_stranger_ipv4()`.
-            return Answer::Pass;
-        }
         if at != At::Routing && !leads_to_port(question, rcu) {
-            if let Some(stranger) = stranger {
-                self.ipv4_strangers.insert(stranger);
-            }
+            self.remember_stranger_ipv4(question, rcu);
             return Answer::Pass;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
-        let answer = self.look_up(skb, question, stranger, at);
+        let answer = self.look_up(skb, question, at);
         match (answer, kept) {
             (Answer::Claimed(claim), _) => claim.answer(shortcuts),
             (answer, None) => answer,
@@ -156,14 +154,17 @@ impl Parent {
         }
     }
 
+    /// Remembers that the destination is no child's, if it alone decides.
+    fn remember_stranger_ipv4(&self, question: &Question<'_>, rcu: ReadSide<'_>) {
+        if !question.dev.namespace(rcu).ipv4_has_rules() {
+            let (header, state) = (&question.header, question.state);
+            self.ipv4_strangers
+                .insert(header.daddr, header.dscp(), state);
+        }
+    }
+
     /// Routes the packet in the parent, and then in the child that this leads to.
-    fn look_up<'r>(
-        &self,
-        skb: &mut SkBuff,
-        question: &Question<'r>,
-        stranger: Option<[u64; 2]>,
-        at: At,
-    ) -> Answer<'r> {
+    fn look_up<'r>(&self, skb: &mut SkBuff, question: &Question<'r>, at: At) -> Answer<'r> {
         let rcu = question.bh.read_side();
         if at == At::Device {
             skb.clear_ip_control();
@@ -181,8 +182,8 @@ impl Parent {
             Kind::Local => !leads_to_port(question, rcu),
             Kind::Other => false,
         };
-        if let Some(stranger) = stranger.filter(|_| elsewhere) {
-            self.ipv4_strangers.insert(stranger);
+        if elsewhere {
+            self.remember_stranger_ipv4(question, rcu);
         }
         if at != At::Routing {
             skb.drop_dst();

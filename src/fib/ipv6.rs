@@ -10,7 +10,7 @@ use crate::{
         dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Destination, Kind},
-        ipv6::{forwards, Cookie, Header},
+        ipv6::{destination_of, forwards, Address, Cookie, Header},
         namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
@@ -77,6 +77,23 @@ impl Parent {
         recall(self.ipv6.find_first(&question.key, rcu)?, rcu)
     }
 
+    /// The state of routes, ports and children.
+    #[inline(always)]
+    fn ipv6_state(&self, namespace: &Namespace) -> u32 {
+        let generation = self.generation.read();
+        namespace.ipv6_generation().wrapping_add(generation)
+    }
+
+    /// As [`Parent::is_for_stranger_ipv4`], for IPv6.
+    #[inline(always)]
+    pub(crate) fn is_for_stranger_ipv6(&self, packet: &Passing<'_>) -> bool {
+        let Some(daddr) = destination_of(packet.skb()) else {
+            return false;
+        };
+        let state = self.ipv6_state(packet.dev().namespace(packet.bh().read_side()));
+        self.ipv6_strangers.contains(daddr, state)
+    }
+
     /// As [`Parent::find_out_ipv4`], for IPv6.
     pub(crate) fn find_out_ipv6<'r>(
         &self,
@@ -93,11 +110,6 @@ impl Parent {
             };
         }
         let rcu = packet.bh().read_side();
-        let generation = self.generation.read();
-        let stranger = stranger(header, packet.dev().namespace(rcu), generation);
-        if self.ipv6_strangers.contains(stranger) {
-            return Answer::Pass;
-        }
         let Some(question) = Question::new(self, packet, header) else {
             return Answer::Pass;
         };
@@ -128,7 +140,7 @@ impl Parent {
             return Answer::Pass;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
-        let stranger = (!rules).then(|| stranger(header, namespace, question.generation));
+        let stranger = (!rules).then(|| (header.daddr, self.ipv6_state(namespace)));
         let claim = self.look_up_ipv6(skb, question, stranger);
         if let Some(claim) = claim {
             skb.drop_dst();
@@ -151,13 +163,13 @@ impl Parent {
         &self,
         skb: &mut SkBuff,
         question: &Question<'r>,
-        stranger: Option<[u64; 2]>,
+        stranger: Option<(Address, u32)>,
     ) -> Option<Claim<'r>> {
         let near = skb.route_ipv6(question.bh)?;
         let destination = near.ipv6_destination(question.bh.read_side());
         let ours = destination.dev.is_some_and(|dev| End::cast(dev).is_some());
-        if let Some(stranger) = stranger.filter(|_| !ours) {
-            self.ipv6_strangers.insert(stranger);
+        if let Some((daddr, state)) = stranger.filter(|_| !ours) {
+            self.ipv6_strangers.insert(daddr, state);
         }
         self.find_child_ipv6(skb, question, near, &destination)
     }
@@ -211,15 +223,6 @@ impl Parent {
             shortcuts,
         })
     }
-}
-
-/// What a destination is remembered by that is no child's: rules aside that is a matter of the
-/// destination alone. Nothing is remembered under rules, and adding the first one changes the
-/// generation.
-#[inline]
-fn stranger(header: &Header, namespace: &Namespace, generation: u32) -> [u64; 2] {
-    let [high, low] = header.daddr;
-    [high ^ pair(generation, namespace.ipv6_generation()), low]
 }
 
 /// The port that the destination of a packet in the parent's input is held for.

@@ -1,52 +1,96 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Destinations that are no child's, so that packets for them are let go after one look.
+//! Destinations that are no child's, so that packets for them are let go after one look, before
+//! anything else is asked of them.
 //!
 //! Without rules of the parent's own the owner depends on the destination (and DSCP) alone. So
 //! one entry answers for all sources, and whoever makes up sources cannot push others out.
+//!
+//! What is known holds in one state of the parent. A state is the sum of counters that only grow,
+//! so that it changes with each of them, and one that has passed never comes back.
 
-use crate::net::once::Once64;
-use kernel::{alloc::KVVec, prelude::*};
+use crate::net::once::Words;
+use kernel::prelude::*;
 
 /// Destinations that are remembered.
 const SIZE: usize = 1024;
+/// Bits of a number that is smaller.
+const BITS: u32 = SIZE.trailing_zeros();
 
-/// One destination, in two words that are written one after the other. A reader that sees one of
-/// an old entry and one of a new one takes a child's packet for a stranger's at worst, and that is
-/// always right: it takes the full path.
-struct Entry([Once64; 2]);
+/// IPv4 destinations: each a word, of the address and the parent's state. Which of the entries it
+/// is tells the DSCP.
+pub(super) struct Ipv4Strangers(Words<SIZE>);
 
-/// The destinations.
-pub(super) struct Strangers(KVVec<Entry>);
-
-impl Strangers {
+impl Ipv4Strangers {
     /// None yet. May sleep. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        let mut entries = KVVec::with_capacity(SIZE, GFP_KERNEL)?;
-        for _ in 0..SIZE {
-            entries.push(Entry([Once64::new(0), Once64::new(0)]), GFP_KERNEL)?;
-        }
-        Ok(Self(entries))
+        Ok(Self(Words::new()?))
     }
 
-    fn entry(&self, key: [u64; 2]) -> Option<&Entry> {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let hash = (key[0] ^ key[1].rotate_left(32)).wrapping_mul(ODD) >> 32;
-        self.0.get(hash as usize % SIZE)
+    /// Of one address each DSCP has an entry of its own.
+    #[inline(always)]
+    fn place(daddr: u32, dscp: u8) -> usize {
+        const ODD: u32 = 0x9e37_79b1;
+        const { assert!(SIZE >= 64) };
+        (daddr.wrapping_mul(ODD) >> (32 - BITS)) as usize ^ usize::from(dscp >> 2)
+    }
+
+    #[inline(always)]
+    fn entry(daddr: u32, state: u32) -> u64 {
+        u64::from(daddr) << 32 | u64::from(state)
     }
 
     /// Whether this destination is known to be no child's.
-    #[inline]
-    pub(super) fn contains(&self, key: [u64; 2]) -> bool {
-        self.entry(key)
-            .is_some_and(|entry| entry.0[0].read() == key[0] && entry.0[1].read() == key[1])
+    #[inline(always)]
+    pub(super) fn contains(&self, daddr: u32, dscp: u8, state: u32) -> bool {
+        self.0.word(Self::place(daddr, dscp)).read() == Self::entry(daddr, state)
     }
 
     /// Remembers a destination.
-    pub(super) fn insert(&self, key: [u64; 2]) {
-        if let Some(entry) = self.entry(key) {
-            entry.0[0].write(key[0]);
-            entry.0[1].write(key[1]);
-        }
+    pub(super) fn insert(&self, daddr: u32, dscp: u8, state: u32) {
+        let word = self.0.word(Self::place(daddr, dscp));
+        word.write(Self::entry(daddr, state));
+    }
+}
+
+/// Words of an entry; the last one is left empty, so that an entry lies in one line.
+const WORDS: usize = 4;
+
+/// IPv6 destinations: each two words of the address, and one of the parent's state.
+///
+/// They are written one after the other. A reader that sees some of an old entry and some of a
+/// new one takes a child's packet for a stranger's at worst, and that is always right: it takes the
+/// full path.
+pub(super) struct Ipv6Strangers(Words<{ SIZE * WORDS }>);
+
+impl Ipv6Strangers {
+    /// None yet. May sleep. Fails with `ENOMEM`.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self(Words::new()?))
+    }
+
+    #[inline(always)]
+    fn place([high, low]: [u64; 2]) -> usize {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let hash = (high ^ low.rotate_left(32)).wrapping_mul(ODD);
+        (hash >> (64 - BITS)) as usize * WORDS
+    }
+
+    /// Whether this destination is known to be no child's.
+    #[inline(always)]
+    pub(super) fn contains(&self, daddr: [u64; 2], state: u32) -> bool {
+        let place = Self::place(daddr);
+        let differs = (self.0.word(place).read() ^ daddr[0])
+            | (self.0.word(place + 1).read() ^ daddr[1])
+            | (self.0.word(place + 2).read() ^ u64::from(state));
+        differs == 0
+    }
+
+    /// Remembers a destination.
+    pub(super) fn insert(&self, daddr: [u64; 2], state: u32) {
+        let place = Self::place(daddr);
+        self.0.word(place).write(daddr[0]);
+        self.0.word(place + 1).write(daddr[1]);
+        self.0.word(place + 2).write(state.into());
     }
 }

@@ -32,7 +32,10 @@ impl Outlets {
         Ok(Self {
             namespace: namespace.id(),
             children: KVec::new(),
-            _hooks: (hook::<Ipv4>(namespace, rtnl)?, hook::<Ipv6>(namespace, rtnl)?),
+            _hooks: (
+                hook::<Ipv4>(namespace, rtnl)?,
+                hook::<Ipv6>(namespace, rtnl)?,
+            ),
         })
     }
 }

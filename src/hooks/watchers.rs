@@ -54,17 +54,24 @@ impl<I: Ip> BeforeSockets<I> {
 }
 
 impl Watcher for Ingress {
+    /// Here as at the other places, who lets a stranger's packet go saves no registers for what
+    /// it does not do: all else is in a function of its own.
+    #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
         match packet.skb().protocol() {
-            Protocol::IPV4 => at_device::<Ipv4>(&self.0, packet),
-            Protocol::IPV6 => at_device::<Ipv6>(&self.0, packet),
+            Protocol::IPV4 if !Ipv4::is_for_stranger(&self.0, &packet) => {
+                at_device::<Ipv4>(&self.0, packet)
+            }
+            Protocol::IPV6 if !Ipv6::is_for_stranger(&self.0, &packet) => {
+                at_device::<Ipv6>(&self.0, packet)
+            }
             _ => packet.pass(),
         }
     }
 }
 
 /// The packet comes from the device, and nothing of it was checked.
-#[inline(always)]
+#[inline(never)]
 fn at_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
     if !is_for_ip(&packet) {
         return packet.pass();
@@ -134,18 +141,35 @@ fn is_undecided(packet: &Passing<'_>) -> bool {
 
 impl<I: Ip> Watcher for BeforeRouting<I> {
     /// The packet has passed all hooks before routing, which is next.
+    #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        if !is_undecided(&packet) {
+        if is_for_other::<I>(&self.parent, &packet) {
             return packet.pass();
         }
-        let Some(header) = I::plain(packet.skb()) else {
-            return packet.pass();
-        };
-        match I::recall(&self.parent, &packet, &header) {
-            Some(claim) => choose::<I>(packet, &header, &claim),
-            None => new_before_routing::<I>(&self.parent, packet, header),
-        }
+        before_routing::<I>(&self.parent, packet)
     }
+}
+
+/// The packet may be a child's.
+#[inline(never)]
+fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
+    if !is_undecided(&packet) {
+        return packet.pass();
+    }
+    let Some(header) = I::plain(packet.skb()) else {
+        return packet.pass();
+    };
+    match I::recall(parent, &packet, &header) {
+        Some(claim) => choose::<I>(packet, &header, &claim),
+        None => new_before_routing::<I>(parent, packet, header),
+    }
+}
+
+/// Whether a packet is known to be for no child, and not from one either: what comes by a port may
+/// be the parent's to send for its child.
+#[inline(always)]
+fn is_for_other<I: Ip>(parent: &Parent, packet: &Passing<'_>) -> bool {
+    I::is_for_stranger(parent, packet) && End::cast(packet.dev()).is_none()
 }
 
 /// What may be done with a packet before routing.
@@ -240,14 +264,24 @@ fn fall<'a>(packet: Passing<'a>, child: &Device<End>, fall: Fall) -> Verdict<'a>
 impl<I: Ip> Watcher for BeforeSockets<I> {
     /// The packet has passed all of the parent's hooks. If its address was given to a port it is
     /// the child's, and none of the parent's own sockets may have it.
+    #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        let Some(header) = I::plain(packet.skb()) else {
-            return hand_over::<I>(packet);
-        };
-        match I::recall(&self.parent, &packet, &header) {
-            Some(claim) => admit::<I>(packet, &header, &claim),
-            None => new_before_sockets::<I>(&self.parent, packet, header),
+        if I::is_for_stranger(&self.parent, &packet) {
+            return packet.pass();
         }
+        before_sockets::<I>(&self.parent, packet)
+    }
+}
+
+/// The packet may be a child's.
+#[inline(never)]
+fn before_sockets<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
+    let Some(header) = I::plain(packet.skb()) else {
+        return hand_over::<I>(packet);
+    };
+    match I::recall(parent, &packet, &header) {
+        Some(claim) => admit::<I>(packet, &header, &claim),
+        None => new_before_sockets::<I>(parent, packet, header),
     }
 }
 

@@ -42,7 +42,9 @@ impl NetDevice {
                 | list(&raw const (*net).ptype_all)
                 | (&raw const (*dev).tcx_egress).read_volatile() as usize
                 | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
-                | (&raw const (*qdisc).enqueue).cast::<usize>().read_volatile();
+                | (&raw const (*qdisc).enqueue)
+                    .cast::<usize>()
+                    .read_volatile();
             let hooks = hooks.read_volatile();
             watchers == 0 && (hooks.is_null() || are_of_machine(hooks))
         }
@@ -119,7 +121,9 @@ impl<'r> Dst<'r> {
             own | match family {
                 Family::Ipv4 => {
                     let route = dst.cast::<bindings::rtable>();
-                    (&raw const (*route)._bitfield_1).cast::<u32>().read_volatile()
+                    (&raw const (*route)._bitfield_1)
+                        .cast::<u32>()
+                        .read_volatile()
                 }
                 Family::Ipv6 => 0,
             }

@@ -106,6 +106,15 @@ impl Header {
     }
 }
 
+/// The destination and DSCP of a packet whose data begins with a header of any kind; none where
+/// that does not lie in the linear part.
+#[inline(always)]
+pub(crate) fn destination_of(skb: &SkBuff) -> Option<(u32, u8)> {
+    let [first, .., daddr] = words(skb)?;
+    let [_, tos, ..] = first.to_ne_bytes();
+    Some((daddr, tos & DSCP))
+}
+
 /// The header's words, as they lie there: each is read once.
 #[inline(always)]
 fn words(skb: &SkBuff) -> Option<[u32; WORDS]> {

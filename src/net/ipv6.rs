@@ -82,6 +82,15 @@ impl Header {
     }
 }
 
+/// The destination of a packet whose data begins with a header of any kind; none where that does
+/// not lie in the linear part.
+#[inline(always)]
+pub(crate) fn destination_of(skb: &SkBuff) -> Option<Address> {
+    let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+    let half = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
+    Some([half(24), half(32)])
+}
+
 /// TCP and UDP.
 const TCP: u8 = 6;
 const UDP: u8 = 17;

@@ -9,6 +9,7 @@
 //! C headers: `include/asm-generic/rwonce.h`, `include/asm-generic/barrier.h`.
 
 use core::sync::atomic::{fence, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use kernel::{alloc::flags::__GFP_ZERO, prelude::*};
 
 macro_rules! once {
     ($(#[$doc:meta])* $name:ident, $atomic:ident, $int:ident) => {
@@ -48,6 +49,25 @@ once! {
 once! {
     /// A word that holds an address.
     OnceAddress, AtomicUsize, usize
+}
+
+/// A table of words, all of them zero at first; `N` is a power of two.
+pub(crate) struct Words<const N: usize>(KVBox<[Once64; N]>);
+
+impl<const N: usize> Words<N> {
+    /// May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        const { assert!(N.is_power_of_two()) };
+        let words = KVBox::<[Once64; N]>::new_uninit(GFP_KERNEL | __GFP_ZERO)?;
+        // SAFETY: what was allocated is zero, and a word of any value is valid.
+        Ok(Self(unsafe { words.assume_init() }))
+    }
+
+    /// One of the words; what is too large begins anew.
+    #[inline(always)]
+    pub(crate) fn word(&self, index: usize) -> &Once64 {
+        &self.0[index % N]
+    }
 }
 
 impl Once32 {

@@ -15,7 +15,8 @@ const COUNTERS: [&[&CStr]; 3] = [&drops::NAMES, &arrivals::NAMES, &departures::N
 
 /// The number of the other end in its namespace, why packets were dropped, how they came to the
 /// child by shortcuts or left it, and why others did not.
-const STATISTICS: [&CStr; 1 + drops::NAMES.len() + arrivals::NAMES.len() + departures::NAMES.len()] = {
+const STATISTICS: [&CStr;
+    1 + drops::NAMES.len() + arrivals::NAMES.len() + departures::NAMES.len()] = {
     let mut names =
         [c"peer_ifindex"; 1 + drops::NAMES.len() + arrivals::NAMES.len() + departures::NAMES.len()];
     let (mut next, mut group) = (1, 0);

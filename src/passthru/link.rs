@@ -83,7 +83,10 @@ impl LinkType for Passthru {
             Some(Err(error)) => return Err(error),
             _ => shortcut::of_new_ports(),
         };
-        let check = request.data.map(|data| requested_check(data, ack)).transpose()?;
+        let check = request
+            .data
+            .map(|data| requested_check(data, ack))
+            .transpose()?;
         let info = request
             .data
             .and_then(|data| data.get(uapi::IFLA_PASSTHRU_PEER_INFO))

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, mac_of, report, same, shortcut, statistics, udp_packet
+from world import FAMILIES, PATIENCE, SILENCE, V4, V6, Ears, Space, mac_of, report, same, shortcut, statistics, udp_packet
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 TRACING = "/sys/kernel/tracing"
