@@ -47,7 +47,7 @@ pub(crate) fn by_route<I: Ip>(
         return;
     };
     let child = claim.child;
-    let len = I::len(header);
+    let len = skb.len();
     let namespace = child.namespace(bh.read_side());
     if child.is_watched(namespace) {
         return receive_again(skb, child, place, len, bh);
@@ -70,7 +70,7 @@ pub(crate) fn to_sockets<I: Ip>(
     let Some(mut skb) = prepare::<I>(skb, header) else {
         return;
     };
-    let (child, place, len) = (claim.child, Shortcut::Netfilter, I::len(header));
+    let (child, place, len) = (claim.child, Shortcut::Netfilter, skb.len());
     if !claim.way.is_local {
         // The child sends it on, so its own rules have to see it.
         return receive_again(skb, child, place, len, bh);

@@ -322,9 +322,8 @@ fn leave<I: Outgoing>(
         return Err(skb);
     }
     skb.reset_network_header();
-    // What stands for many is as long as it is, whatever its header says.
-    let is_gso = skb.is_gso();
-    let header = if is_gso {
+    // What stands for many may be longer than its header can say.
+    let header = if skb.is_gso() {
         I::plain(&skb)
     } else {
         I::checked(&skb)
@@ -350,7 +349,7 @@ fn leave<I: Outgoing>(
     let Some(mut skb) = skb.unshare() else {
         return Ok(Transmit::Dropped);
     };
-    if !is_gso && skb.trim(I::len(&header)).is_err() {
+    if skb.trim(I::len(&header)).is_err() {
         return Err(skb);
     }
     match exit {
