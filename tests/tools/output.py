@@ -1,0 +1,546 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A child's packets under the shortcut `output`, looked at from everywhere.
+
+usage: output.py views|changes
+"""
+
+import errno
+import json
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+
+from shortcut_views import Tap
+from world import (
+    FAMILIES,
+    PATIENCE,
+    PORT,
+    SILENCE,
+    V4,
+    V6,
+    Space,
+    checksum,
+    connected,
+    difference,
+    exchange,
+    ping,
+    pour,
+    report,
+    same,
+    seen,
+    shortcut,
+    statistics,
+    unwatch,
+    watch,
+)
+
+PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
+COUNT = 20
+DONT, DO = 0, 2  # IP_PMTUDISC_*
+
+
+def option(family, v4, v6):
+    """(level, option) of an IP version."""
+    return (socket.IPPROTO_IP, v4) if family is V4 else (socket.IPPROTO_IPV6, v6)
+
+
+def ways():
+    """The counters of what left the child, and of what fell to the full path."""
+    numbers = statistics(PARENT, "p1")
+    return {key: value for key, value in numbers.items() if key.startswith(("tx_output", "tx_sibling", "fall_", "tx_drop"))}
+
+
+def device(space, name):
+    """(received packets, bytes, sent packets, bytes) of a device."""
+    listed = json.loads(space.call("ip", "-s", "-j", "link", "show", name))[0]["stats64"]
+    return [listed[way][what] for way in ("rx", "tx") for what in ("packets", "bytes")]
+
+
+def pair():
+    """What the child says that it sent and what the port says that it received,
+    with nothing on its way between the two readings."""
+    while True:
+        before, got, after = device(BLUE, "c0")[2:], device(PARENT, "p1")[:2], device(BLUE, "c0")[2:]
+        if before == after:
+            return before, got
+
+
+def drain(sock, wait=0.05):
+    """All datagrams that come until none does for a while."""
+    got = []
+    while select.select([sock], [], [], wait)[0]:
+        got.append(sock.recv(1 << 17))
+    return got
+
+
+def took(before):
+    """How many packets left by the shortcut meanwhile."""
+    return difference(ways(), before).get("tx_output", 0)
+
+
+class Rules:
+    """Rules of a namespace, for as long as this lasts."""
+
+    def __init__(self, space, text):
+        self.space, self.text = space, text
+
+    def __enter__(self):
+        self.space.nft(f"table inet extra {{\n{self.text}\n}}\n")
+
+    def __exit__(self, *_):
+        self.space.nft("delete table inet extra\n")
+
+
+def send(here, dest, marker=b"", count=COUNT, size=0):
+    """Datagrams that can be told from others."""
+    for number in range(count):
+        try:
+            here.sendto(marker + struct.pack("!I", number) + bytes(size), dest)
+        except OSError as error:
+            if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOBUFS, errno.ECONNREFUSED):
+                raise
+
+
+def reaches(family, wait=SILENCE, dest=None, there=None):
+    """Whether a datagram of the child's gets outside."""
+    marker = os.urandom(8)
+    with OUTSIDE.udp(family, PORT) as sock, BLUE.udp(family) as here:
+        send(here, (dest or family.outside, PORT), marker, 1)
+        return any(data.startswith(marker) for data in drain(there or sock, wait))
+
+
+def views(family, words):
+    """Which chains and taps see datagrams of the child's."""
+    taken = words == "output"
+    name = f"{family.name}, shortcut {words}"
+    match = f"{family.nft} daddr {family.outside} udp dport {PORT}"
+    full = {"pre": COUNT, "fwd": COUNT, "post": COUNT}
+    want = {"out": COUNT, "post": COUNT} if taken else full
+    with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family, 4242) as here:
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 7)
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)
+        dest = (family.outside, PORT)
+        send(here, dest, count=3)
+        drain(there)
+        for chains, tapped in ((("out",), False), (("out", "post"), False), (("out",), True)):
+            marker = os.urandom(8)
+            taps = {dev: Tap(space, dev, marker) for space, dev in ((PARENT, "p1"), (BLUE, "c0"))[: 2 if tapped else 0]}
+            if tapped:
+                taps["up0"] = Tap(PARENT, "up0", marker)
+            watch(PARENT, match)
+            watch(BLUE, match, chains)
+            rule = f"{match} meta mark 0 meta priority none iifname p1 counter"
+            with Rules(PARENT, f"chain c {{ type filter hook postrouting priority 310; {rule}; }}"):
+                counts = ways(), pair()
+                send(here, dest, marker)
+                title = f"{name}: hooks of the child {'+'.join(chains)}{', tapped' if tapped else ''}"
+                same(len(drain(there)), COUNT, f"{title}: all arrive")
+                same(seen(PARENT), want, f"{title}: what the parent's chains see")
+                same(seen(BLUE), dict.fromkeys(chains, COUNT), f"{title}: what the child's chains see")
+                rules = PARENT.call("nft", "list", "table", "inet", "extra")
+            report(f"counter packets {COUNT} " in rules, f"{title}: by the port, without the child's mark and priority", rules)
+            same(took(counts[0]), COUNT if taken else 0, f"{title}: what the port counts")
+            sent, got = ([new - old for new, old in zip(*ends)] for ends in zip(pair(), counts[1]))
+            report(sent == got and 0 <= sent[0] - COUNT <= 4, f"{title}: the child sent what the port received", sent, got)
+            numbers = {dev: tap.count() for dev, tap in taps.items()}
+            if tapped:
+                same(numbers, {"p1": 0 if taken else COUNT, "c0": COUNT, "up0": COUNT}, f"{title}: what taps see")
+            unwatch(PARENT)
+            unwatch(BLUE)
+    # Rules there stop it, rules elsewhere do not.
+    for hook, stops in {"output": taken, "postrouting": True, "forward": not taken, "prerouting": not taken}.items():
+        with Rules(PARENT, f"chain c {{ type filter hook {hook} priority 0; {match} drop; }}"):
+            same(reaches(family), not stops, f"{name}: whether {hook} of the parent stops it")
+    for hook in ("output", "postrouting"):
+        with Rules(BLUE, f"chain c {{ type filter hook {hook} priority 0; {match} drop; }}"):
+            same(reaches(family), False, f"{name}: {hook} of the child stops it")
+    before = ways()
+    same(ping(BLUE, family, family.outside, 5), 5, f"{name}: echo requests are answered")
+    here, there = connected(BLUE, OUTSIDE, family, family.outside)
+    with here, there:
+        report(exchange(here, there, 3, 2_000_000), f"{name}: TCP, both ways")
+    report((took(before) > 15) == taken, f"{name}: ... by the shortcut or not", ways())
+
+
+def devices(family):
+    """What is on the child's device and on the uplink acts on the packets."""
+    name = f"{family.name}: the"
+    match = ("protocol", family.tc, "flower", "ip_proto", "udp", "dst_port", str(PORT), "action", "drop")
+    for space, dev in ((BLUE, "c0"), (PARENT, "up0")):
+        report(reaches(family, PATIENCE and SILENCE), f"{name} way is free")
+        space.call("tc", "qdisc", "add", "dev", dev, "clsact")
+        space.call("tc", "filter", "add", "dev", dev, "egress", *match)
+        same(reaches(family), False, f"{name} traffic control at the egress of {dev} drops")
+        space.call("tc", "qdisc", "del", "dev", dev, "clsact")
+        space.nft(f"table netdev n {{ chain c {{ type filter hook egress device {dev} priority 0; udp dport {PORT} drop; }}\n}}\n")
+        same(reaches(family), False, f"{name} egress rules of {dev} drop")
+        space.nft("delete table netdev n\n")
+        space.call("tc", "qdisc", "add", "dev", dev, "root", "pfifo", "limit", "100")
+        with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family) as here:
+            send(here, (family.outside, PORT))
+            arrived = len(drain(there))
+        stats = space.call("tc", "-s", "qdisc", "show", "dev", dev)
+        counted = int(stats.split(" pkt")[0].split()[-1])
+        report(arrived == COUNT and counted >= COUNT, f"{name} queue of {dev} is on the way", stats)
+        space.call("tc", "qdisc", "del", "dev", dev, "root")
+    # A limit of the rate is felt: what a bucket lets through, no more, and TCP goes on.
+    for space, dev in ((PARENT, "up0"), (BLUE, "c0")):
+        space.call("tc", "qdisc", "add", "dev", dev, "root", "tbf", "rate", "40mbit", "burst", "20kb", "limit", "100kb")
+        here, there = connected(BLUE, OUTSIDE, family, family.outside)
+        with here, there:
+            began = time.monotonic()
+            whole = pour(here, there, os.urandom(4096) * 500)
+            rate = 8 * 4096 * 500 / (time.monotonic() - began) / 1e6
+        report(whole and rate < 45, f"{name} rate of 40 Mbit/s of {dev} is kept", f"{rate:.0f} Mbit/s")
+        space.call("tc", "qdisc", "del", "dev", dev, "root")
+    report(reaches(family), f"{name} way is free again")
+
+
+def translated(family):
+    """A parent that tracks, filters and translates."""
+    name = family.name
+    literal = "{}" if family is V4 else "[{}]"
+    rules = f"""
+        chain d {{ type nat hook prerouting priority dstnat;
+            {family.nft} daddr {family.uplink} meta l4proto {{ tcp, udp }} th dport 8080 dnat {family.nft} to {literal.format(family.child(1))}:7777; }}
+        chain o {{ type nat hook output priority -100;
+            {family.nft} daddr {family.uplink} meta l4proto {{ tcp, udp }} th dport 8080 dnat {family.nft} to {literal.format(family.child(1))}:7777; }}
+        chain s {{ type nat hook postrouting priority srcnat; oifname up0 masquerade; oifname p1 ct status dnat masquerade; }}
+        chain f {{ type filter hook forward priority 0; policy drop; ct state established,related accept; ct status dnat accept; iifname p1 accept; }}
+        chain out {{ type filter hook output priority 0; ct state invalid drop; }}
+    """
+    with Rules(PARENT, rules):
+        for kind in ("TCP", "UDP"):
+            before = ways()
+            if kind == "TCP":
+                here, there = connected(BLUE, OUTSIDE, family, family.outside, 7801)
+                with here, there:
+                    same((there.getpeername()[0], exchange(here, there, 3, 500_000)), (family.uplink, True), f"{name}: TCP is masqueraded")
+            else:
+                with OUTSIDE.udp(family, 7801) as there, BLUE.udp(family) as here:
+                    here.sendto(b"ask", (family.outside, 7801))
+                    peer = there.recvfrom(100)[1]
+                    there.sendto(b"tell", peer)
+                    same((peer[0], here.recvfrom(100)[0]), (family.uplink, b"tell"), f"{name}: UDP is masqueraded")
+            print(f"# {difference(ways(), before)}")
+        same(ping(BLUE, family, family.outside, 3), 3, f"{name}: masqueraded echo requests")
+        for client, who in ((OUTSIDE, "outside"), (BLUE, "the child itself (hairpin)")):
+            listener = BLUE.listener(family, 7777)
+            with client.socket(family.af, socket.SOCK_STREAM) as here:
+                try:
+                    here.connect((family.uplink, 8080))
+                    there = listener.accept()[0]
+                    there.settimeout(PATIENCE)
+                    with there:
+                        report(exchange(here, there, 3, 300_000), f"{name}: a published port, by {who}")
+                except OSError as error:
+                    report(False, f"{name}: a published port, by {who}", error)
+            listener.close()
+            with BLUE.udp(family, 7777) as there, client.udp(family) as here:
+                here.sendto(b"ask", (family.uplink, 8080))
+                try:
+                    there.sendto(b"tell", there.recvfrom(100)[1])
+                    got = here.recvfrom(100)
+                except OSError as error:
+                    got = (error, ("",))
+                same((got[0], got[1][0]), (b"tell", family.uplink), f"{name}: published UDP, by {who}")
+    # A stateful firewall: answers come in, nothing else does.
+    rules = """
+        chain f { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname p1 ct state new accept; }
+    """
+    with Rules(PARENT, rules):
+        here, there = connected(BLUE, OUTSIDE, family, family.outside, 7802)
+        with here, there:
+            report(exchange(here, there, 3, 500_000), f"{name}: a stateful parent lets answers in")
+        with OUTSIDE.socket(family.af, socket.SOCK_STREAM) as here, BLUE.listener(family, 7803):
+            here.settimeout(5 * SILENCE)
+            same(here.connect_ex((family.child(1), 7803)) != 0, True, f"{name}: ... and nothing else")
+
+
+def hops(family, words):
+    """The shortcut is no hop, the full path is one."""
+    taken = words == "output"
+    name = f"{family.name}, shortcut {words}"
+    with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family) as here:
+        there.setsockopt(*option(family, 12, 51), 1)  # IP_RECVTTL, IPV6_RECVHOPLIMIT
+        here.sendto(b"hop", (family.outside, PORT))
+        ancillary = there.recvmsg(100, 100)[1]
+        got = [struct.unpack("=i", data[:4])[0] for _, _, data in ancillary]
+        same(got, [64 if taken else 63], f"{name}: the TTL outside")
+        here.setsockopt(*option(family, socket.IP_TTL, socket.IPV6_UNICAST_HOPS), 1)
+        here.sendto(b"last", (family.outside, PORT))
+        same(drain(there, SILENCE), [b"last"] if taken else [], f"{name}: a packet with TTL 1")
+    text = BLUE.call("traceroute", "-n", "-q", "1", "-m", "4", "-w", "2", family.outside)
+    way = [line.split()[1] for line in text.splitlines()[1:]]
+    same(way, [family.outside] if taken else [family.port(1), family.outside], f"{name}: traceroute")
+
+
+def path_mtu(family):
+    """A smaller MTU on the way is told of, or kept by cutting up."""
+    name = family.name
+
+    def told(dest, what, mtu):
+        with BLUE.udp(family) as sock:
+            sock.setsockopt(*option(family, 10, 23), DO)
+            sock.connect((dest, PORT))
+            sock.send(bytes(1440))
+            select.select([sock], [], [], PATIENCE)
+            got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            same((errno.errorcode.get(got), sock.getsockopt(*option(family, 14, 24))), ("EMSGSIZE", mtu), f"{name}: {what} is told of")
+        here, there = connected(BLUE, OUTSIDE, family, dest)
+        with here, there:
+            report(exchange(here, there, 1, 300_000), f"{name}: {what}: TCP goes on")
+        BLUE.call(*family.ip("route", "flush", "cache"))
+
+    PARENT.call(*family.ip("route", "add", family.host(family.outside), "dev", "up0", "mtu", "1300"))
+    told(family.outside, "a route's MTU", 1300)
+    PARENT.call(*family.ip("route", "del", family.host(family.outside)))
+    for space, dev in ((PARENT, "up0"), (OUTSIDE, "out0")):
+        space.call("ip", "link", "set", dev, "mtu", "1400")
+    told(family.outside, "the uplink's MTU", 1400)
+    with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
+        if family is V4:
+            here.setsockopt(socket.IPPROTO_IP, 10, DONT)
+            here.sendto(b"x" * 1440, (family.outside, PORT))
+            same([len(data) for data in drain(there, SILENCE)], [1440], f"{name}: what may be cut up is")
+    for space, dev in ((PARENT, "up0"), (OUTSIDE, "out0")):
+        space.call("ip", "link", "set", dev, "mtu", "1500")
+    BLUE.call(*family.ip("route", "flush", "cache"))
+    with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
+        big = os.urandom(40_000)
+        here.sendto(big, (family.outside, PORT))
+        report(drain(there, SILENCE) == [big], f"{name}: a datagram in fragments")
+
+
+def l4_sum(family, packet):
+    """Whether a whole packet's transport checksum is right."""
+    if family is V4:
+        at, proto = (packet[0] & 15) * 4, packet[9]
+        packet = packet[: struct.unpack("!H", packet[2:4])[0]]
+        pseudo = packet[12:20]
+        if checksum(packet[:at]):
+            return False
+    else:
+        at, proto = 40, packet[6]
+        packet = packet[: 40 + struct.unpack("!H", packet[4:6])[0]]
+        pseudo = packet[8:40]
+    body = packet[at:]
+    return not checksum(pseudo + struct.pack("!II", len(body), proto) + body)
+
+
+def segments(family):
+    """Large sends become packets with right checksums on a wire without offloads."""
+    name = family.name
+    with PARENT:
+        os.system("ethtool -K up0 tx off sg off tso off gso off >/dev/null 2>&1")
+    with OUTSIDE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800 if family is V4 else 0x86DD)) as tap:
+        tap.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+        tap.bind(("out0", 0x0800 if family is V4 else 0x86DD))
+        here, there = connected(BLUE, OUTSIDE, family, family.outside)
+        with here, there:
+            report(pour(here, there, os.urandom(4096) * 200), f"{name}: large TCP sends")
+        with BLUE.udp(family) as sock, OUTSIDE.udp(family, PORT) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            sock.setsockopt(socket.IPPROTO_UDP, 103, 1000)  # UDP_SEGMENT
+            sock.sendto(bytes(20_000), (family.outside, PORT))
+            same([len(data) for data in drain(server, SILENCE)], [1000] * 20, f"{name}: a large UDP send")
+        packets = []
+        while select.select([tap], [], [], 0.05)[0]:
+            data, where = tap.recvfrom(1 << 17)
+            source = data[12:16] if family is V4 else data[8:24]
+            if where[2] != 4 and source == family.raw(family.child(1)):  # not outgoing
+                packets.append(data)
+    wrong = [len(data) for data in packets if not l4_sum(family, data)]
+    longest = max(map(len, packets), default=0)
+    report(not wrong and len(packets) > 200 and longest <= 1500, f"{name}: ... with right checksums on the wire", f"{len(packets)} packets, longest {longest}, wrong {wrong[:5]}")
+    with PARENT:
+        os.system("ethtool -K up0 tx on sg on tso on gso on >/dev/null 2>&1")
+
+
+def refused(family):
+    """What the parent's routes refuse, and what they look deeper for."""
+    name = family.name
+    errors = {"blackhole": (None, "EINVAL"), "prohibit": ("EACCES", "EHOSTUNREACH"), "unreachable": ("EHOSTUNREACH", "ENETUNREACH")}
+    for kind, wanted in errors.items():
+        PARENT.call(*family.ip("route", "add", kind, family.host(family.outside)))
+        with BLUE.udp(family) as sock:
+            sock.setsockopt(*option(family, 11, 25), 1)  # IP_RECVERR
+            sock.connect((family.outside, PORT))
+            sock.send(b"?")
+            select.select([sock], [], [], SILENCE if kind == "blackhole" else PATIENCE)
+            got = errno.errorcode.get(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        same((got in wanted, reaches(family)), (True, False), f"{name}: a route says {kind}, the child hears {got}")
+        PARENT.call(*family.ip("route", "del", kind, family.host(family.outside)))
+        same(reaches(family), True, f"{name}: ... no longer than it is there")
+    # The incoming device does not forward: as on the full path.
+    switch = "ipv4__conf__{}__forwarding" if family is V4 else "ipv6__conf__{}__forwarding"
+    for dev in ("p1", "all"):
+        PARENT.sysctl(**{switch.format(dev): 0})
+        got = {}
+        for words in ("none", "output"):
+            shortcut("p1", words)
+            got[words] = reaches(family)
+        same(got["output"], got["none"], f"{name}: forwarding of {dev} off: as on the full path ({got['none']})")
+        PARENT.sysctl(**{switch.format(dev): 1})
+    if family is V6:
+        # Turning it off and on again takes routes away.
+        PARENT.call("ip", "-6", "addr", "replace", "2001:db8:2::1/64", "dev", "up0")
+    same(reaches(family), True, f"{name}: forwarding is on again")
+    selector = ("src", family.host(family.child(1)), "dst", family.host(family.outside))
+    for direction in ("fwd", "out"):
+        PARENT.call("ip", "xfrm", "policy", "add", *selector, "dir", direction, "action", "block")
+        same(reaches(family), False, f"{name}: a policy of IPsec blocks ({direction})")
+        PARENT.call("ip", "xfrm", "policy", "delete", *selector, "dir", direction)
+        same(reaches(family), True, f"{name}: ... no longer than it is there")
+    for rule in (("iif", "p1"), ("from", family.host(family.child(1)))):
+        PARENT.call(*family.ip("rule", "add", *rule, "pref", "100", "prohibit"))
+        same(reaches(family), False, f"{name}: a rule {rule[0]} refuses")
+        PARENT.call(*family.ip("rule", "del", *rule, "pref", "100"))
+        same(reaches(family), True, f"{name}: ... no longer than it is there")
+    for space, dev in ((PARENT, "up0"), (PARENT, "p1"), (BLUE, "c0")):
+        space.call("ip", "link", "set", dev, "down")
+        same(reaches(family), False, f"{name}: {dev} is down")
+        space.call("ip", "link", "set", dev, "up")
+        restore()
+        end = time.monotonic() + PATIENCE
+        while not reaches(family) and time.monotonic() < end:
+            pass
+        report(reaches(family), f"{name}: {dev} is up again")
+
+
+def restore():
+    """Addresses and routes that a device lost when it went down."""
+    for family in FAMILIES:
+        length = 24 if family is V4 else 64
+        PARENT.call(*family.ip("addr", "replace", f"{family.uplink}/{length}", "dev", "up0"))
+        PARENT.call(*family.ip("addr", "replace", f"{family.port(1)}/{length}", "dev", "p1"))
+        BLUE.call(*family.ip("addr", "replace", f"{family.child(1)}/{length}", "dev", "c0"))
+        BLUE.call(*family.ip("route", "replace", "default", "via", family.port(1), "dev", "c0"), check=False)
+        OUTSIDE.call(*family.ip("route", "replace", "default", "via", family.uplink), check=False)
+
+
+class Flow(threading.Thread):
+    """Datagrams with numbers, as fast as they go, until told to end."""
+
+    def __init__(self, sock, dest):
+        super().__init__()
+        self.sock, self.dest, self.number, self.ended, self.refused = sock, dest, 0, False, 0
+
+    def run(self):
+        while not self.ended:
+            try:
+                self.sock.sendto(struct.pack("!I", self.number), self.dest)
+                self.number += 1
+            except OSError:
+                self.refused += 1
+            if self.number % 16 == 0:
+                time.sleep(0.001)
+
+
+def under_load(family, change, rounds):
+    """Numbers that arrive while something is changed over and over: (sent,
+    arrived, overtaken)."""
+    with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family) as here:
+        there.setsockopt(socket.SOL_SOCKET, 33, 32 << 20)  # SO_RCVBUFFORCE
+        flow = Flow(here, (family.outside, PORT))
+        flow.start()
+        for number in range(rounds):
+            change(number)
+        flow.ended = True
+        flow.join()
+        numbers = [struct.unpack("!I", data)[0] for data in drain(there, SILENCE)]
+    overtaken = sum(new <= old for old, new in zip(numbers, numbers[1:]))
+    return flow.number, len(numbers), overtaken
+
+
+def load(family):
+    """Shortcut and routes change under load: nothing is lost or overtaken."""
+    name = family.name
+    sent, arrived, overtaken = under_load(family, lambda number: shortcut("p1", "output" if number % 2 else "none"), 200)
+    report(sent == arrived > 0 and not overtaken, f"{name}: the shortcut on and off under load", f"{sent} sent, {arrived} arrived, {overtaken} overtaken")
+    shortcut("p1", "output")
+    host = family.host(family.outside)
+
+    def route(number):
+        PARENT.call(*family.ip("route", "del" if number % 2 else "add", host, "dev", "up0"))
+
+    before = ways()
+    sent, arrived, overtaken = under_load(family, route, 200)
+    report(sent == arrived > 0 and not overtaken and took(before), f"{name}: routes that change under load", f"{sent} sent, {arrived} arrived, {overtaken} overtaken")
+
+
+def deleted():
+    """Ports that go, and children that move, while they send."""
+    for act in ("delete the child", "delete the port", "move the child", "end the namespace", "remove the uplink"):
+        PARENT.call("ip", "netns", "add", "brief")
+        brief = Space("brief")
+        PARENT.call("ip", "link", "add", "p9", "type", "passthru", "shortcut", "all", "peer", "name", "c0", "netns", "brief")
+        PARENT.call("ip", "link", "add", "up9", "type", "dummy")
+        PARENT.call("ip", "link", "set", "up9", "up")
+        PARENT.call("ip", "route", "add", "198.18.0.0/15", "dev", "up9")
+        PARENT.call("ip", "addr", "add", "10.0.9.1/24", "dev", "p9")
+        PARENT.call("ip", "link", "set", "p9", "up")
+        brief.call("ip", "addr", "add", "10.0.9.2/24", "dev", "c0")
+        brief.call("ip", "link", "set", "c0", "up")
+        brief.call("ip", "route", "add", "default", "via", "10.0.9.1")
+        sock = brief.udp(V4)
+        flow = Flow(sock, ("198.18.0.1", 9))
+        flow.start()
+        time.sleep(0.2)
+        left = statistics(PARENT, "p9")["tx_output"]
+        if act == "delete the child":
+            brief.call("ip", "link", "del", "c0")
+        elif act == "delete the port":
+            PARENT.call("ip", "link", "del", "p9")
+        elif act == "move the child":
+            brief.call("ip", "link", "set", "c0", "netns", "outside", "name", "c9")
+        elif act == "remove the uplink":
+            PARENT.call("ip", "link", "del", "up9")
+        else:
+            PARENT.call("ip", "netns", "del", "brief")
+        time.sleep(0.1)
+        flow.ended = True
+        flow.join()
+        sock.close()
+        del brief
+        for command in (("link", "del", "p9"), ("link", "del", "up9"), ("netns", "del", "brief")):
+            PARENT.call("ip", *command, check=False)
+        report(left > 0, f"{act} under load", f"{left} left by the shortcut")
+
+
+def views_of_all(family):
+    """Who sees the packets, with the shortcut and without."""
+    for words in ("none", "output"):
+        shortcut("p1", words)
+        views(family, words)
+        hops(family, words)
+
+
+PARTS = {
+    "views": (views_of_all, segments, path_mtu),
+    "changes": (devices, translated, refused, load),
+}
+
+
+def main():
+    """One part for each IP version."""
+    for family in FAMILIES:
+        for act in PARTS[sys.argv[1]]:
+            began = time.monotonic()
+            shortcut("p1", "output")
+            try:
+                act(family)
+            except OSError as error:
+                report(False, f"{family.name}: {act.__name__}: traffic gets through", error)
+            print(f"# {act.__name__}: {time.monotonic() - began:.1f} s")
+    if sys.argv[1] == "changes":
+        deleted()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
