@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 """Cells that share a network: it is made once for all of them."""
+import time
+from itertools import groupby
+
 import firewall
 from netns import CommandFailed, wait_until_removed
 from path import Network
-from works import KINDS, Lost
+from works import KINDS, Lost, uplink_of
 
 MANY = 50   # children whose removal would be going on while the next are measured
 
 
 def _needs(path, cell):
     """What the cells of one network have in common."""
-    uplink = "veth" if cell["work"].startswith("tcp") else "dummy"
     # Which child has which address depends on their number, for some.
     fixed = cell["children"] if path.get("own_mac") else None
-    return cell["ip"], uplink, cell["firewall"], fixed
+    # A ruleset knows one IP version; thousands of children are for both.
+    ip = None if cell.get("grows") else cell["ip"]
+    return ip, uplink_of(cell), cell["firewall"], fixed
 
 
 def groups(path, cells):
@@ -21,8 +25,8 @@ def groups(path, cells):
     found = {}
     for cell in cells:
         found.setdefault(_needs(path, cell), []).append(cell)
-    for (ip, uplink, level, _), members in found.items():
-        yield (ip, uplink, level), sorted(members, key=lambda cell: cell["children"])
+    for (_, uplink, level, _), members in found.items():
+        yield (uplink, level), sorted(members, key=lambda cell: (cell["children"], cell["ip"]))
 
 
 def _one(network, cell, control):
@@ -35,13 +39,37 @@ def _one(network, cell, control):
         return None, str(error)
 
 
+def _grow(network, step):
+    """Gives a network the children of a step; says how long, where that is long."""
+    start = time.monotonic()
+    network.grow(step[0]["children"])
+    for cell in step:
+        network.speak(cell["ip"])
+    if len(network.children) > MANY:
+        print(f"bench: {len(network.children)} children: {time.monotonic() - start:.1f} s",
+              flush=True)
+
+
 def _on_network(network, family, cells, control):
-    for cell in cells:
+    """All figures on one network, step by step: most children are made last."""
+    for _, step in groupby(cells, lambda cell: cell["children"]):
+        step = list(step)
         network.become(family[0])
-        network.grow(cell["children"])
+        _grow(network, step)
         for path in family:
-            network.become(path)
-            yield path, cell, *_one(network, cell, control)
+            yield from _as_path(network, path, step, control)
+
+
+def _as_path(network, path, step, control):
+    """The figures of one path, on the children that there are."""
+    untaken = path.get("untaken", {})
+    if not all(untaken.get(cell["ip"]) for cell in step):
+        network.become(path)
+    for cell in step:
+        why = untaken.get(cell["ip"])
+        if not why:
+            network.speak(cell["ip"])
+        yield path, cell, *((None, why) if why else _one(network, cell, control))
 
 
 def _controls(cells, control):
@@ -56,9 +84,10 @@ def measure(family, cells, control):
 
     A family's paths differ in nothing but the shortcuts of their ports.
     """
-    for (ip, uplink, level), members in groups(family[0], cells):
+    for (uplink, level), members in groups(family[0], cells):
         _controls(members, control)
-        with Network(family[0], ip, uplink, members[0]["children"]) as network:
+        first = members[0]
+        with Network(family[0], first["ip"], uplink, first["children"]) as network:
             firewall.install(network, level)
             yield from _on_network(network, family, members, control)
         if members[-1]["children"] > MANY:

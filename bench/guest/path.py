@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from addresses import OUTSIDE_MAC, PORT_MAC, UPLINK_MAC, Plan, addresses_for, child_mac
-from netns import CommandFailed, Namespace
+from netns import CommandFailed, Namespace, set_all
 from pktgen import newest_threads
 from redirect import Redirect
 from rtnl import Rtnl
@@ -62,11 +62,22 @@ class Child:
         self.number = number
         self.namespace = namespace
         self.mac = child_mac(number)
-        self.addresses = []
+
+
+class Side:
+    """What one IP version has been given of a network so far."""
+
+    def __init__(self, ip):
+        self.plan = Plan(ip)
+        self.addresses = []             # the child of each address
+        self.first = {}                 # the first address of each child
+        self.ready = 0                  # children that know the way out
 
 
 class Network:
     """A parent with its uplink and children; `with` takes it down again.
+
+    It begins with one IP version; speak() turns it to the other, on the same children.
 
     uplink  "dummy": packets come from pktgen and end at the device
             "veth": packets come from and go to a namespace outside
@@ -74,9 +85,10 @@ class Network:
 
     def __init__(self, path, ip, uplink="dummy", children=1):
         self.path = path
-        self.plan = Plan(ip)
+        self._sides = {ip: Side(ip)}
+        self._side = self._sides[ip]
         self.children = []
-        self.addresses = []             # the child (or None) of each address
+        self.sinks = {}                 # sockets that stay, by IP version
         self.outside = None
         self.rules_counted = 0          # packets that the parent's rules have seen
         self._others = []               # namespaces that no packet is for
@@ -93,6 +105,20 @@ class Network:
             self._make_beside()
         self.grow(children)
 
+    @property
+    def plan(self):
+        """The addresses of the IP version that is spoken."""
+        return self._side.plan
+
+    @property
+    def addresses(self):
+        """The child that has each of them."""
+        return self._side.addresses
+
+    def address_of(self, child):
+        """A child's first address of the IP version that is spoken."""
+        return self._side.first[child]
+
     def __enter__(self):
         return self
 
@@ -103,8 +129,8 @@ class Network:
         """Lets go of everything; the kernel cleans up by itself."""
         if self._redirect:
             self._redirect.close()
-        for child in self.children:
-            child.rtnl.close()
+        for holder in (*self.sinks.values(), *(child.rtnl for child in self.children)):
+            holder.close()
         self.rtnl.close()
         if self.outside:
             self._outside_rtnl.close()
@@ -164,7 +190,10 @@ class Network:
         self.rtnl.up(port)
         with closing(Rtnl(other)) as rtnl:
             rtnl.up(rtnl.index("c0"))
-        self.rtnl.route(port, self.plan.nobody, self.plan.host)
+        # As its children would have it: local ones make the kernel's own source
+        # validation slower for all of the parent's traffic.
+        self.rtnl.route(port, self.plan.nobody, self.plan.host,
+                        local=self.path["beside"] == "netfilter")
 
     # --- children ---
 
@@ -183,9 +212,20 @@ class Network:
 
     def _local_routes(self, change):
         """They win against the unicast ones, which stay."""
-        for child in self.children:
-            for address in child.addresses:
-                change(child.port, address, self.plan.host, local=True)
+        for side in self._sides.values():
+            for i, child in enumerate(side.addresses):
+                change(child.port, side.plan.child(i), side.plan.host, local=True)
+
+    def speak(self, ip):
+        """Turns to an IP version; all children get addresses of it, once."""
+        if ip not in self._sides:
+            self._sides[ip] = Side(ip)
+            with self.parent:
+                set_all([FORWARDING[ip]])
+            self._side = self._sides[ip]
+            self._address_lan()
+        self._side = self._sides[ip]
+        self._complete()
 
     def grow(self, children):
         """Adds children until there are so many."""
@@ -200,8 +240,16 @@ class Network:
         for child in made:
             self._configure(child)
         self.children += made
-        self._give_addresses(addresses_for(self.plan.ip, children))
+        self._complete()
         settle()
+
+    def _complete(self):
+        """Gives children what they have not got yet of the IP version that is spoken."""
+        if self.path["kind"] != "host":
+            for child in self.children[self._side.ready:]:
+                self._add_way_out(child)
+        self._side.ready = len(self.children)
+        self._give_addresses(addresses_for(self.plan.ip, len(self.children)))
 
     def _link(self, children):
         if not self.path.get("one_by_one"):
@@ -230,7 +278,6 @@ class Network:
         child.rtnl.up(child.rtnl.index("lo"))
         child.rtnl.up(child.device)
         self._configure_port(child)
-        self._add_way_out(child)
 
     def _configure_port(self, child):
         if self.path["kind"] == "slave":
@@ -258,11 +305,11 @@ class Network:
             child = self.children[(i - ahead) % len(self.children)]
             self._give_address(child, self.plan.child(i))
             self.addresses.append(child)
+            self._side.first.setdefault(child, self.plan.child(i))
         if self.path["kind"] in ("bridge", "slave") and self.path.get("mac"):
             self._introduce_siblings()
 
     def _give_address(self, child, address):
-        child.addresses.append(address)
         child.rtnl.address(child.device, address, self.plan.host)
         if self.path["kind"] in ("pair",):
             self._route_to(child, address)
@@ -284,8 +331,8 @@ class Network:
                 return
             child, other = self.children[here], self.children[there]
             mac = other.mac if self.path.get("own_mac") else UPLINK_MAC
-            child.rtnl.neighbour(child.device, other.addresses[0], mac)
-            child.rtnl.route(child.device, other.addresses[0], self.plan.host)
+            child.rtnl.neighbour(child.device, self.address_of(other), mac)
+            child.rtnl.route(child.device, self.address_of(other), self.plan.host)
 
 
 def guest_file(name):

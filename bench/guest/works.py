@@ -2,9 +2,10 @@
 """The kinds of work: each measures one cell of the plan on one path."""
 import json
 from collections import namedtuple
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import firewall
+import frames
 import window
 from addresses import PORT
 from netns import CommandFailed, run
@@ -27,7 +28,20 @@ def _expect(sent, delivered):
         raise Lost(f"delivered {delivered} of {sent}")
 
 
+def uplink_of(cell):
+    """The kind of uplink that a cell's work needs."""
+    outside = cell["work"].startswith("tcp") or frames.are_for(cell)
+    return "veth" if outside else "dummy"
+
+
 # --- receive ---
+
+def _generator(network, cell):
+    """What sends a cell's packets."""
+    if frames.are_for(cell):
+        return frames.Frames(network)
+    return Pktgen(network, cell.get("cpus", 1))
+
 
 _DROP = """table netdev control {
   chain early { type filter hook ingress device up0 priority 0; policy drop; }
@@ -54,13 +68,26 @@ class Control:
         return self._known[key]
 
     def _measure(self, cell):
-        with Network(self._host, cell["ip"], children=cell["children"]) as network:
+        with Network(self._host, cell["ip"], uplink_of(cell), cell["children"]) as network:
             take_the_cpu(network)
-            with closing(Pktgen(network)) as generator:
+            with closing(_generator(network, cell)) as generator:
                 network.parent.run("nft", "-f", "-", text=_DROP)
                 generator.configure(cell)
                 generator.send(cell["warm"])
                 return window.repeated(generator.send, cell)
+
+
+@contextmanager
+def _sinks(network, cell):
+    """Sockets at all addresses; thousands of children keep theirs for the next figure."""
+    if not cell.get("grows"):
+        with closing(Sinks(network, cell["connected"])) as sinks:
+            yield sinks
+        return
+    if cell["ip"] not in network.sinks:
+        network.sinks[cell["ip"]] = Sinks(network)
+    network.sinks[cell["ip"]].grow()
+    yield network.sinks[cell["ip"]]
 
 
 def _first_reply(network, sinks):
@@ -93,8 +120,8 @@ def _receive(network, cell, sinks, generator):
 def receive(network, cell, control):
     """UDP from the uplink to sockets of children."""
     take_the_cpu(network)
-    with closing(Sinks(network, cell["connected"])) as sinks, \
-            closing(Pktgen(network, cell.get("cpus", 1))) as generator:
+    with _sinks(network, cell) as sinks, \
+            closing(_generator(network, cell)) as generator:
         value, sent, delivered = _receive(network, cell, sinks, generator)
     seen = _rules_see(network, cell, sent)
     if "cpus" in cell:
@@ -150,7 +177,7 @@ def transmit(network, cell, _control):
     child = network.children[0]
     before = _transmitted(network)
     result = _load("tx-udp", child.namespace, network.parent,
-                   (child.addresses[0], network.plan.outside), cell)
+                   (network.address_of(child), network.plan.outside), cell)
     others = window.before_last(cell) + window.runs() * cell["warm"]
     result["delivered"] = _transmitted(network) - before - others
     return _figure(network, result, cell, cell["count"])
@@ -173,7 +200,7 @@ def tcp(network, cell, _control):
     translation.
     """
     child, plan = network.children[0], network.plan
-    ends = [(network.outside, plan.outside), (child.namespace, child.addresses[0])]
+    ends = [(network.outside, plan.outside), (child.namespace, network.address_of(child))]
     if cell["firewall"] in firewall.TRANSLATING:
         ends.reverse()
         if "direction" in cell:
@@ -187,7 +214,7 @@ def sibling(network, cell, _control):
     """TCP from one child to another."""
     one, two = network.children[:2]
     result = _load(cell["work"].replace("sibling", "tcp"), one.namespace, two.namespace,
-                   (one.addresses[0], two.addresses[0]), cell)
+                   (network.address_of(one), network.address_of(two)), cell)
     return _figure(network, result, cell, _packets_of(cell))
 
 

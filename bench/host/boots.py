@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Runs plans in guests of the lab, some at a time."""
+"""Builds what guests need, and boots one with a plan."""
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -49,7 +49,14 @@ def _alone(lab):
     return ["chrt", "-r", "1"] if may else []
 
 
-def guest(program, plan, out, lab, memory=2000, timeout=5400, more=(), say=print):
+def end(process):
+    """Ends a guest, and the lab that waits for it."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def guest(program, plan, out, lab, memory=2000, timeout=5400, more=(), say=print,
+          started=lambda process: None):
     """Boots a guest that runs bench/guest/PROGRAM with a plan; files go to out."""
     with scratch() as folder:
         file = Path(folder) / "plan.json"
@@ -59,37 +66,9 @@ def guest(program, plan, out, lab, memory=2000, timeout=5400, more=(), say=print
                    "--timeout", str(timeout), "--in", str(file), "--out", str(out), *more,
                    "--", f"bench/guest/{program}", "plan.json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace",
-                              cwd=TOP) as process:
+                              cwd=TOP, start_new_session=True) as process:
+            started(process)
             for line in process.stdout:
                 say(line.rstrip())
         if process.returncode:
             raise Failed(f"{program}: the guest ended with status {process.returncode}")
-
-
-def _memory(plan):
-    """What the most children of a plan need, in megabytes."""
-    most = max(cell["children"] for cell in plan["cells"])
-    return 2000 if most < 1000 else 3000 if most == 1000 else 8000
-
-
-def all_of(plans, lab, out, say=print):
-    """Runs plans; two at a time where the lab does not care who else runs.
-
-    Returns the folders with what each left, and what went wrong.
-    """
-    at_once = min(2, os.cpu_count() or 1) if lab == "stock" else 1
-    wrong = []
-
-    def one(numbered):
-        number, plan = numbered
-        folder = Path(out) / f"boot{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            guest("run", plan, folder, lab, _memory(plan),
-                  say=lambda line: say(f"[{number + 1}/{len(plans)}] {line}", flush=True))
-        except Failed as error:
-            wrong.append(f"boot {number + 1}: {error}")
-        return folder
-
-    with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(one, enumerate(plans))), wrong

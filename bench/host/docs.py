@@ -6,6 +6,7 @@ from pathlib import Path
 import pictures
 import plan
 import table
+import targets
 from figures import CELL, FIREWALLS, cell_of, delivery, settled
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -15,22 +16,17 @@ INTRODUCTION = {
     "stock": """\
 # Benchmarks: instructions
 
-Every path from a parent's uplink to a child, beside the host itself, measured
-on one kernel. Figures are guest instructions: Debian's stock kernel
-runs in QEMU with `-icount`, where the clock advances by one nanosecond for each
-instruction, so a figure is the same at every run to within 0.5 %. It leaves
-out what caches and locks cost; `make bench LAB=uml` measures time.
+What a packet costs on its way to a child and back: by `passthru`, by the
+kernel's other ways, and on the host itself with no namespace. A ratio of 1.00 is
+the host's own cost; less is cheaper than no namespace at all.
 
-This file is generated. To measure again:
+Figures are instructions on Debian's stock kernel, counted exactly, so they are
+the same at every run to within 0.5 %. Caches and locks are not in them.
+[bench/README.md](../bench/README.md) says how it is done and how to read it.
 
-```
-make bench                  # all of this; about half an hour on two cores
-make bench QUICK=1          # the main figures, within two minutes
-make bench JSON=FILE        # one object a figure
-make profile PATH=veth      # where one path's instructions go
-```
-
-`bench/README.md` says what is measured and how to read it.
+This file is generated: `make bench` measures all of it again (half an hour on
+two cores), `make bench QUICK=1` the main figures (two minutes), and
+`make profile PATH=veth` shows where one path's instructions go.
 """,
     "uml": """\
 # Benchmarks: native time
@@ -52,17 +48,27 @@ def _udp(work, **keys):
 
 
 SUMMARY = {
-    "rx-udp unconnected": _udp("rx-udp"),
-    "connected": _udp("rx-udp", connected=True),
+    "UDP in, unconnected": _udp("rx-udp"),
+    "UDP in, connected": _udp("rx-udp", connected=True),
+    "20 rules, UDP in": _udp("rx-udp", firewall="filter20"),
     "random sources": _udp("rx-udp", sources="random"),
-    "20 rules": _udp("rx-udp", firewall="filter20"),
-    "tcp-rr": {"work": "tcp-rr", "firewall": "none"},
+    "UDP out": _udp("tx-udp", connected=True),
+    "20 rules, UDP out": _udp("tx-udp", connected=True, firewall="filter20"),
+    "TCP rr": {"work": "tcp-rr", "firewall": "none"},
     "stream in": {"work": "tcp-stream", "direction": "in", "firewall": "none"},
     "stream out": {"work": "tcp-stream", "direction": "out", "firewall": "none"},
-    "tx-udp": _udp("tx-udp", connected=True),
-    "sibling-rr": {"work": "sibling-rr", "firewall": "none"},
-    "sibling-stream": {"work": "sibling-stream", "firewall": "none"},
+    "sibling rr": {"work": "sibling-rr", "firewall": "none"},
+    "sibling stream": {"work": "sibling-stream", "firewall": "none"},
 }
+LEGEND = """
+The host's cost of the same work is 1.00, the generator's share left out.
+*20 rules*: the parent tracks connections and every packet walks 20 rules; a star
+marks paths that carry packets past them. *random sources*: no cache helps.
+*TCP rr*: a request and its response between the outside and the child.
+*sibling*: from child to child, beside two sockets of the host over loopback.
+The rows host+passthru-... are packets for the host itself, with a port beside
+that they are not for.
+"""
 
 
 def _matrix(head, names, value):
@@ -115,25 +121,38 @@ def _summary(figures, ip):
         for label, wanted in SUMMARY.items():
             if f["ip"] == ip and f["flows"] == 1 and "cpus" not in f and (
                     all(f.get(key) == value for key, value in wanted.items())):
-                found.setdefault(f["path"], {})[label] = f["ratio_to_host"]
+                found.setdefault(f["path"], {})[label] = f
     if not found:
         return
-    yield f"\n### IPv{ip}: delivery as a ratio to the host\n"
+    yield f"\n### IPv{ip}\n"
     yield "| path | " + " | ".join(SUMMARY) + " |"
     yield "| --- |" + " ---: |" * len(SUMMARY)
-    for path, ratios in found.items():
-        shown = (ratios.get(label) for label in SUMMARY)
-        yield f"| {path} | " + " | ".join("-" if r is None else f"{r:.2f}" for r in shown) + " |"
+    for path, of in found.items():
+        yield f"| {path} | " + " | ".join(_ratio(of.get(label)) for label in SUMMARY) + " |"
 
 
-def _main(figures, missing, lab):
+def _ratio(figure):
+    if figure is None or figure["ratio_to_host"] is None:
+        return "-"
+    return f"{figure['ratio_to_host']:.2f}" + ("*" if figure.get("seen") is False else "")
+
+
+def _pictures(figures, lab):
+    """The pictures of what the summary tells."""
+    for cell in table.cells(figures):
+        if pictures.is_shown(cell):
+            yield f"\n![{table.title(cell)}](bench/{lab}/{pictures.name_of(cell)}.svg)"
+
+
+def _details(figures, missing, lab):
+    """Every figure of the main cells, folded away."""
     for cell, members in table.cells(figures).items():
         if pictures.is_main(cell) and cell[CELL.index("children")] < 3:
-            yield f"\n### {table.title(cell)}\n\n{members[0]['unit']}\n"
+            yield f"\n<details><summary>{table.title(cell)}</summary>\n\n{members[0]['unit']}\n"
             yield from table.markdown(members, missing)
             for path, why in dict(table.no_figure(missing, cell)).items():
                 yield f"\n{path}: no figure ({why})."
-            yield f"\n![{table.title(cell)}](bench/{lab}/{pictures.name_of(cell)}.svg)"
+            yield f"\n[picture](bench/{lab}/{pictures.name_of(cell)}.svg)\n\n</details>"
 
 
 def _lives(figures, missing):
@@ -145,11 +164,11 @@ def _lives(figures, missing):
 
 def _not_run(lab, figures):
     """Cells of a full run that these figures do not hold."""
-    full = plan.native if lab == "uml" else plan.full
+    boots = plan.native() if lab == "uml" else plan.full()
     have = {cell_of(f) for f in figures}
     have |= {cell_of(dict(f, work="lifecycle")) for f in figures if f["work"] == "create"}
     wanted = dict.fromkeys(cell_of(settled(dict(cell)))
-                           for ip in (4, 6) for boot in full(ip) for cell in boot["cells"])
+                           for boot in boots for cell in boot["cells"])
     return [table.title(cell) for cell in wanted if cell not in have]
 
 
@@ -166,13 +185,11 @@ def _one_run(run):
             f"source `{run['source']}`{wrong}")
 
 
-def text(lab, results, note):
-    """The whole file."""
-    figures, missing = results["figures"], results["missing"]
-    yield INTRODUCTION[lab]
+def _provenance(figures, missing, lab, runs, note):
+    """What was measured, when some of it was not, and by what."""
     yield f"Kernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures. Measured:\n"
-    yield from map(_one_run, results["runs"])
-    if len(results["runs"]) > 1:
+    yield from map(_one_run, runs)
+    if len(runs) > 1:
         yield "\nA figure is of the last run that measured it."
     yield ""
     have = {f["path"] for f in figures}
@@ -186,15 +203,21 @@ def text(lab, results, note):
         yield "**Not a full run.** No figure of any path:\n"
         yield from (f"- {name}" for name in left_out)
         yield ""
-    yield "## In short"
-    for ip in (4, 6):
-        yield from _summary(figures, ip)
-    yield "\n## The main figures"
-    yield from _main(figures, missing, lab)
-    sections = (("Growth", [line.replace("{lab}", lab) for ip in (4, 6)
-                            for line in _growth(figures, ip)]),
+
+
+def text(lab, results, note):
+    """The whole file."""
+    figures, missing = results["figures"], results["missing"]
+    yield INTRODUCTION[lab]
+    yield from _provenance(figures, missing, lab, results["runs"], note)
+    grown = [line.replace("{lab}", lab) for ip in (4, 6) for line in _growth(figures, ip)]
+    sections = (("In short", [LEGEND, *_summary(figures, 4), *_summary(figures, 6)]),
+                ("Targets", ["", *targets.markdown(figures)] if lab == "stock" else []),
+                ("Pictures", list(_pictures(figures, lab))),
+                ("Growth", grown),
                 ("To make, keep and remove a child", list(_lives(figures, missing))),
-                ("What the parent's rules cost", list(_by_firewall(figures))))
+                ("What the parent's rules cost", list(_by_firewall(figures))),
+                ("Figures", list(_details(figures, missing, lab))))
     for head, lines in sections:
         if lines:
             yield f"\n## {head}"

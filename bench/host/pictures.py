@@ -10,25 +10,33 @@ def name_of(cell):
     if c["work"].endswith("udp"):
         words += ["connected" if c["connected"] else "unconnected", str(c["size"])]
     words += [c["direction"] or "", f"{c['flows']}flows" if c["flows"] > 1 else "",
-              f"{c['sources']}-sources" if c["sources"] else "", c["firewall"] if c["firewall"] != "none" else "", f"ip{c['ip']}",
+              f"{c['sources']}-sources" if c["sources"] else "",
+              c["firewall"] if c["firewall"] != "none" else "", f"ip{c['ip']}",
               f"{c['cpus']}cpus" if c["cpus"] else ""]
     return "-".join(word for word in words if word)
 
 
 def is_main(cell):
-    """Whether a cell is one of those that the docs show in full."""
+    """Whether a cell is one of those that the docs list in full."""
     c = dict(zip(CELL, cell))
     if c["work"] == "rx-udp":
         return c["children"] == 1 and c["flows"] == 1 and c["size"] < 100 and (
             c["firewall"] in ("none", "filter20"))
     if c["work"] == "tx-udp":
-        return c["connected"] and c["size"] < 100 and c["firewall"] == "none"
+        return c["connected"] and c["size"] < 100 and c["firewall"] in ("none", "filter20")
     return c["firewall"] == "none"
 
 
 def is_drawn(cell):
     """Whether a cell gets bars."""
     return is_main(cell)
+
+
+def is_shown(cell):
+    """Whether its bars stand in the docs; the others are there to be opened."""
+    c = dict(zip(CELL, cell))
+    return (is_main(cell) and c["ip"] == 4 and not c["sources"] and c["children"] < 3
+            and c["work"] not in ("tcp-crr", "create", "memory", "remove"))
 
 
 def growth(figures, ip):

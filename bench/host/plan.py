@@ -1,18 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is measured: cells of work, grouped into boots."""
+"""What is measured: cells of work, grouped into boots.
+
+A boot has a name, cells, and the paths that it is for (None: all). What takes
+longest comes first, so that two processors end together.
+"""
 
 FIREWALLS = ("conntrack", "nat", "rules20", "rules200")
-GROWTH = (1, 10, 100, 1000, 5000)
-# Thousands of namespaces take minutes to make: growth is for some.
-OURS = ("passthru", "passthru-route", "passthru-netfilter", "passthru-socket", "passthru-device",
-        "passthru-all")
-AT_GROWTH = {100: (*OURS, "host", "veth", "netkit", "ipvlan-l2", "veth-redirect-peer", "macvlan"),
-             1000: (*OURS, "host", "veth", "netkit", "ipvlan-l2"),
-             5000: (*OURS, "host", "veth")}
+# Thousands of namespaces take minutes to make: each step for whom it says most.
+# A boot for each line, with the host in all of them.
+GROWTH = {
+    "shortcuts": (5000, ("passthru", "passthru-route", "passthru-device", "passthru-all")),
+    # A parent that ever had local routes validates sources more slowly.
+    "local": (1000, ("passthru-netfilter",)),
+    "peers": (1000, ("veth", "netkit", "ipvlan-l2", "ipvlan-l3", "ipvlan-l3s", "macvlan")),
+    "few": (100, ("passthru-socket", "passthru-output", "veth-redirect-peer",
+                  "netkit-redirect-peer")),
+}
+STEPS = (1, 10, 100, 1000, 5000)
 LIVES = ("host", "passthru", "veth", "netkit", "ipvlan-l2", "macvlan")
 # pktgen counts frames without their checksum: 60 is a 64-byte frame.
 SMALL, LARGE = 60, 1400
 MEGABYTE = 1 << 20
+
+
+def _boot(name, cells, paths=None):
+    return {"name": name, "cells": list(cells), "paths": paths}
 
 
 def _cell(work, ip, **keys):
@@ -25,8 +37,8 @@ def _receive(ip, count=2000, **keys):
     return _cell("rx-udp", ip, **({"count": count, "warm": 500} | keys))
 
 
-def _transmit(ip, scale=1, **keys):
-    return _cell("tx-udp", ip, count=4000 * scale, warm=500, **keys)
+def _transmit(ip, **keys):
+    return _cell("tx-udp", ip, **({"count": 4000, "warm": 500, "connected": True} | keys))
 
 
 def _load(work, ip, count, warm, size, **keys):
@@ -50,13 +62,17 @@ def _siblings(ip, firewall="none", scale=1):
     yield _load("sibling-stream", ip, 16 * MEGABYTE * scale, 16 * MEGABYTE, 65536, **keys)
 
 
+def _misses(ip, **keys):
+    """No cache of sources helps."""
+    return _receive(ip, **({"count": 4000, "warm": 20000, "sources": "random"} | keys))
+
+
 def _full_receive(ip):
     for connected in (False, True):
         for size in (SMALL, LARGE):
             yield _receive(ip, connected=connected, size=size)
     yield _receive(ip, flows=1000)
-    if ip == 4:     # pktgen draws no IPv6 sources
-        yield _receive(ip, 4000, warm=20000, sources="random")
+    yield _misses(ip)
     for firewall in ("filter20", *FIREWALLS):
         for connected in (False, True):
             yield _receive(ip, connected=connected, firewall=firewall)
@@ -64,61 +80,69 @@ def _full_receive(ip):
 
 def _full_other(ip):
     for firewall in ("none", *FIREWALLS):
-        yield _transmit(ip, connected=True, firewall=firewall)
+        yield _transmit(ip, firewall=firewall)
         yield from _tcp(ip, firewall)
         yield from _siblings(ip, firewall)
-    yield _transmit(ip)
-    yield _transmit(ip, connected=True, size=LARGE)
+    yield _transmit(ip, firewall="filter20")
+    yield _transmit(ip, connected=False)
+    yield _transmit(ip, size=LARGE)
 
 
-def _growth(ip, most):
+def _growth(most):
     """Cost per packet by the number of children, each spoken to several times."""
-    return [_receive(ip, max(2000, 4 * n), children=n, paths=AT_GROWTH[max(n, 100)])
-            for n in GROWTH if n <= most]
+    return [_receive(ip, max(2000, 4 * n), children=n, grows=True)
+            for n in STEPS if n <= most for ip in (4, 6)]
 
 
-def quick(ip):
-    """A look at the main figures within two minutes."""
-    tcp = [c for c in _tcp(ip) if c["work"] != "tcp-crr"]
-    return [{"cells": [_receive(ip), _receive(ip, connected=True),
-                       _receive(ip, firewall="filter20"), _transmit(ip, connected=True),
-                       *tcp, next(_siblings(ip))]}]
-
-
-def glance(ip):
-    """One figure for each path."""
-    return [{"cells": [_receive(ip)]}] if ip == 4 else []
-
-
-def full(ip):
-    """Every cell, a boot for each kind of work; the longest first."""
-    boots = [{"cells": list(_full_other(ip))}, {"cells": list(_full_receive(ip))}]
-    if ip == 6:
-        return [*boots, {"cells": _growth(ip, 1000), "share_children": True}]
+def _lives():
     # What children cost to make and to have hardly knows of IP.
-    grown = {"cells": _growth(ip, 5000), "share_children": True}
-    lives = [{"cells": [_cell("lifecycle", ip, children=1000, paths=[path])]} for path in LIVES]
-    return [grown, *boots, *lives]
+    return [_boot(f"life-{path}", [_cell("lifecycle", 4, children=1000)], [path])
+            for path in LIVES]
 
 
-def native(ip, is_quick=False):
+def quick():
+    """A look at the main figures within two minutes."""
+    def cells(ip):
+        yield from (_receive(ip), _receive(ip, connected=True), _receive(ip, firewall="filter20"),
+                    _transmit(ip))
+        yield from (c for c in _tcp(ip) if c["work"] != "tcp-crr")
+        yield next(_siblings(ip))
+    return [_boot(f"ip{ip}", cells(ip)) for ip in (4, 6)]
+
+
+def glance():
+    """One figure for each path."""
+    return [_boot("glance", [_receive(4)])]
+
+
+def full():
+    """Every cell."""
+    grown = [_boot(f"growth-{name}", _growth(most), ["host", *paths])
+             for name, (most, paths) in GROWTH.items()]
+    rest = [_boot(f"{name}-ip{ip}", cells(ip)) for ip in (4, 6)
+            for name, cells in (("other", _full_other), ("receive", _full_receive))]
+    return [grown[0], *rest, *grown[1:], *_lives()]
+
+
+def native(is_quick=False):
     """For a lab that counts time: many packets, each figure several times in a round.
 
     A system call costs more there than a whole path does: what is measured from
     user space is streams alone, which move much by each call.
     """
     keys = {"count": 30000, "repeat": 3}
-    cells = [_receive(ip, connected=connected, **keys) for connected in (False, True)]
-    if is_quick:
-        return [{"cells": cells}] if ip == 4 else []
-    cells.append(_receive(ip, firewall="rules20", **keys))
-    cells += [_receive(ip, cpus=cpus, **keys) for cpus in (1, 2)]
-    cells.append(_receive(ip, flows=1000, **keys))
-    if ip == 4:
-        cells.append(_receive(ip, sources="random", **(keys | {"warm": 20000})))
-    cells += [c for c in (*_tcp(ip, scale=4), *_siblings(ip, scale=4))
-              if c["work"].endswith("stream")]
-    if ip == 6:
-        return [{"cells": cells}]
-    lives = [{"cells": [_cell("lifecycle", ip, children=1000, paths=[path])]} for path in LIVES]
-    return [{"cells": cells}, *lives]
+
+    def cells(ip):
+        yield from (_receive(ip, connected=connected, **keys) for connected in (False, True))
+        if is_quick:
+            return
+        yield _receive(ip, firewall="rules20", **keys)
+        yield from (_receive(ip, cpus=cpus, **keys) for cpus in (1, 2))
+        yield _receive(ip, flows=1000, **keys)
+        if ip == 4:
+            yield _misses(ip, **keys)
+        yield from (c for c in (*_tcp(ip, scale=4), *_siblings(ip, scale=4))
+                    if c["work"].endswith("stream"))
+
+    boots = [_boot(f"ip{ip}", cells(ip)) for ip in ((4,) if is_quick else (4, 6))]
+    return boots if is_quick else [*boots, *_lives()]
