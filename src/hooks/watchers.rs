@@ -222,12 +222,26 @@ fn choose<'a, I: Ip>(
         }
     }
     if claim.near.is_some() {
-        return remember_near(packet, claim.near);
+        return near::<I>(packet, header, claim);
     }
     if shortcuts.contains(Shortcut::Route) {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
     }
     packet.pass()
+}
+
+/// The packet's address is held for the port. Where no rule of the parent's comes before its
+/// sockets there is nothing to wait for.
+#[inline(always)]
+fn near<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
+    let rcu = packet.bh().read_side();
+    let namespace = packet.dev().namespace(rcu);
+    if claim.shortcuts.contains(Shortcut::Netfilter)
+        && namespace.has_before_sockets_only::<BeforeSockets<I>>(I::FAMILY, rcu)
+    {
+        return admit::<I>(packet, header, claim);
+    }
+    remember_near(packet, claim.near)
 }
 
 /// The packet goes on to the hooks before the parent's sockets, without being routed once more.

@@ -104,6 +104,35 @@ impl<'a> Passing<'a> {
 /// What became of a [`Passing`] packet. There is one for each, and it cannot be kept.
 pub(crate) struct Verdict<'a>(u32, PhantomData<fn(&'a ()) -> &'a ()>);
 
+impl Namespace {
+    /// Whether nobody looks at packets before the sockets but a `W`: then nothing is between the
+    /// hooks before routing and that one for a packet with a local route.
+    #[inline(always)]
+    pub(crate) fn has_before_sockets_only<W: Watcher>(
+        &self,
+        family: Family,
+        _rcu: ReadSide<'_>,
+    ) -> bool {
+        const PLACE: usize = bindings::nf_inet_hooks_NF_INET_LOCAL_IN as usize;
+        let net = self.as_raw();
+        // SAFETY: the namespace exists, and what hangs off it by single loads for as long as the
+        // read-side critical section lasts; there are as many hooks as it says.
+        unsafe {
+            let hooks = match family {
+                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[PLACE],
+                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[PLACE],
+            };
+            let hooks = hooks.read_volatile();
+            if hooks.is_null() || (*hooks).num_hook_entries != 1 {
+                return false;
+            }
+            let first = (&raw const (*hooks).hooks).cast::<bindings::nf_hook_entry>();
+            let ours: bindings::nf_hookfn = Some(Hook::<W>::hook);
+            (*first).hook.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
+        }
+    }
+}
+
 /// What looks at packets.
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// A packet comes by. In a softirq, under RCU.
