@@ -9,6 +9,7 @@
 . "$TESTS/shortcuts.sh"
 load_module
 
+steady_code
 world l3
 case $LAB in
 uml) amount=(--flips 2500 --packets 50000 --storm 150000) ;;

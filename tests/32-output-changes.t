@@ -9,6 +9,7 @@
 . "$TESTS/shortcuts.sh"
 load_module
 
+steady_code
 world l3
 tool output changes
 

@@ -38,6 +38,22 @@ world() {
 	ping_ok "the world is there: IPv6" outside fd00:2::2
 }
 
+# steady_code: somebody has hooks at every place already. Whether there are any is
+# a jump that the kernel writes into its own code, and an emulated CPU can take
+# the breakpoint that stands there meanwhile for one that nobody set ("Oops:
+# int3"): a fault of QEMU without KVM that changes under load would run into.
+steady_code() {
+	local family
+	netns_add steady
+	for family in ip ip6; do
+		printf 'table %s steady {\n' "$family"
+		printf '\tchain %s { type filter hook %s priority 0; }\n' \
+			a prerouting b input c output d postrouting
+		printf '}\n'
+	done >"$SCRATCH/steady.nft"
+	must in_ns steady nft -f "$SCRATCH/steady.nft"
+}
+
 # tool NAME [ARG...]: a tool of the tests, its results ours.
 tool() {
 	local name=$1
