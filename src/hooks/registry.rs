@@ -137,7 +137,6 @@ impl Places {
         self.wants(Shortcut::Route)
             || self.wants(Shortcut::Netfilter)
             || self.wants(Shortcut::Socket)
-            || self.wants(Shortcut::Output)
     }
 
     fn drop_hooks(&mut self, rtnl: &Rtnl) {
