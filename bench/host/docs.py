@@ -174,42 +174,44 @@ def _not_run(lab, figures):
 
 def _one_run(run):
     parts = [f"{key} {', '.join(str(word) for word in run[key])}"
-             for key in ("paths", "works", "boots") if run[key]]
+             for key in ("paths", "works") if run[key]]
+    if run["boots"] or run["wrong"]:
+        parts.append("boots " + ", ".join(run.get("took") or run["boots"]))
     what = "; ".join(parts) if parts else "everything"
     repeated = run["repeated"]
     if repeated["figures"]:
         what += (f" ({repeated['figures']} figures by two boots, at most "
                  f"{repeated['apart']:.2%} apart)")
-    wrong = f", **{len(run['wrong'])} boots failed**" if run["wrong"] else ""
+    wrong = f", **without {'; '.join(run['wrong'])}**" if run["wrong"] else ""
     return (f"- {what}: {run['figures']} figures in {run['seconds'] / 60:.0f} minutes, "
             f"source `{run['source']}`{wrong}")
 
 
-def _provenance(figures, missing, lab, runs, note):
+def _provenance(figures, missing, lab, runs):
     """What was measured, when some of it was not, and by what."""
-    yield f"Kernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures. Measured:\n"
+    yield f"\nKernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures. Measured:\n"
     yield from map(_one_run, runs)
     if len(runs) > 1:
         yield "\nA figure is of the last run that measured it."
-    yield ""
     have = {f["path"] for f in figures}
     absent = [path for path in table.absent_paths(missing) if path not in have]
     if absent:
-        yield f"Not there yet: {', '.join(absent)}.\n"
-    if note:
-        yield f"{note}\n"
+        yield f"\nNot there yet: {', '.join(absent)}."
     left_out = _not_run(lab, figures)
     if left_out:
-        yield "**Not a full run.** No figure of any path:\n"
+        yield "\n<details><summary>Not a full run: no figure of any path of these</summary>\n"
         yield from (f"- {name}" for name in left_out)
-        yield ""
+        yield "\n</details>"
 
 
 def text(lab, results, note):
     """The whole file."""
     figures, missing = results["figures"], results["missing"]
     yield INTRODUCTION[lab]
-    yield from _provenance(figures, missing, lab, results["runs"], note)
+    if _not_run(lab, figures):
+        yield "**Not a full run**: see the end for what has no figure.\n"
+    if note:
+        yield f"{note}\n"
     grown = [line.replace("{lab}", lab) for ip in (4, 6) for line in _growth(figures, ip)]
     sections = (("In short", [LEGEND, *_summary(figures, 4), *_summary(figures, 6)]),
                 ("Targets", ["", *targets.markdown(figures)] if lab == "stock" else []),
@@ -217,7 +219,8 @@ def text(lab, results, note):
                 ("Growth", grown),
                 ("To make, keep and remove a child", list(_lives(figures, missing))),
                 ("What the parent's rules cost", list(_by_firewall(figures))),
-                ("Figures", list(_details(figures, missing, lab))))
+                ("Figures", list(_details(figures, missing, lab))),
+                ("The run", list(_provenance(figures, missing, lab, results["runs"]))))
     for head, lines in sections:
         if lines:
             yield f"\n## {head}"
