@@ -10,13 +10,13 @@ use crate::{
     ip::{Ip, TCP, UDP},
     net::{
         context::BottomHalf,
-        device::Device,
+        device::{Device, NetDevice},
         percpu::Traffic,
         rehome::Hooked,
         skb::{DropReason, SkBuff},
         socket::Connection,
     },
-    passthru::{End, Fall},
+    passthru::{End, Fall, Role},
     shortcut::Shortcut,
 };
 
@@ -52,11 +52,47 @@ pub(crate) fn by_route<I: Ip>(
     if child.is_watched(namespace) {
         return receive_again(skb, child, place, len, bh);
     }
-    I::enter(&mut skb, child, header, traffic(child, place, len), bh);
-    if namespace.has_hooks_before_routing(I::FAMILY) {
-        return hooked::<I>(skb, child, claim.way, connection, bh);
+    let (way, traffic) = (claim.way, traffic(child, place, len));
+    if let Some(connection) = connection {
+        I::enter(&mut skb, child, header, traffic, bh);
+        return pass_on::<I>(skb, I::protocol(header), child, way, Some(connection), bh);
     }
-    go_on::<I>(skb, I::protocol(header), child, claim.way, connection, bh);
+    let at_once = way.is_plainly_local() && is_of_sockets(I::protocol(header));
+    if at_once && !namespace.has_input_hooks(I::FAMILY) {
+        return skb.arrive(I::FAMILY, child, way.route, I::summary(header), traffic, bh);
+    }
+    in_turn::<I>(skb, *header, child, way, traffic, bh);
+}
+
+/// The packet has more before it than its socket.
+#[inline(never)]
+fn in_turn<I: Ip>(
+    mut skb: SkBuff,
+    header: I::Header,
+    child: &Device<End>,
+    way: Way<'_>,
+    traffic: Traffic<'_>,
+    bh: BottomHalf<'_>,
+) {
+    I::enter(&mut skb, child, &header, traffic, bh);
+    pass_on::<I>(skb, I::protocol(&header), child, way, None, bh);
+}
+
+/// By the child's hooks before routing, if it has any.
+#[inline(always)]
+fn pass_on<I: Ip>(
+    skb: SkBuff,
+    protocol: u8,
+    child: &Device<End>,
+    way: Way<'_>,
+    connection: Option<Connection<'_>>,
+    bh: BottomHalf<'_>,
+) {
+    let namespace = child.namespace(bh.read_side());
+    if namespace.has_hooks_before_routing(I::FAMILY) {
+        return hooked::<I>(skb, child, way, connection, bh);
+    }
+    go_on::<I>(skb, protocol, child, way, connection, bh);
 }
 
 /// Gives a packet that has passed the parent's hooks before its sockets to the child's sockets.
@@ -71,7 +107,7 @@ pub(crate) fn to_sockets<I: Ip>(
         return;
     };
     let (child, place, len) = (claim.child, Shortcut::Netfilter, skb.len());
-    if !claim.way.is_local {
+    if !claim.way.is_local() {
         // The child sends it on, so its own rules have to see it.
         return receive_again(skb, child, place, len, bh);
     }
@@ -100,6 +136,12 @@ fn traffic(child: &Device<End>, place: Shortcut, len: u32) -> Traffic<'_> {
     end.arrivals().traffic(place, len + end.framing_len())
 }
 
+/// Whether nobody but sockets has to do with what comes by this protocol.
+#[inline(always)]
+fn is_of_sockets(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP)
+}
+
 /// On to the sockets, or to where the child sends the packet.
 #[inline(always)]
 fn go_on<I: Ip>(
@@ -115,9 +157,9 @@ fn go_on<I: Ip>(
     }
     I::note(&mut skb, way);
     skb.set_dst(way.route);
-    if way.is_local {
+    if way.is_local() {
         // What else there is may have more to do before the sockets.
-        let direct = matches!(protocol, TCP | UDP)
+        let direct = is_of_sockets(protocol)
             && !child
                 .namespace(bh.read_side())
                 .has_hooks_before_sockets(I::FAMILY);
@@ -132,13 +174,14 @@ fn go_on<I: Ip>(
 #[cold]
 #[inline(never)]
 fn hooked<I: Ip>(
-    skb: SkBuff,
+    mut skb: SkBuff,
     child: &Device<End>,
     way: Way<'_>,
     connection: Option<Connection<'_>>,
     bh: BottomHalf<'_>,
 ) {
     let before = I::plain(&skb);
+    deepen(&mut skb);
     let Hooked::Passed(mut skb) = skb.pass_hooks(I::FAMILY, child, bh) else {
         return;
     };
@@ -157,6 +200,33 @@ fn hooked<I: Ip>(
     skb.follow_route(bh);
 }
 
+/// How many namespaces a packet may go through by shortcuts, each a child's of the one before,
+/// until it goes by the full path, which begins with an empty stack and counts hops. Namespaces can
+/// be children of each other in a ring.
+const MOST_LEVELS: u32 = 4;
+
+/// The packet is about to pass hooks, of which one may be ours.
+fn deepen(skb: &mut SkBuff) {
+    skb.note_levels(skb.levels() + 1);
+}
+
+/// Whether a packet that came in by `dev` has gone through too many namespaces to take one more
+/// shortcut.
+#[inline(always)]
+pub(crate) fn is_too_deep(skb: &mut SkBuff, dev: &NetDevice) -> bool {
+    skb.levels() != 0 && count_levels(skb, dev)
+}
+
+#[cold]
+#[inline(never)]
+fn count_levels(skb: &mut SkBuff, dev: &NetDevice) -> bool {
+    // What came by other devices was sent anew since, and that is a hop.
+    if End::cast(dev).is_none_or(|end| end.driver().role() != Role::Child) {
+        skb.note_levels(0);
+    }
+    skb.levels() >= MOST_LEVELS
+}
+
 /// Has the child of `port` receive a packet that begins with its network header, whatever it is.
 #[cold]
 pub(crate) fn by_device(mut skb: SkBuff, port: &Device<End>, place: Shortcut, bh: BottomHalf<'_>) {
@@ -166,6 +236,7 @@ pub(crate) fn by_device(mut skb: SkBuff, port: &Device<End>, place: Shortcut, bh
     };
     let traffic = traffic(child, place, skb.len());
     skb.rehome(child, traffic);
+    deepen(&mut skb);
     // Where it fails the packet is dropped with its reason, and nothing is left to be done.
     let _ = skb.receive_again(child, port, child.driver().is_framed(), bh);
 }
@@ -181,6 +252,7 @@ fn receive_again(
     bh: BottomHalf<'_>,
 ) {
     skb.rehome(child, traffic(child, place, len));
+    deepen(&mut skb);
     let end = child.driver();
     let Some(port) = end.peer(bh.read_side()) else {
         return skb.drop_with(DropReason::DEV_READY);

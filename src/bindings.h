@@ -21,9 +21,11 @@
 #include <linux/percpu.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
+#include <linux/workqueue.h>
 #include <net/addrconf.h>
 #include <net/dropreason.h>
 #include <net/dst.h>
+#include <net/gro_cells.h>
 #include <net/ip.h>
 #include <net/ip6_fib.h>
 #include <net/ip6_route.h>

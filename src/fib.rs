@@ -19,6 +19,7 @@ use crate::{
         dst::Dst,
         ipv4::{Destination, Kind},
         once::Once32,
+        settling::Settling,
         skb::DropReason,
     },
     passthru::{End, Role},
@@ -26,16 +27,20 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Flows that are remembered of each namespace and protocol.
-const FLOWS: usize = 16384;
+/// Flows that are remembered of each namespace: 2 MiB of IPv4's and 4 MiB of IPv6's. With many more
+/// places than flows most are found where they are looked for first.
+const IPV4_FLOWS: usize = 32768;
+const IPV6_FLOWS: usize = 32768;
 
 /// What is known of the packets that come into a namespace with ports.
 pub(crate) struct Parent {
     /// Counts what happens to ports and children, which no generation of routes tells of.
     generation: Once32,
     ipv4: ipv4::Flows,
+    ipv4_destinations: ipv4::destinations::Destinations,
     ipv4_strangers: strangers::Ipv4Strangers,
     ipv6: ipv6::Flows,
+    ipv6_settling: Settling,
     ipv6_strangers: strangers::Ipv6Strangers,
 }
 
@@ -44,9 +49,11 @@ impl Parent {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             generation: Once32::new(0),
-            ipv4: ipv4::Flows::new(FLOWS)?,
+            ipv4: ipv4::Flows::new(IPV4_FLOWS)?,
+            ipv4_destinations: ipv4::Flows::new(ipv4::destinations::SIZE)?,
             ipv4_strangers: strangers::Ipv4Strangers::new()?,
-            ipv6: ipv6::Flows::new(FLOWS)?,
+            ipv6: ipv6::Flows::new(IPV6_FLOWS)?,
+            ipv6_settling: Settling::new(),
             ipv6_strangers: strangers::Ipv6Strangers::new()?,
         })
     }
@@ -61,6 +68,7 @@ impl Parent {
     pub(crate) fn purge(&self, rtnl: &Rtnl) {
         self.changed();
         self.ipv4.purge(rtnl);
+        self.ipv4_destinations.purge(rtnl);
         self.ipv6.purge(rtnl);
     }
 }
@@ -74,19 +82,80 @@ pub(crate) struct Claim<'r> {
     pub(crate) way: Way<'r>,
     /// The packet's route in the parent, where that is local.
     pub(crate) near: Option<Dst<'r>>,
-    /// The shortcuts that the port allows.
+    /// The shortcuts that the packet may take: those that the port allows, but `output` where the
+    /// port allows it that the packet came in by, from another child of this parent.
     pub(crate) shortcuts: Set,
 }
 
-/// A packet's way in the child.
+/// Where the shortcuts begin in what is noted of a claim.
+const SHORTCUTS: u32 = 16;
+/// Where something else may begin.
+const AFTER_CLAIM: u32 = 23;
+
+impl Claim<'_> {
+    /// Its way and its shortcuts, in the lowest bits of a word.
+    fn to_note(self) -> u32 {
+        const {
+            assert!((Set::ALL.to_note() as u32) << SHORTCUTS < Way::LOCAL);
+            assert!(Way::LOCAL < 1 << AFTER_CLAIM);
+        };
+        self.way.bits | u32::from(self.shortcuts.to_note()) << SHORTCUTS
+    }
+}
+
+/// The shortcuts of a claim in whose note [`Claim::to_note`] is.
+#[inline(always)]
+fn shortcuts_in(note: u32) -> Set {
+    Set::from_note((note >> SHORTCUTS) as u8)
+}
+
+/// A packet's way in the child. As small as can be, so that it is handed on in registers.
 #[derive(Clone, Copy)]
 pub(crate) struct Way<'r> {
     /// The route.
     pub(crate) route: Dst<'r>,
-    /// Whether that is one to the child's own sockets.
-    pub(crate) is_local: bool,
+    /// The lowest half is what the stack is to remember of the packet.
+    bits: u32,
+}
+
+impl<'r> Way<'r> {
+    /// Set for a route to the child's own sockets.
+    const LOCAL: u32 = 1 << 22;
+
+    /// A way by `route`, of a packet of which the child's stack is to remember `flags`.
+    fn new(route: Dst<'r>, flags: u16) -> Self {
+        let local = if route.is_local_delivery() {
+            Self::LOCAL
+        } else {
+            0
+        };
+        let bits = local | u32::from(flags);
+        Self { route, bits }
+    }
+
+    /// The way of a claim in whose note [`Claim::to_note`] is; what else is in that does not matter.
+    #[inline(always)]
+    fn from_note(route: Dst<'r>, note: u32) -> Self {
+        Self { route, bits: note }
+    }
+
+    /// Whether the route is one to the child's own sockets.
+    #[inline(always)]
+    pub(crate) fn is_local(self) -> bool {
+        self.bits & Self::LOCAL != 0
+    }
+
+    /// Whether it is, and there is nothing to remember.
+    #[inline(always)]
+    pub(crate) fn is_plainly_local(self) -> bool {
+        self.bits & (Self::LOCAL | u32::from(u16::MAX)) == Self::LOCAL
+    }
+
     /// What the child's stack is to remember of the packet.
-    pub(crate) flags: u16,
+    #[inline(always)]
+    pub(crate) fn flags(self) -> u16 {
+        self.bits as u16
+    }
 }
 
 impl<'r> Claim<'r> {
@@ -144,9 +213,26 @@ fn holder<'r>(destination: &Destination<'r>) -> Option<&'r Device<End>> {
     shortcuts.contains(Shortcut::Netfilter).then_some(port)
 }
 
+/// The shortcuts of a packet that came in by `dev` and goes to `port`, whose address is held for
+/// the port where it is `near`.
+fn shortcuts_between(dev: &NetDevice, port: &Device<End>, near: bool) -> Set {
+    const OUTPUT: Set = Set::NONE.with(Shortcut::Output);
+    let allowed = port.driver().policy().shortcuts().without(OUTPUT);
+    let is_siblings = |end: &Device<End>| {
+        let shortcuts = end.driver().policy().shortcuts();
+        end.driver().role() == Role::Port && !end.is(port) && shortcuts.contains(Shortcut::Output)
+    };
+    if !near && End::cast(dev).is_some_and(is_siblings) {
+        allowed.union(OUTPUT)
+    } else {
+        allowed
+    }
+}
+
 /// The port that a route leads to, if it leads to one, and its child; both are up.
 fn owner<'r>(dev: &'r NetDevice, rcu: ReadSide<'r>) -> Option<(&'r Device<End>, &'r Device<End>)> {
     let port = End::cast(dev).filter(|port| port.driver().role() == Role::Port)?;
     let child = port.driver().peer(rcu)?;
-    (port.is_up() && child.is_up()).then_some((port, child))
+    // A VRF would have the packet come in by itself.
+    (port.is_up() && child.is_up() && !child.is_in_vrf()).then_some((port, child))
 }

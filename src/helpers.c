@@ -53,6 +53,16 @@ void passthru_helper_unregister_netdevice_queue_net(struct net_device *origin,
 	unregister_netdevice_queue_net(dev_net(origin), dev, head);
 }
 
+void passthru_helper_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+void passthru_helper_schedule_work(struct work_struct *work)
+{
+	schedule_work(work);
+}
+
 bool passthru_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len)
 {
 	return pskb_may_pull(skb, len);
@@ -150,8 +160,9 @@ void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
 }
 
 /* ... and what ip_rcv_core() counts and notes. */
-void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
-			      unsigned long __percpu *counters, unsigned long amount)
+static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
+					      unsigned long __percpu *counters,
+					      unsigned long amount)
 {
 	struct net *net = dev_net_rcu(dev);
 
@@ -162,9 +173,16 @@ void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 to
 		       max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
 }
 
+void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
+			      unsigned long __percpu *counters, unsigned long amount)
+{
+	passthru_ip_enter(skb, dev, tos, counters, amount);
+}
+
 /* ... and what ip6_rcv_core() does. */
-void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
-			       unsigned long __percpu *counters, unsigned long amount)
+static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_device *dev,
+					       u8 tclass, unsigned long __percpu *counters,
+					       unsigned long amount)
 {
 	struct net *net = dev_net_rcu(dev);
 	struct inet6_dev *idev = __in6_dev_get(dev);
@@ -175,6 +193,12 @@ void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 t
 	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
 	__IP6_ADD_STATS(net, idev, IPSTATS_MIB_NOECTPKTS + (tclass & INET_ECN_MASK),
 			max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
+}
+
+void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
+			       unsigned long __percpu *counters, unsigned long amount)
+{
+	passthru_ip6_enter(skb, dev, tclass, counters, amount);
 }
 
 int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
@@ -296,7 +320,7 @@ static void passthru_resubmit_ipv4(struct sk_buff *skb, u8 protocol)
 }
 
 /* ip_local_deliver(), at once if @direct and none of its turnings would be taken. */
-void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+static __always_inline void passthru_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 {
 	struct net *net = dev_net_rcu(skb->dev);
 	const struct net_protocol *ipprot;
@@ -317,6 +341,21 @@ void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 	return;
 in_turn:
 	dst_input(skb);
+}
+
+void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+{
+	passthru_ip_deliver(skb, protocol, direct);
+}
+
+/* Both in one, by a local route that nothing stands before. */
+void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+			       struct passthru_header header,
+			       unsigned long __percpu *counters, unsigned long amount)
+{
+	passthru_ip_enter(skb, dev, header.tos, counters, amount);
+	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
+	passthru_ip_deliver(skb, header.protocol, true);
 }
 
 void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer)
@@ -347,7 +386,7 @@ static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
 }
 
 /* ip6_input(), likewise. */
-void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+static __always_inline void passthru_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 {
 	struct net *net = dev_net_rcu(skb->dev);
 	const struct inet6_protocol *ipprot;
@@ -372,6 +411,21 @@ void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 	return;
 in_turn:
 	dst_input(skb);
+}
+
+void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+{
+	passthru_ip6_deliver(skb, protocol, direct);
+}
+
+/* As passthru_helper_ip_arrive(). */
+void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+				struct passthru_header header,
+				unsigned long __percpu *counters, unsigned long amount)
+{
+	passthru_ip6_enter(skb, dev, header.tos, counters, amount);
+	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
+	passthru_ip6_deliver(skb, header.protocol, true);
 }
 
 /* Returns the device that the packet had. */
@@ -442,20 +496,27 @@ static int passthru_resume_output(struct net *net, struct sock *sk, struct sk_bu
 	return dst_output(net, skb->sk, skb);
 }
 
-/* @seen: a device was given the packet, so what belongs to the socket has seen it. */
-static __always_inline int passthru_local_out(struct sk_buff *skb, struct net *net, u8 pf,
-					      const struct nf_hook_entries *hooks, bool seen)
+/* By @hooks. Not inline: the state is to be cleared for those only who have some to pass. */
+static noinline int passthru_nf_local_out(struct sk_buff *skb, struct net *net, u8 pf,
+					  const struct nf_hook_entries *hooks, bool seen)
 {
 	struct nf_hook_state state;
 	int ret;
 
-	if (hooks) {
-		nf_hook_state_init(&state, NF_INET_LOCAL_OUT, pf, NULL, skb_dst_dev_rcu(skb), NULL,
-				   net, seen ? dst_output : passthru_resume_output);
-		ret = nf_hook_slow(skb, &state, hooks, 0);
-		if (ret != 1)
-			return ret;
-	}
+	nf_hook_state_init(&state, NF_INET_LOCAL_OUT, pf, NULL, skb_dst_dev_rcu(skb), NULL,
+			   net, seen ? dst_output : passthru_resume_output);
+	ret = nf_hook_slow(skb, &state, hooks, 0);
+	if (ret != 1)
+		return ret;
+	return dst_output(net, seen ? NULL : skb->sk, skb);
+}
+
+/* @seen: a device was given the packet, so what belongs to the socket has seen it. */
+static __always_inline int passthru_local_out(struct sk_buff *skb, struct net *net, u8 pf,
+					      const struct nf_hook_entries *hooks, bool seen)
+{
+	if (hooks)
+		return passthru_nf_local_out(skb, net, pf, hooks, seen);
 	return dst_output(net, seen ? NULL : skb->sk, skb);
 }
 
@@ -494,6 +555,13 @@ bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff 
 	u32 mtu = dst_mtu(dst);
 
 	return skb->len <= mtu || (skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
+}
+
+/* What ip_output() and ip_finish_output() do before the rest of the output path. */
+int passthru_helper_run_egress_programs(struct sk_buff *skb, struct net_device *dev)
+{
+	skb->dev = dev;
+	return BPF_CGROUP_RUN_PROG_INET_EGRESS(skb->sk, skb);
 }
 
 int passthru_helper_dev_recursion_level(void)
@@ -713,6 +781,16 @@ bool passthru_helper_netif_is_l3(const struct net_device *dev)
 int passthru_helper_notifier_from_errno(int error)
 {
 	return notifier_from_errno(error);
+}
+
+bool passthru_helper_in_softirq(void)
+{
+	return in_softirq();
+}
+
+void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb)
+{
+	skb_prepare_for_gro(skb);
 }
 
 void passthru_helper_local_bh_disable(void)

@@ -9,6 +9,7 @@
 #include <linux/netdevice.h>
 #include <linux/netfilter.h>
 #include <linux/skbuff.h>
+#include <linux/workqueue.h>
 #include <net/dst.h>
 #include <net/ip.h>
 
@@ -23,6 +24,12 @@ struct passthru_fib_answer {
 	bool by_kernel;
 };
 
+/* What is read of a header anyway: DSCP and ECN (or the traffic class), and what it carries. */
+struct passthru_header {
+	u8 tos;
+	u8 protocol;
+};
+
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev);
 void passthru_helper_netdev_hold(struct net_device *dev, netdevice_tracker *tracker);
 void passthru_helper_netdev_put(struct net_device *dev, netdevice_tracker *tracker);
@@ -33,6 +40,8 @@ void passthru_helper_unregister_netdevice_queue_net(struct net_device *origin,
 						    struct net_device *dev,
 						    struct list_head *head);
 
+void passthru_helper_init_work(struct work_struct *work, work_func_t func);
+void passthru_helper_schedule_work(struct work_struct *work);
 bool passthru_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len);
 int passthru_helper_skb_orphan_frags(struct sk_buff *skb);
 void passthru_helper_skb_tx_timestamp(struct sk_buff *skb);
@@ -64,6 +73,9 @@ bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 
 				__be32 saddr, u8 dscp, u32 mark,
 				struct passthru_fib_answer *answer);
 void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct);
+void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+			       struct passthru_header header,
+			       unsigned long __percpu *counters, unsigned long amount);
 
 enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev);
 void passthru_helper_ip_count_refused(const struct sk_buff *skb, enum skb_drop_reason reason);
@@ -71,6 +83,9 @@ struct net_device *passthru_helper_next_netdev(struct net *net, struct net_devic
 
 void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer);
 void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct);
+void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+				struct passthru_header header,
+				unsigned long __percpu *counters, unsigned long amount);
 struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_ip_send(struct sk_buff *skb, struct net *net);
 
@@ -81,6 +96,7 @@ int passthru_helper_ip6_depart(struct sk_buff *skb, struct net *from, struct net
 			       struct dst_entry *dst,
 			       unsigned long __percpu *counters, unsigned long amount);
 bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb);
+int passthru_helper_run_egress_programs(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_dev_recursion_level(void);
 void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len);
@@ -104,6 +120,8 @@ void passthru_helper_dev_hold(struct net_device *dev);
 void passthru_helper_dev_put(struct net_device *dev);
 bool passthru_helper_netif_is_l3(const struct net_device *dev);
 int passthru_helper_notifier_from_errno(int error);
+bool passthru_helper_in_softirq(void);
+void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb);
 void passthru_helper_local_bh_disable(void);
 void passthru_helper_local_bh_enable(void);
 unsigned long passthru_helper_jiffies(void);

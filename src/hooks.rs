@@ -10,4 +10,6 @@ mod outlets;
 mod registry;
 mod watchers;
 
-pub(crate) use registry::{apply, changed, listen, purge, Listening};
+pub(crate) use registry::{
+    apply, changed, follow_tracking, listen, purge, tracking_changed, FollowingTracking, Listening,
+};

@@ -10,6 +10,7 @@ use crate::{
         ipv4, ipv6,
         netfilter::{Family, Passing},
         percpu::Traffic,
+        rehome::Summary,
         skb::{DropReason, SkBuff},
     },
     passthru::End,
@@ -78,6 +79,9 @@ pub(crate) trait Ip: 'static {
         traffic: Traffic<'_>,
         bh: BottomHalf<'_>,
     );
+
+    /// What of the header is counted, or gone by.
+    fn summary(header: &Self::Header) -> Summary;
 
     /// Notes in the packet what goes with its route.
     fn note(skb: &mut SkBuff, way: Way<'_>);
@@ -165,8 +169,16 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
+    fn summary(header: &Self::Header) -> Summary {
+        Summary {
+            tos: header.tos,
+            protocol: header.protocol,
+        }
+    }
+
+    #[inline(always)]
     fn note(skb: &mut SkBuff, way: Way<'_>) {
-        skb.set_ip_flags(way.flags);
+        skb.set_ip_flags(way.flags());
     }
 
     #[inline(always)]
@@ -245,6 +257,14 @@ impl Ip for Ipv6 {
         bh: BottomHalf<'_>,
     ) {
         skb.enter_ipv6(dev, (header.flow >> 20) as u8, traffic, bh);
+    }
+
+    #[inline(always)]
+    fn summary(header: &Self::Header) -> Summary {
+        Summary {
+            tos: (header.flow >> 20) as u8,
+            protocol: header.protocol,
+        }
     }
 
     /// IPv6 keeps nothing of the kind.

@@ -43,14 +43,17 @@ net::module_param::module_parameter! {
 struct Module {
     _link_type: passthru::Registration,
     _listening: hooks::Listening,
+    _following_tracking: hooks::FollowingTracking,
 }
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        let following_tracking = hooks::follow_tracking()?;
         let listening = hooks::listen()?;
         Ok(Self {
             _link_type: passthru::register()?,
             _listening: listening,
+            _following_tracking: following_tracking,
         })
     }
 }

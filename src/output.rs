@@ -10,6 +10,7 @@
 use crate::{
     arrive,
     fib::exits::{Exit, Exits},
+    hooks,
     ip::{Ip, Ipv4, Ipv6},
     net::{
         context::{with_bottom_halves_disabled, BottomHalf, ReadSide},
@@ -19,7 +20,7 @@ use crate::{
         dst::Dst,
         netfilter::{Sender, Sending, Verdict},
         percpu::Traffic,
-        skb::{Framing, Protocol, SkBuff},
+        skb::{DropReason, Framing, Protocol, SkBuff},
     },
     passthru::{End, Fall, Role},
 };
@@ -166,12 +167,14 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
             return packet.pass();
         };
         match I::recall_exit(exits, port, &header, rcu) {
-            Some(Exit::Uplink(dst)) => packet.take(|skb| {
+            Some(Exit::Uplink(dst)) => {
+                let (skb, taken) = packet.take();
                 let traffic = child.driver().departures().uplink(child, skb.len());
-                I::depart(skb, &header, From::Socket(namespace), port, dst, traffic)
-            }),
-            Some(Exit::Sibling(sibling)) => to_sibling::<I>(packet, child, sibling, &header),
-            None => new_after_output::<I>(packet, exits, child, port, &header),
+                let from = From::Socket(namespace);
+                taken.tell(I::depart(skb, &header, from, port, dst, traffic))
+            }
+            Some(Exit::Sibling(sibling)) => to_sibling::<I>(packet, exits, child, sibling),
+            None => new_after_output::<I>(packet, exits, child, port),
         }
     }
 }
@@ -185,15 +188,17 @@ fn new_after_output<'a, I: Outgoing>(
     exits: &Exits,
     child: &'a Device<End>,
     port: &'a Device<End>,
-    header: &I::Header,
 ) -> Verdict<'a> {
+    let Some(header) = I::plain(packet.skb()) else {
+        return packet.pass();
+    };
     if !port.is_up() || !child.is_up() {
         return packet.pass();
     }
     // What is found out is remembered, so the device finds it at once. Here the route would have
     // to outlive the region without softirqs.
     with_bottom_halves_disabled(|bh| {
-        let _ = I::find_exit(exits, packet.skb_mut(), port, header, bh);
+        let _ = I::find_exit(exits, packet.skb_mut(), port, &header, bh);
     });
     packet.pass()
 }
@@ -202,22 +207,30 @@ fn new_after_output<'a, I: Outgoing>(
 #[inline(never)]
 fn to_sibling<'a, I: Ip>(
     packet: Sending<'a>,
+    exits: &Exits,
     child: &Device<End>,
     sibling: &Device<End>,
-    header: &I::Header,
 ) -> Verdict<'a> {
     let rcu = packet.rcu();
-    if may_meet::<I>(sibling, packet.skb(), header, rcu).is_err() {
+    // Read once more, so that it need not be in memory for all others.
+    let Some(header) = I::plain(packet.skb()) else {
+        return packet.pass();
+    };
+    if may_meet::<I>(exits, sibling, packet.skb(), &header, rcu).is_err() {
         return packet.pass();
     }
-    packet.take(|skb| {
-        with_bottom_halves_disabled(|bh| meet(skb, child, sibling, bh));
-        Sent::DONE
-    })
+    let (mut skb, taken) = packet.take();
+    if let Err(sent) = skb.run_egress_programs(child) {
+        skb.drop_with(DropReason::BPF_CGROUP_EGRESS);
+        return taken.tell(sent);
+    }
+    with_bottom_halves_disabled(|bh| meet(skb, child, sibling, bh));
+    taken.tell(Sent::DONE)
 }
 
 /// Whether a packet may go to the child of another port at once.
 fn may_meet<I: Ip>(
+    exits: &Exits,
     sibling: &Device<End>,
     skb: &SkBuff,
     header: &I::Header,
@@ -227,8 +240,13 @@ fn may_meet<I: Ip>(
     if !sibling.is_up() {
         return Err(Fall::Unrouted);
     }
-    // The parent's rules would see no more than one half of a connection, if that.
-    if port.namespace(rcu).tracks(I::FAMILY, rcu) {
+    // The parent's rules have to see a connection's first packet, and its tracking them all: they
+    // cross the pair, and those of connections that are settled are taken before routing.
+    let tracked = port.namespace(rcu).tracks(I::FAMILY, rcu);
+    if tracked != exits.are_tracked() {
+        hooks::tracking_changed(exits, port.namespace(rcu), rcu);
+    }
+    if tracked {
         return Err(Fall::Tracked);
     }
     if I::len(header) <= sibling.mtu() || skb.is_gso() {
@@ -342,7 +360,7 @@ fn leave<I: Outgoing>(
         },
     };
     if let Exit::Sibling(sibling) = exit {
-        if let Err(reason) = may_meet::<I>(sibling, &skb, &header, rcu) {
+        if let Err(reason) = may_meet::<I>(exits, sibling, &skb, &header, rcu) {
             return fall(skb, reason);
         }
     }

@@ -16,6 +16,7 @@ use crate::{
         dst::Dst,
         netfilter::Family,
         once::Once32,
+        settling::Settling,
     },
     passthru::{End, Fall},
 };
@@ -28,8 +29,12 @@ const FLOWS: usize = 8192;
 pub(crate) struct Exits {
     /// Counts what happens to ports and children, which no generation of routes tells of.
     generation: Once32,
+    /// Not zero where the parent was seen to track connections.
+    tracked: Once32,
     ipv4: ipv4::Flows,
     ipv6: ipv6::Flows,
+    /// Whether IPv6 routes of the parent that were counted are there.
+    settling: Settling,
 }
 
 impl Exits {
@@ -37,9 +42,22 @@ impl Exits {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             generation: Once32::new(0),
+            tracked: Once32::new(0),
             ipv4: ipv4::Flows::new(FLOWS)?,
             ipv6: ipv6::Flows::new(FLOWS)?,
+            settling: Settling::new(),
         })
+    }
+
+    /// Whether the parent's hooks are those of one that tracks connections, where what children
+    /// send each other is taken before routing.
+    pub(crate) fn are_tracked(&self) -> bool {
+        self.tracked.read() != 0
+    }
+
+    /// Takes note of that.
+    pub(crate) fn set_tracked(&self, tracked: bool) {
+        self.tracked.write(tracked.into());
     }
 
     /// Forgets all, because something happened to a port or its child.

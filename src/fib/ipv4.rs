@@ -2,13 +2,19 @@
 
 //! Whose an IPv4 packet is.
 
-use super::{holder, owner, pair, Answer, At, Claim, Parent, Way};
+pub(super) mod destinations;
+
+use super::{
+    holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
+    AFTER_CLAIM,
+};
 use crate::{
     net::{
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
+        dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
-        ipv4::{destination, destination_of, Header, Kind, Route, Switches},
+        ipv4::{destination, destination_of, Checks, Header, Kind, Route},
         namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
@@ -17,18 +23,18 @@ use crate::{
     shortcut::Set,
 };
 
-/// The flows: addresses, input device and mark, generations, switches; DSCP and more switches.
-pub(super) type Flows = FlowTable<End, 4, 2>;
+/// The flows: addresses; input device and mark; state of routes, ports and children, and DSCP.
+pub(super) type Flows = FlowTable<End, 3, 1>;
 
 /// A packet for which an owner is sought.
 struct Question<'r> {
     header: Header,
     dev: &'r NetDevice,
+    forwards: bool,
     mark: u32,
     bh: BottomHalf<'r>,
-    generation: u32,
     state: u32,
-    key: Key<4, 2>,
+    key: Key<3, 2>,
 }
 
 impl<'r> Question<'r> {
@@ -37,27 +43,21 @@ impl<'r> Question<'r> {
     fn new(parent: &Parent, packet: &Passing<'r>, header: &Header) -> Option<Self> {
         let (dev, bh) = (packet.dev(), packet.bh());
         let rcu = bh.read_side();
-        let namespace = dev.namespace(rcu);
         let mark = packet.skb().mark();
-        let switches = dev.ipv4_switches(namespace, mark, rcu)?;
-        let state = parent.ipv4_state(namespace);
-        let generation = parent.generation.read();
+        let forwards = dev.ipv4_forwards(rcu)?;
+        let state = parent.ipv4_state(dev.namespace(rcu));
         Some(Self {
             header: *header,
             dev,
+            forwards,
             mark,
             bh,
-            generation,
             state,
-            key: Key {
-                words: [
-                    pair(header.daddr, header.saddr),
-                    pair(dev.ifindex() as u32, mark),
-                    pair(namespace.ipv4_generation(), generation),
-                    switches.numbers,
-                ],
-                rest: u32::from(switches.others) << 8 | u32::from(header.dscp()),
-            },
+            key: Key::counted([
+                pair(header.daddr, header.saddr),
+                pair(dev.ifindex() as u32, mark),
+                pair(state, header.dscp().into()),
+            ]),
         })
     }
 }
@@ -72,12 +72,15 @@ impl Parent {
         header: &Header,
     ) -> Option<Claim<'r>> {
         let question = Question::new(self, packet, header)?;
-        let rcu = question.bh.read_side();
-        recall(self.ipv4.find_first(&question.key, rcu)?, rcu)
+        let flow = self
+            .ipv4
+            .find_first(&question.key, question.bh.read_side())?;
+        recall(flow, &question)
     }
 
-    /// Finds the owner of a packet that came in by `packet.dev()`; `shortcuts` are those that the
-    /// place of asking can offer, so the answer is for a port that allows one of them.
+    /// Finds the owner of a packet that came in by `packet.dev()`, where [`Self::recall_ipv4`] had
+    /// no answer; `shortcuts` are those that the place of asking can offer, so the answer is for a
+    /// port that allows one of them.
     ///
     /// See [`At`] for what becomes of the packet's own route where it is nobody's.
     pub(crate) fn find_out_ipv4<'r>(
@@ -91,14 +94,18 @@ impl Parent {
             return Answer::Pass;
         };
         let rcu = question.bh.read_side();
-        let known = self.ipv4.find(&question.key, rcu);
-        match known.and_then(|flow| recall(flow, rcu)) {
+        let place = self.ipv4.place(&question.key);
+        let known = self.ipv4.find_elsewhere_from(&question.key, place, rcu);
+        let claim = known
+            .and_then(|flow| recall(flow, &question))
+            .or_else(|| self.recall_destination(&question, place));
+        match claim {
             Some(claim) => claim.answer(shortcuts),
             None => self.ask_ipv4(packet.skb_mut(), &question, shortcuts, at),
         }
     }
 
-    /// The state of routes, ports and children.
+    /// The state of routes, ports and children: a sum of what only grows.
     #[inline(always)]
     fn ipv4_state(&self, namespace: &Namespace) -> u32 {
         let generation = self.generation.read();
@@ -138,8 +145,7 @@ impl Parent {
         if at == At::Routing && is_held_source(question, rcu) {
             return Answer::Leaves;
         }
-        if at != At::Routing && !leads_to_port(question, rcu) {
-            self.remember_stranger_ipv4(question, rcu);
+        if at != At::Routing && !self.is_ours(question, rcu) {
             return Answer::Pass;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
@@ -152,6 +158,26 @@ impl Parent {
                 Answer::Held
             }
         }
+    }
+
+    /// Whether the destination's route leads to a port, which is remembered if it alone decides.
+    fn is_ours(&self, question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
+        let (daddr, dscp, state) = (
+            question.header.daddr,
+            question.header.dscp(),
+            question.state,
+        );
+        let alone = !question.dev.namespace(rcu).ipv4_has_rules();
+        if alone && self.ipv4_strangers.seems_ours(daddr, dscp, state) {
+            return true;
+        }
+        let ours = leads_to_port(question, rcu);
+        match (alone, ours) {
+            (true, true) => self.ipv4_strangers.insert_ours(daddr, dscp, state),
+            (true, false) => self.ipv4_strangers.insert(daddr, dscp, state),
+            (false, _) => {}
+        }
+        ours
     }
 
     /// Remembers that the destination is no child's, if it alone decides.
@@ -169,11 +195,15 @@ impl Parent {
         if at == At::Device {
             skb.clear_ip_control();
         }
+        let namespace = question.dev.namespace(rcu);
+        let Some(checks) = question.dev.ipv4_checks(namespace, question.mark, rcu) else {
+            return Answer::Pass;
+        };
         let route = match skb.route_ipv4(&question.header, question.dev, question.bh) {
             Ok(route) => route,
             Err(reason) => return Answer::Refused(reason),
         };
-        if let Some(claim) = self.find_child(skb, question, &route) {
+        if let Some(claim) = self.find_child(skb, question, &route, checks) {
             skb.drop_dst();
             return Answer::Claimed(claim);
         }
@@ -185,19 +215,21 @@ impl Parent {
         if elsewhere {
             self.remember_stranger_ipv4(question, rcu);
         }
-        if at != At::Routing {
+        // Where the child was asked its answer is not one that the parent may go by.
+        if at != At::Routing || !skb.has_dst(route.dst) {
             skb.drop_dst();
         }
         Answer::Pass
     }
 
     /// Asks the child that the parent's `route` leads to what it will do with the packet, and
-    /// remembers the answer.
+    /// remembers the answer. `near_checks` is how the parent checked its source.
     fn find_child<'r>(
         &self,
         skb: &mut SkBuff,
         question: &Question<'r>,
         route: &Route<'r>,
+        near_checks: Checks,
     ) -> Option<Claim<'r>> {
         let rcu = question.bh.read_side();
         if route.multipath || route.classified {
@@ -205,80 +237,140 @@ impl Parent {
         }
         let (dev, near) = match route.kind {
             Kind::Unicast => (route.dev, None),
-            Kind::Local => (local_device(question, rcu)?, Some(route.dst.hold()?)),
+            Kind::Local => (local_device(question, rcu)?, Some(route.dst)),
             Kind::Other => return None,
         };
         let (port, child) = owner(dev, rcu)?;
-        let shortcuts = port.driver().policy().shortcuts();
-        let near_route = near.is_some().then_some(route.dst);
-
         let namespace = child.namespace(rcu);
         let generation = namespace.ipv4_generation();
-        let switches = child.ipv4_switches(namespace, 0, rcu)?;
+        let far_checks = child.ipv4_checks(namespace, 0, rcu)?;
         let far = route_in_child(skb, question, child)?;
-        let is_local = far.dst.is_local_delivery();
-        let found = Found {
-            dev: child,
-            dst: far.dst.hold()?,
-            near,
-            notes: [
-                circumstances(generation, &switches) | extras(shortcuts, is_local, far.flags),
-                switches.numbers,
-            ],
-        };
         let claim = Claim {
             child,
-            way: Way {
-                route: far.dst,
-                is_local,
-                flags: far.flags,
-            },
-            near: near_route,
-            shortcuts,
+            way: Way::new(far.dst, far.flags),
+            near,
+            shortcuts: shortcuts_between(question.dev, port, near.is_some()),
         };
-        let unchanged = || self.generation.read() == question.generation;
-        self.ipv4
-            .insert(&question.key, found, unchanged, question.bh);
+        let checks = [near_checks, far_checks];
+        self.remember_destination(question, &claim, generation, checks, route);
+        if self.ipv4.wants(&question.key, question.bh) {
+            self.remember_flow(question, &claim, generation, checks);
+        }
         Some(claim)
+    }
+
+    /// Remembers what was found out about a flow, of which the child's routes said their part in
+    /// `generation`; `checks` are how parent and child check sources.
+    fn remember_flow(
+        &self,
+        question: &Question<'_>,
+        claim: &Claim<'_>,
+        generation: u32,
+        [near, far]: [Checks; 2],
+    ) {
+        let rcu = question.bh.read_side();
+        let near = material(question.dev, question, near, rcu);
+        let far = material(claim.child, question, far, rcu);
+        let key = &question.key;
+        self.keep(&self.ipv4, key, question, claim, generation, [near, far]);
+    }
+
+    /// Puts what was found out into a table.
+    fn keep(
+        &self,
+        table: &Flows,
+        key: &Key<3, 2>,
+        question: &Question<'_>,
+        claim: &Claim<'_>,
+        generation: u32,
+        [near, far]: [Checks; 2],
+    ) {
+        let rcu = question.bh.read_side();
+        let Some(dst) = claim.way.route.hold() else {
+            return;
+        };
+        let held = claim.near.map(Dst::hold);
+        if held.as_ref().is_some_and(Option::is_none) {
+            return;
+        }
+        let found = Found {
+            dev: claim.child,
+            dst,
+            near: held.flatten(),
+            notes: [note(generation, claim, near, far)],
+        };
+        let unchanged = || self.ipv4_state(question.dev.namespace(rcu)) == question.state;
+        table.insert(key, found, unchanged, question.bh);
     }
 }
 
-/// What is remembered of a flow, if it still holds in the child.
+/// What of `checks` has a say in whether a packet from this source may come in by `dev`. Nothing,
+/// if its own routes lead back there: that is as it should be for the strictest.
+/// C: `__fib_validate_source()`.
+fn material(dev: &NetDevice, question: &Question<'_>, checks: Checks, rcu: ReadSide<'_>) -> Checks {
+    let header = &question.header;
+    let back = dev.owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu);
+    // With a mark there may be other routes.
+    if question.mark == 0 && back.is_some_and(|back| !back.held) {
+        Checks::ALL
+    } else {
+        checks
+    }
+}
+
+/// What is remembered of a flow, if it still holds. What the parent's routes, ports and children
+/// had to say is in the key.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 2>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
-    let [noted, numbers] = flow.notes;
-    let namespace = flow.dev.namespace(rcu);
-    let switches = flow.dev.ipv4_switches(namespace, 0, rcu)?;
-    let holds = noted & !EXTRAS == circumstances(namespace.ipv4_generation(), &switches)
-        && numbers == switches.numbers
-        && flow.dst.is_current();
+fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Claim<'r>> {
+    let rcu = question.bh.read_side();
+    let [noted] = flow.notes;
+    let way = Way::from_note(flow.dst, noted as u32);
+    let holds = (noted >> 32) as u32 == flow.dev.namespace(rcu).ipv4_generation()
+        && flow.dst.is_current()
+        && (question.forwards || flow.near.is_some())
+        && (flow.dev.ipv4_forwards(rcu)? || way.is_local())
+        && (noted & CHECKED == 0
+            || checks_are_the_same(noted as u32, question.dev, question.mark, flow.dev, rcu));
     holds.then_some(Claim {
         child: flow.dev,
-        way: Way {
-            route: flow.dst,
-            is_local: noted & LOCAL != 0,
-            flags: noted as u16,
-        },
+        way,
         near: flow.near,
-        shortcuts: Set::from_note((noted >> 16) as u8),
+        shortcuts: shortcuts_in(noted as u32),
     })
 }
 
-/// The part of the first note that holds [`extras`]; the others are [`circumstances`].
-const EXTRAS: u64 = 0x0fff_ffff;
-/// Whether the child's route is one to its own sockets.
-const LOCAL: u64 = 1 << 24;
-
-/// What must be the same in the child, besides the switches that are numbers.
-#[inline(always)]
-fn circumstances(generation: u32, switches: &Switches) -> u64 {
-    pair(generation, u32::from(switches.others) << 28)
+/// Whether `dev`, where the packet comes in, and the child check sources as when the note was made.
+#[inline(never)]
+fn checks_are_the_same(
+    noted: u32,
+    dev: &NetDevice,
+    mark: u32,
+    child: &Device<End>,
+    rcu: ReadSide<'_>,
+) -> bool {
+    let same = |noted: Checks, dev: &NetDevice, mark| {
+        noted == Checks::ALL || dev.ipv4_checks(dev.namespace(rcu), mark, rcu) == Some(noted)
+    };
+    same(Checks::from_note(noted >> NEAR), dev, mark)
+        && same(Checks::from_note(noted >> FAR), child, 0)
 }
 
-/// What is remembered for whoever claims the packet: what the port allows, and what the child's
-/// stack is to remember of each packet.
-fn extras(shortcuts: Set, is_local: bool, flags: u16) -> u64 {
-    u64::from(is_local) << 24 | u64::from(shortcuts.to_note()) << 16 | u64::from(flags)
+/// Parts of a note, which begins with the generation of the child's routes and ends with the claim.
+/// Whether the switches of any device have a say in where the packet may come from:
+const CHECKED: u64 = 1 << AFTER_CLAIM;
+/// Where the checks of parent and child begin.
+const NEAR: u32 = AFTER_CLAIM + 1;
+const FAR: u32 = NEAR + Checks::BITS;
+
+fn note(generation: u32, claim: &Claim<'_>, near: Checks, far: Checks) -> u64 {
+    const { assert!(FAR + Checks::BITS == u32::BITS) };
+    let checks = near.to_note() << NEAR | far.to_note() << FAR;
+    let note = pair(generation, checks | claim.to_note());
+    if (near, far) == (Checks::ALL, Checks::ALL) {
+        note
+    } else {
+        note | CHECKED
+    }
 }
 
 /// Whether the destination's route leads to a port.

@@ -2,15 +2,18 @@
 
 //! Whose an IPv6 packet is.
 
-use super::{holder, owner, pair, Answer, At, Claim, Parent, Way};
+use super::{
+    holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
+    AFTER_CLAIM,
+};
 use crate::{
     net::{
-        context::{BottomHalf, ReadSide},
+        context::BottomHalf,
         device::{Device, NetDevice},
         dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Destination, Kind},
-        ipv6::{destination_of, forwards, Address, Cookie, Header},
+        ipv6::{destination_of, forwards, is_ordinary, Address, Cookie, Header},
         namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
@@ -19,9 +22,14 @@ use crate::{
     shortcut::Set,
 };
 
-/// The flows: addresses, input device and mark, generation and flow; switches. Noted are the
-/// cookies of both routes, and the child's switches and the port's shortcuts.
+/// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
+/// have routes that depend on it there is no source, and the flow is [`ANY`], so that all packets
+/// for a destination are one flow. Noted are the cookies of both routes; the generation of the
+/// child's, and what [`note`] says.
 pub(super) type Flows = FlowTable<End, 6, 2>;
+
+/// No packet's flow: theirs are smaller.
+const ANY: u32 = 1 << 31;
 
 /// A packet for which an owner is sought.
 struct Question<'r> {
@@ -29,8 +37,10 @@ struct Question<'r> {
     switches: u32,
     mark: u32,
     bh: BottomHalf<'r>,
-    generation: u32,
+    state: u32,
     key: Key<6, 6>,
+    /// Whether the key is one of a destination.
+    of_destination: bool,
 }
 
 impl<'r> Question<'r> {
@@ -40,28 +50,56 @@ impl<'r> Question<'r> {
         let (dev, bh) = (packet.dev(), packet.bh());
         let mark = packet.skb().mark();
         let switches = dev.ipv6_switches(bh.read_side())?;
-        let generation = parent.generation.read();
-        let [source, source_low] = header.saddr;
-        let [destination, destination_low] = header.daddr;
+        let state = parent.ipv6_flow_state(dev.namespace(bh.read_side()));
+        // What is not ordinary may not come in, or not by every way.
+        let of_destination =
+            is_ordinary(header.saddr) && dev.namespace(bh.read_side()).ipv6_goes_by_destination();
+        let key = if of_destination {
+            key(dev, mark, state, [0, 0], header.daddr, ANY)
+        } else {
+            key(dev, mark, state, header.saddr, header.daddr, header.flow)
+        };
         Some(Self {
             dev,
             switches,
             mark,
             bh,
-            generation,
-            key: Key {
-                words: [
-                    source,
-                    source_low,
-                    destination,
-                    destination_low,
-                    pair(dev.ifindex() as u32, mark),
-                    pair(generation, header.flow),
-                ],
-                rest: switches,
-            },
+            state,
+            key,
+            of_destination,
         })
     }
+
+    /// The key of the packet's own flow.
+    fn key_of_flow(&self, header: &Header) -> Key<6, 6> {
+        key(
+            self.dev,
+            self.mark,
+            self.state,
+            header.saddr,
+            header.daddr,
+            header.flow,
+        )
+    }
+}
+
+#[inline(always)]
+fn key(
+    dev: &NetDevice,
+    mark: u32,
+    state: u32,
+    [source, source_low]: Address,
+    [destination, destination_low]: Address,
+    flow: u32,
+) -> Key<6, 6> {
+    Key::counted([
+        source,
+        source_low,
+        destination,
+        destination_low,
+        pair(dev.ifindex() as u32, mark),
+        pair(state, flow),
+    ])
 }
 
 impl Parent {
@@ -74,14 +112,21 @@ impl Parent {
     ) -> Option<Claim<'r>> {
         let question = Question::new(self, packet, header)?;
         let rcu = question.bh.read_side();
-        recall(self.ipv6.find_first(&question.key, rcu)?, rcu)
+        recall(self.ipv6.find_first(&question.key, rcu)?, &question)
     }
 
-    /// The state of routes, ports and children.
+    /// The state of ports and children, and of routes as far as cookies do not tell of it.
+    #[inline(always)]
+    fn ipv6_flow_state(&self, namespace: &Namespace) -> u32 {
+        let generation = self.generation.read();
+        namespace.ipv6_generation().wrapping_add(generation)
+    }
+
+    /// The state of routes, ports and children, where there are no rules.
     #[inline(always)]
     fn ipv6_state(&self, namespace: &Namespace) -> u32 {
         let generation = self.generation.read();
-        namespace.ipv6_generation().wrapping_add(generation)
+        namespace.ipv6_state().wrapping_add(generation)
     }
 
     /// As [`Parent::is_for_stranger_ipv4`], for IPv6.
@@ -113,8 +158,14 @@ impl Parent {
         let Some(question) = Question::new(self, packet, header) else {
             return Answer::Pass;
         };
-        let known = self.ipv6.find(&question.key, rcu);
-        match known.and_then(|flow| recall(flow, rcu)) {
+        let known = self.ipv6.find_elsewhere(&question.key, rcu).or_else(|| {
+            // Remembered so where it is the child that has routes by source.
+            question
+                .of_destination
+                .then(|| self.ipv6.find(&question.key_of_flow(header), rcu))
+                .flatten()
+        });
+        match known.and_then(|flow| recall(flow, &question)) {
             Some(claim) => claim.answer(shortcuts),
             None => self.ask_ipv6(packet.skb_mut(), header, &question, shortcuts, at),
         }
@@ -140,8 +191,13 @@ impl Parent {
             return Answer::Pass;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
-        let stranger = (!rules).then(|| (header.daddr, self.ipv6_state(namespace)));
-        let claim = self.look_up_ipv6(skb, question, stranger);
+        // Before anything is asked, and once: a later count would not be the one that has settled.
+        // What does not hold for sure is not remembered.
+        let (routes, generation) = (namespace.ipv6_state(), self.generation.read());
+        let settled = self.ipv6_settling.is_done(namespace, routes, question.bh)
+            && self.ipv6_flow_state(namespace) == question.state;
+        let stranger = (settled && !rules).then(|| (header.daddr, routes.wrapping_add(generation)));
+        let claim = self.look_up_ipv6(skb, header, question, stranger, settled);
         if let Some(claim) = claim {
             skb.drop_dst();
             return claim.answer(shortcuts);
@@ -162,8 +218,10 @@ impl Parent {
     fn look_up_ipv6<'r>(
         &self,
         skb: &mut SkBuff,
+        header: &Header,
         question: &Question<'r>,
         stranger: Option<(Address, u32)>,
+        settled: bool,
     ) -> Option<Claim<'r>> {
         let near = skb.route_ipv6(question.bh)?;
         let destination = near.ipv6_destination(question.bh.read_side());
@@ -171,7 +229,12 @@ impl Parent {
         if let Some((daddr, state)) = stranger.filter(|_| !ours) {
             self.ipv6_strangers.insert(daddr, state);
         }
-        self.find_child_ipv6(skb, question, near, &destination)
+        let claim = self.find_child_ipv6(skb, header, question, near, &destination, settled);
+        // Where the child was asked its answer is not one that the parent may go by.
+        if claim.is_none() && !skb.has_dst(near) {
+            skb.drop_dst();
+        }
+        claim
     }
 
     /// Asks the child that the parent's route leads to what it will do with the packet, and
@@ -179,9 +242,11 @@ impl Parent {
     fn find_child_ipv6<'r>(
         &self,
         skb: &mut SkBuff,
+        header: &Header,
         question: &Question<'r>,
         near: Dst<'r>,
         destination: &Destination<'r>,
+        settled: bool,
     ) -> Option<Claim<'r>> {
         let rcu = question.bh.read_side();
         let is_local = destination.kind == Kind::Local;
@@ -192,36 +257,44 @@ impl Parent {
             return None;
         }
         let (port, child) = owner(destination.dev?, rcu)?;
-        let shortcuts = port.driver().policy().shortcuts();
-        let switches = child.ipv6_switches(rcu)?;
         let near_cookie = near.ipv6_cookie()?;
         let near_held = near.hold()?;
+        let namespace = child.namespace(rcu);
+        let generation = namespace.ipv6_generation();
+        let settling = child.driver().settling();
+        let settled = settling.is_done(namespace, generation, question.bh) && settled;
         let far = route_in_child(skb, question, child)?;
         let far_cookie = far.ipv6_cookie()?;
-        let marks = Marks {
-            shortcuts,
-            near: is_local,
-            far: far.is_local_delivery(),
-        };
-        let found = Found {
-            dev: child,
-            dst: far.hold()?,
-            near: Some(near_held),
-            notes: [pair(far_cookie.0, near_cookie.0), note(switches, marks)],
-        };
-        let unchanged = || self.generation.read() == question.generation;
-        self.ipv6
-            .insert(&question.key, found, unchanged, question.bh);
-        Some(Claim {
+        let claim = Claim {
             child,
-            way: Way {
-                route: far,
-                is_local: marks.far,
-                flags: 0,
-            },
+            way: Way::new(far, 0),
             near: is_local.then_some(near),
-            shortcuts,
-        })
+            shortcuts: shortcuts_between(question.dev, port, is_local),
+        };
+        if !claim.way.is_local() && !forwards(child.ipv6_switches(rcu)?) {
+            return None;
+        }
+        let by_source = question.of_destination && !namespace.ipv6_goes_by_destination();
+        let key = if by_source {
+            question.key_of_flow(header)
+        } else {
+            question.key
+        };
+        if settled && self.ipv6.wants(&key, question.bh) {
+            let found = Found {
+                dev: child,
+                dst: far.hold()?,
+                near: Some(near_held),
+                notes: [
+                    pair(far_cookie.0, near_cookie.0),
+                    pair(generation, note(&claim)),
+                ],
+            };
+            let namespace = question.dev.namespace(rcu);
+            let unchanged = || self.ipv6_flow_state(namespace) == question.state;
+            self.ipv6.insert(&key, found, unchanged, question.bh);
+        }
+        Some(claim)
     }
 }
 
@@ -232,47 +305,35 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
     holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
 }
 
-/// What is noted beside the cookies and the child's switches.
-#[derive(Clone, Copy)]
-struct Marks {
-    /// The shortcuts that the port allows.
-    shortcuts: Set,
-    /// Whether the parent's route is local.
-    near: bool,
-    /// Whether the child's is.
-    far: bool,
+/// What is noted beside the cookies and the claim: whether the parent's route is local.
+const NEAR: u32 = 1 << AFTER_CLAIM;
+
+fn note(claim: &Claim<'_>) -> u32 {
+    let near = if claim.near.is_some() { NEAR } else { 0 };
+    claim.to_note() | near
 }
 
-/// The bits of [`Marks`] in a note.
-const NEAR: u64 = 0x100;
-const FAR: u64 = 0x200;
-
-fn note(switches: u32, marks: Marks) -> u64 {
-    pair(switches, marks.shortcuts.to_note().into())
-        | (u64::from(marks.near) * NEAR)
-        | (u64::from(marks.far) * FAR)
-}
-
-/// What is remembered of a flow, if it still holds.
+/// What is remembered of a flow, if it still holds. Only what is forwarded depends on the switches.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 2>, rcu: ReadSide<'r>) -> Option<Claim<'r>> {
+fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'r>> {
     let [cookies, noted] = flow.notes;
+    let (generation, noted) = ((noted >> 32) as u32, noted as u32);
     let near = flow.near?;
+    let way = Way::from_note(flow.dst, noted);
+    let rcu = question.bh.read_side();
     let switches = flow.dev.ipv6_switches(rcu)?;
-    let holds = (noted >> 32) as u32 == switches
+    let holds = flow.dev.namespace(rcu).ipv6_generation() == generation
+        && (way.is_local() || forwards(switches))
+        && (noted & NEAR != 0 || forwards(question.switches))
         && flow
             .dst
             .still_has_ipv6_cookie(Cookie((cookies >> 32) as u32))
         && near.still_has_ipv6_cookie(Cookie(cookies as u32));
     holds.then_some(Claim {
         child: flow.dev,
-        way: Way {
-            route: flow.dst,
-            is_local: noted & FAR != 0,
-            flags: 0,
-        },
+        way,
         near: (noted & NEAR != 0).then_some(near),
-        shortcuts: Set::from_note(noted as u8),
+        shortcuts: shortcuts_in(noted),
     })
 }
 

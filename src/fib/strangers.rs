@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Destinations that are no child's, so that packets for them are let go after one look, before
-//! anything else is asked of them.
+//! anything else is asked of them. Beside them, for IPv4, those that are a child's, so that what is
+//! new is not asked that twice.
 //!
 //! Without rules of the parent's own the owner depends on the destination (and DSCP) alone. So
 //! one entry answers for all sources, and whoever makes up sources cannot push others out.
@@ -50,6 +51,17 @@ impl Ipv4Strangers {
     pub(super) fn insert(&self, daddr: u32, dscp: u8, state: u32) {
         let word = self.0.word(Self::place(daddr, dscp));
         word.write(Self::entry(daddr, state));
+    }
+
+    /// Whether this destination was found to be a child's, as it seems: by an entry with a state
+    /// that is not to come for long. Who believes it wrongly asks the routes in vain.
+    pub(super) fn seems_ours(&self, daddr: u32, dscp: u8, state: u32) -> bool {
+        self.contains(daddr, dscp, !state)
+    }
+
+    /// Remembers that this destination is a child's.
+    pub(super) fn insert_ours(&self, daddr: u32, dscp: u8, state: u32) {
+        self.insert(daddr, dscp, !state);
     }
 }
 

@@ -10,21 +10,25 @@ use crate::{
     fib::{exits::Exits, Parent},
     ip::{Ip, Ipv4, Ipv6},
     net::{
-        context::Rtnl,
+        context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
-        namespace::{Namespace, NamespaceId},
-        netfilter::{Hook, Place},
+        namespace::{Inhabited, Namespace},
+        netfilter::{Family, Hook, Place},
         notifier::{Event, Listener, Notifier, NotifierRegistration},
         rtnl_cell::RtnlCell,
+        work::{Task, Work, WorkRegistration},
     },
     passthru::{End, Role},
     shortcut::{self, Set, Shortcut},
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{rcu, Arc},
+};
 
 /// A namespace with ports that allow shortcuts.
 struct Places {
-    namespace: NamespaceId,
+    namespace: Inhabited,
     parent: Arc<Parent>,
     /// Where packets of children go on, while a port allows that.
     exits: Option<Arc<Exits>>,
@@ -50,7 +54,7 @@ static PLACES: RtnlCell<KVec<Places>> = RtnlCell::new(KVec::new());
 impl Places {
     fn new(namespace: &Namespace) -> Result<Self> {
         Ok(Self {
-            namespace: namespace.id(),
+            namespace: namespace.inhabited(),
             parent: Arc::new(Parent::new()?, GFP_KERNEL)?,
             exits: None,
             users: [0; shortcut::COUNT],
@@ -69,9 +73,13 @@ impl Places {
     }
 
     /// Takes note of what a port allows instead of `old`. Where a hook cannot be registered all is
-    /// as before.
+    /// as before; where nothing is added none is, so that this does not fail.
     fn change(&mut self, namespace: &Namespace, old: Set, new: Set, rtnl: &Rtnl) -> Result {
         self.note(old.without(new), new.without(old));
+        if new.without(old).is_empty() {
+            self.drop_hooks(rtnl);
+            return Ok(());
+        }
         let result = self.match_hooks(namespace, rtnl);
         if result.is_err() {
             self.note(new.without(old), old.without(new));
@@ -91,10 +99,13 @@ impl Places {
 
     /// Registers what is needed and not there, unregisters what is there and not needed.
     fn match_hooks(&mut self, namespace: &Namespace, rtnl: &Rtnl) -> Result {
-        self.drop_hooks(rtnl);
         if self.wants(Shortcut::Output) && self.exits.is_none() {
             self.exits = Some(Arc::new(Exits::new()?, GFP_KERNEL)?);
         }
+        if let Some(exits) = &self.exits {
+            exits.set_tracked(tracks(namespace, (&rcu::read_lock()).into()));
+        }
+        self.drop_hooks(rtnl);
         if self.wants(Shortcut::Device) && self.ingress.is_empty() {
             for dev in namespace.devices(rtnl) {
                 self.watch(namespace, dev, rtnl)?;
@@ -137,6 +148,14 @@ impl Places {
         self.wants(Shortcut::Route)
             || self.wants(Shortcut::Netfilter)
             || self.wants(Shortcut::Socket)
+            || self.takes_siblings()
+    }
+
+    /// Whether what children send each other is taken before routing: where the parent tracks
+    /// connections. Elsewhere it goes from one to the other without coming here.
+    fn takes_siblings(&self) -> bool {
+        let tracked = |exits: &Arc<Exits>| exits.are_tracked();
+        self.wants(Shortcut::Output) && self.exits.as_ref().is_some_and(tracked)
     }
 
     fn drop_hooks(&mut self, rtnl: &Rtnl) {
@@ -186,7 +205,7 @@ fn with_places<R>(
 ) -> Option<R> {
     PLACES.with(rtnl, |all| {
         all.iter_mut()
-            .find(|places| places.namespace == namespace.id())
+            .find(|places| places.namespace.id() == namespace.id())
             .map(f)
     })
 }
@@ -200,18 +219,21 @@ pub(crate) fn apply(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Resu
         .driver()
         .peer_locked(rtnl)
         .filter(|_| old.contains(Shortcut::Output) != leaves);
-    if let Some(child) = child.filter(|_| !leaves) {
-        close(child, rtnl);
+    // What is added first is what can be taken away again without fail.
+    let opened = child.filter(|_| leaves);
+    if let Some(child) = opened {
+        outlets::add(child, rtnl)?;
     }
-    let exits = change(port, old, new, rtnl)?;
-    let Some(child) = child.filter(|_| leaves) else {
-        return Ok(());
-    };
-    outlets::add(child, rtnl).inspect_err(|_| {
-        // Taking hooks away does not fail.
-        let _ = change(port, new, old, rtnl);
+    let exits = change(port, old, new, rtnl).inspect_err(|_| {
+        if let Some(child) = opened {
+            outlets::remove(child, rtnl);
+        }
     })?;
-    child.driver().set_exits(exits, rtnl);
+    match child {
+        Some(child) if leaves => child.driver().set_exits(exits, rtnl),
+        Some(child) => close(child, rtnl),
+        None => {}
+    }
     Ok(())
 }
 
@@ -227,7 +249,7 @@ fn change(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result<Option<
     PLACES.with(rtnl, |all| {
         let known = all
             .iter()
-            .position(|places| places.namespace == namespace.id());
+            .position(|places| places.namespace.id() == namespace.id());
         let place = match known {
             Some(place) => place,
             None => {
@@ -262,6 +284,50 @@ pub(crate) fn purge(port: &Device<End>, rtnl: &Rtnl) {
             exits.purge(rtnl);
         }
     });
+}
+
+/// Whether a namespace tracks connections of any kind.
+fn tracks(namespace: &Namespace, rcu: ReadSide<'_>) -> bool {
+    namespace.tracks(Family::Ipv4, rcu) || namespace.tracks(Family::Ipv6, rcu)
+}
+
+/// A packet has shown that its parent tracks connections, or that it does not track those of one
+/// protocol. The kernel tells nobody when a namespace begins with that, or ends it.
+#[cold]
+#[inline(never)]
+pub(crate) fn tracking_changed(exits: &Exits, parent: &Namespace, rcu: ReadSide<'_>) {
+    if tracks(parent, rcu) != exits.are_tracked() {
+        FOLLOW_TRACKING.ask();
+    }
+}
+
+/// Sees to it that parents have the hooks that their tracking asks for.
+pub(crate) struct FollowTracking;
+
+/// How it is asked for.
+static FOLLOW_TRACKING: Work<FollowTracking> = Work::new();
+
+/// Following what packets show of tracking, for as long as this lives.
+pub(crate) type FollowingTracking = WorkRegistration<FollowTracking>;
+
+/// Begins to follow that.
+pub(crate) fn follow_tracking() -> Result<FollowingTracking> {
+    FOLLOW_TRACKING.register()
+}
+
+impl Task for FollowTracking {
+    fn run(rtnl: &Rtnl) {
+        PLACES.with(rtnl, |all| {
+            for places in all.iter_mut() {
+                let namespace = places.namespace.get(rtnl);
+                if places.match_hooks(namespace, rtnl).is_err() {
+                    pr_warn!(
+                        "no memory for a hook: tracked packets of siblings go by the full path\n"
+                    );
+                }
+            }
+        });
+    }
 }
 
 /// Follows devices as they come and go.

@@ -4,14 +4,14 @@
 
 use crate::{
     arrive,
-    fib::{Answer, At, Claim, Parent},
+    fib::{Answer, At, Claim, Parent, Way},
     ip::{Ip, Ipv4, Ipv6},
     net::{
         conntrack::Tracking,
         device::Device,
         dst::Dst,
         netfilter::{Passing, Verdict, Watcher},
-        skb::Protocol,
+        skb::{DropReason, Protocol},
         socket::Connection,
     },
     passthru::{End, Fall},
@@ -117,7 +117,7 @@ fn new_at_device<'a, I: Ip>(
     const OFFERS: Set = Set::NONE.with(Shortcut::Device);
     match I::find_out(parent, &mut packet, &header, OFFERS, At::Device) {
         Answer::Claimed(claim) => take_at_device::<I>(packet, &header, &claim),
-        Answer::Refused(reason) => packet.refuse(reason),
+        // What routing refuses here it may let in when the parent's hooks have seen the packet.
         _ => packet.pass(),
     }
 }
@@ -125,18 +125,25 @@ fn new_at_device<'a, I: Ip>(
 /// Whether a packet is one that only IP has to do with, and no more below it.
 #[inline(always)]
 fn is_for_ip(packet: &Passing<'_>) -> bool {
-    !packet.skb().has_vlan_tag() && !packet.dev().has_rx_handler() && is_undecided(packet)
+    let skb = packet.skb();
+    !skb.has_vlan_tag()
+        && !packet.dev().has_rx_handler()
+        && is_for_here(packet)
+        && !skb.has_prefetched_socket()
 }
 
-/// Whether a packet is for this host, and nobody has said yet where it is to go: by a route, by a
-/// socket (as TPROXY does), by what IPsec or a bridge has noted.
+/// Whether nobody has said yet where a packet that IP has seen is to go.
 #[inline(always)]
 fn is_undecided(packet: &Passing<'_>) -> bool {
+    is_for_here(packet) && !packet.skb().has_assigned_socket()
+}
+
+/// Whether a packet is for this host, and has no route, nor anything that IPsec or a bridge has
+/// noted.
+#[inline(always)]
+fn is_for_here(packet: &Passing<'_>) -> bool {
     let skb = packet.skb();
-    skb.is_for_host()
-        && !skb.has_extensions()
-        && !skb.has_assigned_socket()
-        && skb.dst(packet.bh().read_side()).is_none()
+    skb.is_for_host() && !skb.has_extensions() && skb.dst(packet.bh().read_side()).is_none()
 }
 
 impl<I: Ip> Watcher for BeforeRouting<I> {
@@ -176,7 +183,11 @@ fn is_for_other<I: Ip>(parent: &Parent, packet: &Passing<'_>) -> bool {
 const BEFORE_ROUTING: Set = Set::NONE
     .with(Shortcut::Route)
     .with(Shortcut::Netfilter)
-    .with(Shortcut::Socket);
+    .with(Shortcut::Socket)
+    .with(Shortcut::Output);
+
+/// What of that is tried before `route`.
+const AHEAD_OF_ROUTE: Set = Set::NONE.with(Shortcut::Socket).with(Shortcut::Output);
 
 /// A packet of which nothing is remembered, before routing.
 #[cold]
@@ -194,14 +205,53 @@ fn new_before_routing<'a, I: Ip>(
     }
 }
 
-/// Which of the shortcuts that the port allows is right for the packet.
+/// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
+/// that may be, and nothing speaks against it, there is no choice.
 #[inline(always)]
-fn choose<'a, I: Ip>(
-    mut packet: Passing<'a>,
-    header: &I::Header,
-    claim: &Claim<'a>,
-) -> Verdict<'a> {
+fn choose<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
     let shortcuts = claim.shortcuts;
+    let plain = shortcuts.contains(Shortcut::Route)
+        && !shortcuts.intersects(AHEAD_OF_ROUTE)
+        && claim.near.is_none()
+        && packet.skb().has_no_connection()
+        && I::len(header) <= claim.child.mtu();
+    if plain {
+        return take::<I>(packet, header, claim, Shortcut::Route, None);
+    }
+    // Nor is there where the address is held for the port and it allows nothing else.
+    let held = claim.near.is_some()
+        && shortcuts.contains(Shortcut::Netfilter)
+        && !shortcuts.contains(Shortcut::Socket)
+        && I::len(header) <= claim.child.mtu();
+    if held {
+        return to_near::<I>(packet, header, claim);
+    }
+    let Claim {
+        child, way, near, ..
+    } = *claim;
+    choose_among::<I>(packet, child, way, near, shortcuts)
+}
+
+/// As [`choose`], for all packets. Takes the claim apart, and reads the header once more, so that
+/// neither has to be in memory for those that need nothing of this.
+#[inline(never)]
+fn choose_among<'a, I: Ip>(
+    mut packet: Passing<'a>,
+    child: &'a Device<End>,
+    way: Way<'a>,
+    near: Option<Dst<'a>>,
+    shortcuts: Set,
+) -> Verdict<'a> {
+    let Some(header) = I::plain(packet.skb()) else {
+        return packet.pass();
+    };
+    let claim = Claim {
+        child,
+        way,
+        near,
+        shortcuts,
+    };
+    let (header, claim) = (&header, &claim);
     if !shortcuts.intersects(BEFORE_ROUTING) || !arrive::fits::<I>(packet.skb(), claim, header) {
         return packet.pass();
     }
@@ -214,7 +264,7 @@ fn choose<'a, I: Ip>(
             Tracking::Unsettled => return fall(packet, claim.child, Fall::Unsettled),
         }
     }
-    if shortcuts.contains(Shortcut::Socket) && claim.way.is_local {
+    if shortcuts.contains(Shortcut::Socket) && claim.way.is_local() {
         let (bh, protocol) = (packet.bh(), I::protocol(header));
         let found = Connection::find(packet.skb_mut(), claim.child, I::FAMILY, protocol, bh);
         if found.is_some() {
@@ -222,7 +272,10 @@ fn choose<'a, I: Ip>(
         }
     }
     if claim.near.is_some() {
-        return near::<I>(packet, header, claim);
+        return to_near::<I>(packet, header, claim);
+    }
+    if shortcuts.contains(Shortcut::Output) {
+        return from_sibling::<I>(packet, header, claim);
     }
     if shortcuts.contains(Shortcut::Route) {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
@@ -230,10 +283,28 @@ fn choose<'a, I: Ip>(
     packet.pass()
 }
 
+/// The packet came from another child, and crossed the pair because the parent tracks connections
+/// or would not let it go at once.
+#[inline(never)]
+fn from_sibling<'a, I: Ip>(
+    mut packet: Passing<'a>,
+    header: &I::Header,
+    claim: &Claim<'a>,
+) -> Verdict<'a> {
+    let (dev, rcu) = (packet.dev(), packet.bh().read_side());
+    if arrive::is_too_deep(packet.skb_mut(), dev) {
+        return fall(packet, claim.child, Fall::Nested);
+    }
+    if let Some(sender) = End::cast(dev).and_then(|port| port.driver().peer(rcu)) {
+        sender.driver().departures().count_crossed();
+    }
+    take::<I>(packet, header, claim, Shortcut::Output, None)
+}
+
 /// The packet's address is held for the port. Where no rule of the parent's comes before its
 /// sockets there is nothing to wait for.
 #[inline(always)]
-fn near<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
+fn to_near<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
     let rcu = packet.bh().read_side();
     let namespace = packet.dev().namespace(rcu);
     if claim.shortcuts.contains(Shortcut::Netfilter)
@@ -255,13 +326,16 @@ fn remember_near<'a>(mut packet: Passing<'a>, near: Option<Dst<'a>>) -> Verdict<
 
 #[inline(always)]
 fn take<'a, I: Ip>(
-    packet: Passing<'a>,
+    mut packet: Passing<'a>,
     header: &I::Header,
     claim: &Claim<'a>,
     place: Shortcut,
     connection: Option<Connection<'a>>,
 ) -> Verdict<'a> {
-    let bh = packet.bh();
+    let (bh, dev) = (packet.bh(), packet.dev());
+    if arrive::is_too_deep(packet.skb_mut(), dev) {
+        return fall(packet, claim.child, Fall::Nested);
+    }
     let (skb, verdict) = packet.take();
     arrive::by_route::<I>(skb, header, claim, place, connection, bh);
     verdict
@@ -299,14 +373,27 @@ fn before_sockets<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a
     }
 }
 
+/// The packet goes in circles, by addresses that namespaces hold for each other.
+#[cold]
+#[inline(never)]
+fn refuse_nested<'a>(packet: Passing<'a>, child: Option<&Device<End>>) -> Verdict<'a> {
+    if let Some(child) = child {
+        child.driver().arrivals().count_fall(Fall::Nested);
+    }
+    packet.refuse(DropReason::RECURSION_LIMIT)
+}
+
 /// The packet is one that cannot be judged, or that the child will not have by this way. If its
 /// address is held for a child that one's stack must see to it, and never the parent's sockets.
 #[cold]
-fn hand_over<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
+fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     let Some(port) = I::held_for(&packet) else {
         return packet.pass();
     };
-    let bh = packet.bh();
+    let (bh, dev) = (packet.bh(), packet.dev());
+    if arrive::is_too_deep(packet.skb_mut(), dev) {
+        return refuse_nested(packet, port.driver().peer(bh.read_side()));
+    }
     let (mut skb, verdict) = packet.take();
     match skb.confirm() {
         Ok(()) => arrive::by_device(skb, port, Shortcut::Netfilter, bh),
@@ -333,11 +420,14 @@ fn new_before_sockets<'a, I: Ip>(
 
 /// The parent's rules have let the packet in.
 #[inline(always)]
-fn admit<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
+fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
     if claim.near.is_none() || !claim.shortcuts.contains(Shortcut::Netfilter) {
         return packet.pass();
     }
-    let bh = packet.bh();
+    let (bh, dev) = (packet.bh(), packet.dev());
+    if arrive::is_too_deep(packet.skb_mut(), dev) {
+        return refuse_nested(packet, Some(claim.child));
+    }
     let (mut skb, verdict) = packet.take();
     match skb.confirm() {
         Ok(()) => arrive::to_sockets::<I>(skb, header, claim, bh),

@@ -77,6 +77,13 @@ impl SkBuff {
         }
     }
 
+    /// Whether the packet is not tracked, as one look tells.
+    #[inline(always)]
+    pub(crate) fn has_no_connection(&self) -> bool {
+        // SAFETY: the skb is valid and ours.
+        unsafe { (*self.as_raw())._nfct <= INFO }
+    }
+
     /// What tracking knows of the packet. Only before it is scrubbed.
     #[inline]
     pub(crate) fn tracking(&self) -> Tracking {

@@ -300,6 +300,20 @@ impl SkBuff {
         })
     }
 
+    /// Has the programs of the sender's cgroups judge a packet that `dev` is to send, as they would
+    /// further on in the output path. Fails with what the sender is to hear if one says no; any
+    /// context. C: `BPF_CGROUP_RUN_PROG_INET_EGRESS()`.
+    pub(crate) fn run_egress_programs(&mut self, dev: &NetDevice) -> Result<(), Sent> {
+        // SAFETY: the skb is valid and ours, and owns a reference to its socket if it has one; the
+        // device exists.
+        let code =
+            unsafe { bindings::passthru_helper_run_egress_programs(self.as_raw(), dev.as_raw()) };
+        match Sent(code).transmit() {
+            Transmit::Dropped => Err(Sent(code)),
+            Transmit::Sent | Transmit::Congested => Ok(()),
+        }
+    }
+
     /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.
     pub(crate) fn pull(&mut self, len: u32) {
         // SAFETY: the skb is valid and ours, and has the bytes.

@@ -7,6 +7,7 @@
 use super::{
     context::{BottomHalf, ReadSide, Rtnl},
     driver::Driver,
+    gro::Gro,
     namespace::Namespace, //
 };
 use crate::net::bindings;
@@ -176,6 +177,7 @@ pub(crate) struct Queues {
 #[repr(C)]
 struct Private<D> {
     live: bool,
+    gro: MaybeUninit<Gro>,
     data: MaybeUninit<D>,
 }
 
@@ -226,6 +228,18 @@ impl<D: Driver> Device<D> {
         unsafe { (*Self::private(self.as_raw())).data.assume_init_ref() }
     }
 
+    /// Turns receive offload on or off. Fails with `ENOMEM`. May sleep.
+    pub(super) fn set_gro(&self, on: bool, rtnl: &Rtnl) -> Result {
+        // SAFETY: it is this device's, and dropped before that is freed: see `remove()`.
+        unsafe { self.gro().set(self, on, rtnl) }
+    }
+
+    /// How the device receives.
+    pub(super) fn gro(&self) -> &Gro {
+        // SAFETY: live by the type's invariant.
+        unsafe { (*Self::private(self.as_raw())).gro.assume_init_ref() }
+    }
+
     /// Puts the driver's data in its place.
     ///
     /// # Safety
@@ -236,6 +250,7 @@ impl<D: Driver> Device<D> {
         // SAFETY: by the caller's promise the area is ours alone.
         unsafe {
             (*private).data.write(data);
+            (*private).gro.write(Gro::new());
             (*private).live = true;
         }
     }
@@ -251,6 +266,7 @@ impl<D: Driver> Device<D> {
         unsafe {
             if (*private).live {
                 (*private).live = false;
+                (*private).gro.assume_init_drop();
                 (*private).data.assume_init_drop();
             }
         }

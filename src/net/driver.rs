@@ -8,12 +8,13 @@ use super::{
     context::{BottomHalf, ReadSide, Rtnl},
     device::{Device, NetDevice},
     ethtool::Ethtool,
+    features::Features,
     registration::NewDevice,
     skb::SkBuff,
 };
 use crate::net::bindings;
 use core::{marker::PhantomData, ptr};
-use kernel::{error::from_result, prelude::*};
+use kernel::{error::from_result, prelude::*, sync::rcu};
 
 /// What became of a packet that a driver was given to send.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,7 @@ impl<D: Driver> Operations<D> {
         ndo_get_iflink: Some(Self::get_iflink),
         ndo_get_peer_dev: Some(Self::get_peer_dev),
         ndo_set_rx_headroom: Some(Self::set_rx_headroom),
+        ndo_set_features: Some(Self::set_features),
         ..pin_init::zeroed()
     };
 
@@ -134,6 +136,9 @@ impl<D: Driver> Operations<D> {
         dev: *mut bindings::net_device,
     ) -> bindings::netdev_tx_t {
         let scope = ();
+        // Without softirqs is within a read-side critical section, but functions of the stack that
+        // are asked from here make sure that there is one by this name.
+        let _guard = rcu::read_lock();
         // SAFETY: by the caller's promise. A packet is the driver's unless it answers
         // `NETDEV_TX_BUSY`, which it cannot.
         let (dev, skb, bh) = unsafe {
@@ -208,6 +213,21 @@ impl<D: Driver> Operations<D> {
         // SAFETY: by the caller's promise. A negative number asks for the default.
         let dev = unsafe { Device::<D>::from_raw(dev) };
         D::set_rx_headroom(dev, bytes.clamp(0, u16::MAX.into()) as u16);
+    }
+
+    /// All features are the stack's business but one.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a registered device of driver `D`, and the RTNL be held.
+    unsafe extern "C" fn set_features(
+        dev: *mut bindings::net_device,
+        wanted: bindings::netdev_features_t,
+    ) -> c_int {
+        // SAFETY: by the caller's promise.
+        let (dev, rtnl) = unsafe { (Device::<D>::from_raw(dev), Rtnl::assume()) };
+        let wanted = Features(wanted).has(Features::GRO);
+        from_result(|| dev.set_gro(wanted, &rtnl).map(|()| 0))
     }
 
     /// # Safety

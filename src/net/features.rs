@@ -59,6 +59,14 @@ impl Features {
     /// No VLANs at all.
     pub(super) const VLAN_CHALLENGED: Self = Self(Self::bit(bindings::NETIF_F_VLAN_CHALLENGED_BIT));
 
+    /// Packets of one flow are received as one where they can be.
+    pub(super) const GRO: Self = Self(Self::bit(bindings::NETIF_F_GRO_BIT));
+
+    /// Whether all of `other` are among these.
+    pub(super) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// Either's features.
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -22,20 +22,44 @@ const WAYS: usize = 4;
 
 /// What identifies a flow, and under which circumstances what was found out holds. An entry whose
 /// key differs in any bit is not found: circumstances that change make entries unreachable.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The flow is in the first `HASHED` words.
+#[derive(Clone, Copy)]
 pub(crate) struct Key<const K: usize, const HASHED: usize> {
-    /// Most of it; the flow is in the first `HASHED` words.
-    pub(crate) words: [u64; K],
-    /// What remains.
-    pub(crate) rest: u32,
+    words: [u64; K],
+    /// The part of the last word that is a count.
+    count: u64,
 }
 
 impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
+    /// A key of which no part is a count.
+    #[inline(always)]
+    pub(crate) fn new(words: [u64; K]) -> Self {
+        Self { words, count: 0 }
+    }
+
+    /// A key with a count of what changes for all flows at once, in the upper half of the last
+    /// word. A count that has passed never comes back, so an entry with another one than a new
+    /// key's only takes up room.
+    #[inline(always)]
+    pub(crate) fn counted(words: [u64; K]) -> Self {
+        let count = u64::MAX << 32;
+        Self { words, count }
+    }
+
+    /// A key that is the same for whatever is in the lower half of a word.
+    pub(crate) fn without_low_half(mut self, index: usize) -> Self {
+        self.words[index] &= u64::MAX << 32;
+        self
+    }
+
     /// A number to find the key's place by. The seeds keep others from choosing keys that collide.
     ///
-    /// Two words make one product, both halves of which count: one multiplication mixes them.
+    /// Two words make one product, both halves of which count: one multiplication mixes them. But
+    /// addresses in sequence make a sequence of products, which with some seeds comes back to the
+    /// same places again and again; one more multiplication, of all bits, breaks that up.
     #[inline(always)]
     fn hash(&self, seeds: &[u64; K]) -> usize {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         const { assert!(HASHED <= K && HASHED % 2 == 0) };
         let mut hash = 0;
         for index in (0..HASHED).step_by(2) {
@@ -43,9 +67,13 @@ impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
             let product = seeded(index) * seeded(index + 1);
             hash ^= (product >> 64) as u64 ^ product as u64;
         }
-        hash as usize
+        ((hash ^ hash >> 32).wrapping_mul(ODD) >> 16) as usize
     }
 }
+
+/// Where a key is looked for in a table, for who asks that more than once.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(usize);
 
 /// What is known of a flow, for an RCU read-side critical section.
 pub(crate) struct Flow<'r, D, const N: usize> {
@@ -68,8 +96,10 @@ pub(crate) struct Flow<'r, D, const N: usize> {
 #[repr(C, align(64))]
 struct Slot<D, const K: usize, const N: usize> {
     words: [Once64; K],
-    rest: Once32,
     sequence: Sequence,
+    /// Tells a flow that came by here and found no place, until the next one does. It belongs to
+    /// the place and not to what is in it.
+    sighted: Once32,
     dev: OnceAddress,
     dst: OnceAddress,
     near: OnceAddress,
@@ -81,8 +111,8 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     fn new() -> Self {
         Self {
             words: array::from_fn(|_| Once64::new(0)),
-            rest: Once32::new(0),
             sequence: Sequence::new(),
+            sighted: Once32::new(0),
             dev: OnceAddress::new(0),
             dst: OnceAddress::new(0),
             near: OnceAddress::new(0),
@@ -94,13 +124,26 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     #[inline(always)]
     fn has<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
         // All differences at once: one branch for the flow that is there.
-        let mut differs = u64::from(self.rest.read() ^ key.rest);
+        let mut differs = 0;
         // A loop over numbers is unrolled for any length; adaptors are not always inlined.
         #[allow(clippy::needless_range_loop)]
         for index in 0..K {
             differs |= self.words[index].read() ^ key.words[index];
         }
         differs == 0
+    }
+
+    /// As [`Self::has`], where that is unlikely: most differ soon.
+    #[inline(always)]
+    fn has_after_all<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
+        let mut words = self.words.iter().zip(&key.words);
+        words.all(|(ours, theirs)| ours.read() == *theirs)
+    }
+
+    /// Whether the entry can be filled for `key` without driving out one that may be found again.
+    fn is_for<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
+        let has_passed = || (self.words[K - 1].read() ^ key.words[K - 1]) & key.count != 0;
+        self.dev.read() == 0 || has_passed() || self.has_after_all(key)
     }
 
     /// What the entry says of `key`.
@@ -158,7 +201,6 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
         for (ours, theirs) in self.words.iter().zip(&key.words) {
             ours.write(*theirs);
         }
-        self.rest.write(key.rest);
         for (ours, theirs) in self.notes.iter().zip(&found.notes) {
             ours.write(*theirs);
         }
@@ -198,6 +240,8 @@ pub(crate) struct Found<'a, D, const N: usize> {
 /// The table. Dropping it needs that no reader is left.
 pub(crate) struct FlowTable<D: Driver, const K: usize, const N: usize> {
     slots: KVVec<Slot<D, K, N>>,
+    /// Not zero if anything was put in since the table was last emptied.
+    filled: Once32,
     mask: usize,
     seeds: [u64; K],
 }
@@ -215,17 +259,27 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
             unsafe { bindings::passthru_helper_get_random_u64() }
         });
         let mask = slots.len() - 1;
-        Ok(Self { slots, mask, seeds })
+        Ok(Self {
+            slots,
+            filled: Once32::new(0),
+            mask,
+            seeds,
+        })
     }
 
-    /// The entries where `key` can be, the most likely one first.
+    /// Where `key` is looked for.
     #[inline(always)]
-    fn ways<const HASHED: usize>(
-        &self,
-        key: &Key<K, HASHED>,
-    ) -> impl Iterator<Item = &Slot<D, K, N>> {
-        let first = key.hash(&self.seeds) & self.mask;
-        (0..WAYS).filter_map(move |way| self.slots.get(first ^ way))
+    pub(crate) fn place<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> Place {
+        Place(key.hash(&self.seeds))
+    }
+
+    /// The entries where a key of this place can be, the most likely one first.
+    #[inline(always)]
+    fn ways(&self, place: Place) -> impl Iterator<Item = &Slot<D, K, N>> {
+        let first = place.0 & self.mask;
+        let slots = self.slots.as_slice();
+        // SAFETY: `mask` is the number of slots less one, and that of ways divides it.
+        (0..WAYS).map(move |way| unsafe { slots.get_unchecked(first ^ way) })
     }
 
     /// What is known of the flow with this key, if that is in the most likely place. Callable under
@@ -242,13 +296,64 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         slot.get(key, rcu)
     }
 
+    /// What is known of the flow with this key where [`Self::find_first`] does not look. Callable
+    /// as that.
+    pub(crate) fn find_elsewhere<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
+        self.find_elsewhere_from(key, self.place(key), rcu)
+    }
+
+    /// As [`Self::find_elsewhere`], for a key whose place is known.
+    #[inline(always)]
+    pub(crate) fn find_elsewhere_from<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        place: Place,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
+        self.ways(place)
+            .skip(1)
+            .filter(|slot| slot.has_after_all(key))
+            .find_map(|slot| slot.get(key, rcu))
+    }
+
     /// What is known of the flow with this key. Callable under RCU, in any context.
     pub(crate) fn find<'r, const HASHED: usize>(
         &self,
         key: &Key<K, HASHED>,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        self.ways(key).find_map(|slot| slot.get(key, rcu))
+        self.ways(self.place(key))
+            .find_map(|slot| slot.get(key, rcu))
+    }
+
+    /// Whether a flow is worth being remembered: there is a place for it, or it has come by before.
+    /// Who makes up flows that never come again drives nobody out, and costs little.
+    pub(crate) fn wants<const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        bh: BottomHalf<'_>,
+    ) -> bool {
+        let place = self.place(key);
+        self.ways(place).any(|slot| slot.is_for(key)) || self.comes_again(place, bh)
+    }
+
+    /// Whether the flow of this place was the last one of which this was asked, of those that are
+    /// looked for in the same entry first.
+    #[inline]
+    pub(crate) fn comes_again(&self, place: Place, _bh: BottomHalf<'_>) -> bool {
+        // The bits that the place is not found by; never zero, which stands for none.
+        let tag = (place.0 >> self.mask.count_ones()) as u32 | 1;
+        self.ways(place).next().is_some_and(|slot| {
+            let again = slot.sighted.read() == tag;
+            if !again {
+                slot.sighted.write(tag);
+            }
+            again
+        })
     }
 
     /// Remembers what was found out about a flow, or not, where another CPU is just writing there.
@@ -262,13 +367,20 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         holds: impl Fn() -> bool,
         _bh: BottomHalf<'_>,
     ) {
-        let mut ways = self.ways(key);
-        let empty_or_same = ways.find(|slot| slot.dev.read() == 0 || slot.has(key));
+        let place = self.place(key);
+        let mut ways = self.ways(place);
+        let free_or_same = ways.find(|slot| slot.is_for(key));
         // Which one has to go is as good as random, and the same on all CPUs for one flow.
-        let slot = empty_or_same.or_else(|| self.ways(key).nth(moment() % WAYS));
+        let slot = free_or_same.or_else(|| self.ways(place).nth(moment() % WAYS));
         let Some(slot) = slot.filter(|slot| slot.sequence.try_write()) else {
             return;
         };
+        // The entry is locked before this is read, and purge() looks at entries after it has
+        // written this: either that one waits for the entry, or it is said here that there is one.
+        full_barrier();
+        if self.filled.read() == 0 {
+            self.filled.write(1);
+        }
         slot.fill(key, found);
         full_barrier();
         if !holds() {
@@ -280,6 +392,12 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// Empties the table. What makes entries wrong must have been said before this, in such a way
     /// that `holds` of [`Self::insert`] sees it.
     pub(crate) fn purge(&self, _rtnl: &Rtnl) {
+        full_barrier();
+        // Where thousands of devices go one after the other there is nothing left after the first.
+        if self.filled.read() == 0 {
+            return;
+        }
+        self.filled.write(0);
         full_barrier();
         for slot in self.slots.as_slice() {
             let empty = || slot.dev.read() == 0 && slot.sequence.begin() & 1 == 0;

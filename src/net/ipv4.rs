@@ -144,25 +144,50 @@ unsafe fn switch(conf: *const bindings::ipv4_devconf, number: u32) -> i32 {
 }
 
 impl NetDevice {
-    /// The switches that decide whether a packet that comes in by this device is let in and
-    /// routed: the same numbers, the same decision. None where the device has no IPv4.
+    /// Whether packets that come in by this device are forwarded; none where it has no IPv4.
     ///
-    /// Turning a switch changes no generation of routes, so who remembers a decision must compare
-    /// this as well. `mark` is the packet's, which one of the switches is about; `namespace` is the
-    /// device's.
+    /// Turning a switch need not change the generation of routes (before Linux 7.3 it does not
+    /// where netlink turns it), so who remembers a route that one had a say in must ask again.
     #[inline(always)]
-    pub(crate) fn ipv4_switches(
+    pub(crate) fn ipv4_forwards(&self, _rcu: ReadSide<'_>) -> Option<bool> {
+        // SAFETY: the device exists; what it points to is freed after a grace period.
+        unsafe {
+            let in_dev = (&raw const (*self.as_raw()).ip_ptr).read_volatile();
+            if in_dev.is_null() {
+                return None;
+            }
+            let own = &raw const (*in_dev).cnf;
+            Some(switch(own, bindings::IPV4_DEVCONF_FORWARDING) != 0)
+        }
+    }
+
+    /// Whether [`Self::ipv4_checks`] are [`Checks::NONE`] for a packet without a mark.
+    pub(crate) fn ipv4_checks_nothing(&self, namespace: &Namespace, _rcu: ReadSide<'_>) -> bool {
+        use bindings::{IPV4_DEVCONF_ACCEPT_LOCAL, IPV4_DEVCONF_RP_FILTER};
+        // SAFETY: as above; the namespace's own switches are freed with the namespace.
+        unsafe {
+            let in_dev = (&raw const (*self.as_raw()).ip_ptr).read_volatile();
+            if in_dev.is_null() {
+                return false;
+            }
+            let own = &raw const (*in_dev).cnf;
+            let all = (*namespace.as_raw()).ipv4.devconf_all;
+            let either = |number| switch(own, number) | switch(all, number);
+            either(IPV4_DEVCONF_RP_FILTER) | either(IPV4_DEVCONF_ACCEPT_LOCAL) == 0
+        }
+    }
+
+    /// How this device checks where packets come from: with the same answer, the same source is
+    /// let in. None where the device has no IPv4. `mark` is the packet's, which one of the
+    /// switches is about; `namespace` is the device's.
+    pub(crate) fn ipv4_checks(
         &self,
         namespace: &Namespace,
         mark: u32,
         _rcu: ReadSide<'_>,
-    ) -> Option<Switches> {
-        use bindings::{
-            IPV4_DEVCONF_ACCEPT_LOCAL, IPV4_DEVCONF_FORWARDING, IPV4_DEVCONF_RP_FILTER,
-            IPV4_DEVCONF_SRC_VMARK,
-        };
-        // SAFETY: the device exists; what it points to is freed after a grace period, and the
-        // namespace's own switches with the namespace.
+    ) -> Option<Checks> {
+        use bindings::{IPV4_DEVCONF_ACCEPT_LOCAL, IPV4_DEVCONF_RP_FILTER, IPV4_DEVCONF_SRC_VMARK};
+        // SAFETY: as above; the namespace's own switches are freed with the namespace.
         unsafe {
             let in_dev = (&raw const (*self.as_raw()).ip_ptr).read_volatile();
             if in_dev.is_null() {
@@ -176,26 +201,40 @@ impl NetDevice {
                 switch(own, IPV4_DEVCONF_RP_FILTER),
                 switch(all, IPV4_DEVCONF_RP_FILTER),
             );
-            let mut others = u8::from(either(IPV4_DEVCONF_ACCEPT_LOCAL));
-            if mark != 0 {
-                others |= u8::from(either(IPV4_DEVCONF_SRC_VMARK)) << 1;
-            }
-            let forwarding = switch(own, IPV4_DEVCONF_FORWARDING);
-            Some(Switches {
-                numbers: u64::from(filter as u32) << 32 | u64::from(forwarding as u32),
-                others,
-            })
+            // It knows none, the strict one, and all others.
+            let filter = match filter {
+                0 | 1 => filter as u8,
+                _ => 2,
+            };
+            let local = u8::from(either(IPV4_DEVCONF_ACCEPT_LOCAL)) << 2;
+            let marked = u8::from(mark != 0 && either(IPV4_DEVCONF_SRC_VMARK)) << 3;
+            Some(Checks(filter | local | marked))
         }
     }
 }
 
-/// The state of the switches of a device, as far as it makes a difference. C: `IPV4_DEVCONF_*`.
+/// How a device checks sources: `rp_filter`, `accept_local` and `src_valid_mark`, as far as they
+/// make a difference. C: `IPV4_DEVCONF_*`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Switches {
-    /// `rp_filter` and `forwarding`.
-    pub(crate) numbers: u64,
-    /// `accept_local` and `src_valid_mark`, in two bits.
-    pub(crate) others: u8,
+pub(crate) struct Checks(u8);
+
+impl Checks {
+    /// Bits of [`Self::to_note`].
+    pub(crate) const BITS: u32 = 4;
+    /// No check but that the source is none of this host's own.
+    pub(crate) const NONE: Self = Self(0);
+    /// A source that any check lets in.
+    pub(crate) const ALL: Self = Self(0xf);
+
+    /// In a few bits; see [`Self::from_note`].
+    pub(crate) fn to_note(self) -> u32 {
+        self.0.into()
+    }
+
+    /// What is in the lowest bits of a note.
+    pub(crate) fn from_note(note: u32) -> Self {
+        Self(note as u8 & Self::ALL.0)
+    }
 }
 
 impl Namespace {
@@ -230,6 +269,37 @@ impl Namespace {
                     || (&raw const (*xfrm).policy_default[way]).read_volatile() != accept
             })
         }
+    }
+
+    /// Whether neither routes nor, with [`Checks::NONE`], what is let in depends on more of a source
+    /// than whether it is this namespace's own. What decides that changes the generation.
+    /// C: `ip_can_use_hint()`, `fib_validate_source()`.
+    pub(crate) fn ipv4_goes_by_destination(&self) -> bool {
+        // SAFETY: as above.
+        let custom_local_routes = unsafe {
+            (&raw const (*self.as_raw()).ipv4.fib_has_custom_local_routes).read_volatile()
+        };
+        !custom_local_routes && !self.has_classes() && !self.ipv4_has_rules()
+    }
+
+    /// Whether routes put packets into classes. C: `fib_num_tclassid_users()`.
+    #[cfg(CONFIG_IP_ROUTE_CLASSID)]
+    fn has_classes(&self) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            (&raw const (*self.as_raw()).ipv4.fib_num_tclassid_users.counter).read_volatile() != 0
+        }
+    }
+
+    #[cfg(not(CONFIG_IP_ROUTE_CLASSID))]
+    fn has_classes(&self) -> bool {
+        false
+    }
+
+    /// Whether an address is this namespace's own. C: `__ip_dev_find()`.
+    pub(crate) fn holds_ipv4(&self, address: u32, _rcu: ReadSide<'_>) -> bool {
+        // SAFETY: the namespace exists, and this is an RCU read-side critical section.
+        !unsafe { bindings::__ip_dev_find(self.as_raw(), address, false) }.is_null()
     }
 
     /// Whether there are rules besides those that every namespace begins with.
@@ -409,7 +479,8 @@ impl SkBuff {
                 kind: Kind::from_raw((*route).rt_type.into()),
                 dev: NetDevice::from_raw(bindings::passthru_helper_dst_dev(dst.as_raw())),
                 multipath: u32::from(flags) & bindings::PASSTHRU_IPSKB_MULTIPATH != 0,
-                classified: (*route).dst.tclassid != 0,
+                // Without classes nobody sets the field, not even to zero.
+                classified: cfg!(CONFIG_IP_ROUTE_CLASSID) && (*route).dst.tclassid != 0,
                 dst,
                 flags,
             })
@@ -445,6 +516,18 @@ impl SkBuff {
         let dst = NonNull::new(dst as *mut bindings::dst_entry)?;
         // SAFETY: a packet's route is not freed before a grace period after it was given.
         Some(unsafe { Dst::from_raw(dst, rcu) })
+    }
+
+    /// Whether this is the packet's route.
+    pub(crate) fn has_dst(&self, dst: Dst<'_>) -> bool {
+        // SAFETY: as above.
+        let refdst = unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst
+        };
+        refdst & !NOREF == dst.as_raw() as c_ulong
     }
 
     /// Takes the packet's route away, to be given back.

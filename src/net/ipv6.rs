@@ -110,6 +110,14 @@ pub(crate) fn is_of_link(address: Address) -> bool {
     u64::from_be(address[0]) >> 54 == 0xfe80 >> 6
 }
 
+/// Whether an address is one of those that hosts commonly have, so that it need not be looked at
+/// more closely: global unicast or unique local. C: `ip6_rcv_core()`.
+#[inline(always)]
+pub(crate) fn is_ordinary(address: Address) -> bool {
+    let [first, ..] = address[0].to_ne_bytes();
+    first & 0xe0 == 0x20 || first & 0xfe == 0xfc
+}
+
 /// Whether an address may be one host's anywhere: not multicast, link-local, loopback or none.
 fn is_global(address: Address) -> bool {
     let first = u64::from_be(address[0]);
@@ -160,11 +168,50 @@ impl Namespace {
         unsafe { (&raw const (*self.as_raw()).ipv6.fib6_has_custom_rules).read_volatile() }
     }
 
-    /// A number that changes with rules and with each route that is added. C: `rt_genid_ipv6()`.
+    /// Whether routes depend on the destination alone, of all that a packet says of itself. A
+    /// packet's source is not validated. C: `ip6_can_use_hint()`.
+    #[inline(always)]
+    pub(crate) fn ipv6_goes_by_destination(&self) -> bool {
+        !self.ipv6_has_source_routes() && !self.ipv6_has_rules()
+    }
+
+    /// Whether there are routes for packets from some sources only.
+    #[cfg(CONFIG_IPV6_SUBTREES)]
+    #[inline(always)]
+    fn ipv6_has_source_routes(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.as_raw()).ipv6.fib6_routes_require_src).read_volatile() != 0 }
+    }
+
+    #[cfg(not(CONFIG_IPV6_SUBTREES))]
+    #[inline(always)]
+    fn ipv6_has_source_routes(&self) -> bool {
+        false
+    }
+
+    /// A number that changes with rules, and with each route that is added to whatever table: to be
+    /// read before routes are asked. It changes before the route can be found. C: `rt_genid_ipv6()`.
+    ///
+    /// A cookie tells of the table that its route was found in, and another table may come first.
     #[inline(always)]
     pub(crate) fn ipv6_generation(&self) -> u32 {
         // SAFETY: as above.
         unsafe { (&raw const (*self.as_raw()).ipv6.fib6_sernum.counter).read_volatile() as u32 }
+    }
+
+    /// As [`Self::ipv6_generation`], and it changes with each route that is removed too. A sum of
+    /// what only grows. C: `fib6_del_route()`.
+    #[inline(always)]
+    pub(crate) fn ipv6_state(&self) -> u32 {
+        // SAFETY: as above; the statistics are there as long as the namespace has IPv6.
+        let gone = unsafe {
+            let stats = (*self.as_raw()).ipv6.rt6_stats;
+            if stats.is_null() {
+                return 0;
+            }
+            (&raw const (*stats).fib_discarded_routes).read_volatile()
+        };
+        self.ipv6_generation().wrapping_add(gone)
     }
 }
 

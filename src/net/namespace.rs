@@ -32,6 +32,14 @@ impl Namespace {
         NamespaceId(self.as_raw() as usize)
     }
 
+    /// The namespace, to be kept for as long as the caller knows of a device in it.
+    ///
+    /// What this returns must be dropped before the last such device leaves the namespace, which
+    /// ends only after that, and under the RTNL.
+    pub(crate) fn inhabited(&self) -> Inhabited {
+        Inhabited(self.as_raw())
+    }
+
     /// A number that no other namespace has or ever had.
     pub(crate) fn cookie(&self) -> u64 {
         // SAFETY: the namespace exists, and the field is set once.
@@ -53,6 +61,26 @@ impl Namespace {
     /// The pointer to hand to C.
     pub(super) fn as_raw(&self) -> *mut bindings::net {
         self.0.get()
+    }
+}
+
+/// A namespace that is there because devices are in it; see [`Namespace::inhabited`].
+pub(crate) struct Inhabited(*mut bindings::net);
+
+// SAFETY: a namespace belongs to no thread.
+unsafe impl Send for Inhabited {}
+
+impl Inhabited {
+    /// The namespace.
+    pub(crate) fn get<'r>(&self, _rtnl: &'r Rtnl) -> &'r Namespace {
+        // SAFETY: a device is in it, as `Namespace::inhabited()` asks for, and stays there while
+        // the RTNL is held.
+        unsafe { Namespace::from_raw(self.0) }
+    }
+
+    /// What tells this namespace from others.
+    pub(crate) fn id(&self) -> NamespaceId {
+        NamespaceId(self.0 as usize)
     }
 }
 

@@ -5,7 +5,7 @@
 //! C header: `include/linux/netfilter.h`.
 
 use super::{
-    context::{BottomHalf, ReadSide, Rtnl},
+    context::{with_bottom_halves_disabled, BottomHalf, ReadSide, Rtnl},
     departure::Sent,
     device::NetDevice,
     namespace::Namespace,
@@ -173,10 +173,21 @@ impl<'a> Sending<'a> {
         Verdict(bindings::NF_ACCEPT, PhantomData)
     }
 
-    /// Takes the packet; what `send` says became of it is told to the sender.
+    /// Takes the packet. What became of it is told to the sender by what comes with it.
     #[inline(always)]
-    pub(crate) fn take(self, send: impl FnOnce(SkBuff) -> Sent) -> Verdict<'a> {
-        let errno = send(self.skb).errno();
+    pub(crate) fn take(self) -> (SkBuff, Taken<'a>) {
+        (self.skb, Taken(PhantomData))
+    }
+}
+
+/// Stands for a [`Sending`] packet that was taken, until its sender is told.
+pub(crate) struct Taken<'a>(PhantomData<fn(&'a ()) -> &'a ()>);
+
+impl<'a> Taken<'a> {
+    /// This is what became of it.
+    #[inline(always)]
+    pub(crate) fn tell(self, sent: Sent) -> Verdict<'a> {
+        let errno = sent.errno();
         Verdict(
             bindings::NF_STOLEN | errno << bindings::NF_VERDICT_QBITS,
             PhantomData,
@@ -231,8 +242,12 @@ impl<W: Watcher> Hook<W> {
                 ptr::null_mut(),
             ),
         };
+        let hook: bindings::nf_hookfn = match place {
+            Place::Ingress(_) => Some(Self::ingress),
+            Place::PreRouting(_) | Place::LocalIn(_) => Some(Self::hook),
+        };
         let ops = bindings::nf_hook_ops {
-            hook: Some(Self::hook),
+            hook,
             dev,
             pf: family as u8,
             hooknum: number,
@@ -241,12 +256,62 @@ impl<W: Watcher> Hook<W> {
         Self::register_as(ops, namespace, watcher)
     }
 
+    /// A packet that a program has let go on (NFQUEUE) passes the rest of the hooks in its process,
+    /// where softirqs may run. All others come by in one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::run`], but that softirqs may run.
+    unsafe extern "C" fn hook(
+        watcher: *mut c_void,
+        skb: *mut bindings::sk_buff,
+        state: *const bindings::nf_hook_state,
+    ) -> c_uint {
+        // SAFETY: only reads a counter of this CPU.
+        if unsafe { bindings::passthru_helper_in_softirq() } {
+            // SAFETY: by the caller's promise, and as was found out.
+            unsafe { Self::run(watcher, skb, state) }
+        } else {
+            // SAFETY: by the caller's promise.
+            unsafe { Self::run_in_process(watcher, skb, state) }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::hook`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn run_in_process(
+        watcher: *mut c_void,
+        skb: *mut bindings::sk_buff,
+        state: *const bindings::nf_hook_state,
+    ) -> c_uint {
+        // SAFETY: by the caller's promise, and softirqs are disabled meanwhile.
+        with_bottom_halves_disabled(|_bh| unsafe { Self::run(watcher, skb, state) })
+    }
+
+    /// Nothing that comes by a device is given to a program here.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::run`].
+    unsafe extern "C" fn ingress(
+        watcher: *mut c_void,
+        skb: *mut bindings::sk_buff,
+        state: *const bindings::nf_hook_state,
+    ) -> c_uint {
+        // SAFETY: by the caller's promise.
+        unsafe { Self::run(watcher, skb, state) }
+    }
+
     /// # Safety
     ///
     /// `watcher` must be a `W`, `skb` a packet that is the caller's unless the answer is
     /// `NF_STOLEN`, `state` describe a hook of input; softirqs must be disabled and an RCU
     /// read-side critical section last.
-    unsafe extern "C" fn hook(
+    #[inline(always)]
+    unsafe fn run(
         watcher: *mut c_void,
         skb: *mut bindings::sk_buff,
         state: *const bindings::nf_hook_state,

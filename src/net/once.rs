@@ -47,7 +47,7 @@ once! {
     Once64, AtomicU64, u64
 }
 once! {
-    /// A word that holds an address.
+    /// A word of the size of an address.
     OnceAddress, AtomicUsize, usize
 }
 

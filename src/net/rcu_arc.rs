@@ -40,6 +40,11 @@ impl<T> RcuArc<T> {
         unsafe { ptr.as_ref() }
     }
 
+    /// Whether there is a value.
+    pub(crate) fn is_some(&self, _rtnl: &Rtnl) -> bool {
+        !self.ptr.load(Ordering::Relaxed).is_null()
+    }
+
     /// Puts another value in place, or none. May sleep: where there was one, it waits until nobody
     /// reads that any more. C: `rcu_assign_pointer()`, `synchronize_net()`.
     pub(crate) fn set(&self, value: Option<Arc<T>>, _rtnl: &Rtnl) {

@@ -7,7 +7,8 @@
 use super::{
     context::Rtnl,
     device::{Device, NetDevice},
-    driver::Driver, //
+    driver::Driver,
+    features::Features, //
 };
 use crate::net::bindings;
 use core::{
@@ -67,6 +68,13 @@ impl<'a, D: Driver> NewDevice<'a, D> {
                 unsafe { Device::<D>::remove(dev) };
             }
             return Err(error);
+        }
+        // GRO costs where it finds nothing, as with what another stack has just sent: it is for
+        // who asks for it. Registration turns on what needs no driver.
+        // SAFETY: the device is registered, and the RTNL is held, under which alone these change.
+        unsafe {
+            (*dev).features &= !Features::GRO.0;
+            (*dev).wanted_features &= !Features::GRO.0;
         }
         Ok(Registered {
             // SAFETY: registered, and its data was installed above. It cannot go away while the

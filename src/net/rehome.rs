@@ -9,10 +9,11 @@
 use super::{
     context::BottomHalf,
     device::NetDevice,
+    dst::Dst,
     namespace::Namespace,
     netfilter::Family,
     percpu::Traffic,
-    skb::{DropReason, SkBuff},
+    skb::{DropReason, Protocol, SkBuff},
 };
 use crate::net::bindings;
 use kernel::{error::to_result, prelude::*};
@@ -24,6 +25,9 @@ pub(crate) enum Hooked {
     /// It was dropped, or taken.
     Gone,
 }
+
+/// What is read of a header anyway and counted, or gone by.
+pub(crate) type Summary = bindings::passthru_header;
 
 impl NetDevice {
     /// Whether anything looks at what this device receives before its protocols do: taps, tc, XDP,
@@ -40,7 +44,9 @@ impl NetDevice {
                 (&raw const (*head).next).read_volatile() as usize ^ head as usize
             };
             let watchers = list(&raw const (*dev).ptype_all)
+                | list(&raw const (*dev).ptype_specific)
                 | list(&raw const (*net).ptype_all)
+                | list(&raw const (*net).ptype_specific)
                 | (&raw const (*dev).rx_handler)
                     .cast::<usize>()
                     .read_volatile()
@@ -67,6 +73,12 @@ impl NetDevice {
 }
 
 impl Namespace {
+    /// Whether packets have hooks to pass before they come to a socket.
+    #[inline(always)]
+    pub(crate) fn has_input_hooks(&self, family: Family) -> bool {
+        self.has_hooks_before_routing(family) || self.has_hooks_before_sockets(family)
+    }
+
     /// Whether packets before routing have hooks to pass.
     #[inline(always)]
     pub(crate) fn has_hooks_before_routing(&self, family: Family) -> bool {
@@ -117,11 +129,23 @@ impl SkBuff {
         unsafe { (*self.as_raw()).active_extensions != 0 }
     }
 
-    /// Whether somebody chose the socket that the packet is for. A packet that comes from another
-    /// namespace may still have the one that sent it, which is another matter.
-    /// C: `skb_sk_is_prefetched()`, `nf_tproxy_assign_sock()`.
-    #[inline]
+    /// Whether a program has chosen the socket that the packet is for. A packet that IP has not seen
+    /// may still have the one that sent it, in another namespace: that is another matter, and IP
+    /// takes it away. C: `skb_sk_is_prefetched()`.
+    #[inline(always)]
+    pub(crate) fn has_prefetched_socket(&self) -> bool {
+        self.is_destroyed_by(bindings::sock_pfree)
+    }
+
+    /// Whether a program or a rule has chosen the socket that a packet is for which IP has seen.
+    /// C: `nf_tproxy_assign_sock()`.
+    #[inline(always)]
     pub(crate) fn has_assigned_socket(&self) -> bool {
+        self.has_prefetched_socket() || self.is_destroyed_by(bindings::sock_edemux)
+    }
+
+    #[inline(always)]
+    fn is_destroyed_by(&self, function: unsafe extern "C" fn(*mut bindings::sk_buff)) -> bool {
         // SAFETY: the skb is valid. What overlays the field is in use in lists of packets only.
         let destructor = unsafe {
             (*self.as_raw())
@@ -129,10 +153,7 @@ impl SkBuff {
                 .__bindgen_anon_1
                 .destructor
         };
-        destructor.is_some_and(|destructor| {
-            destructor as usize == bindings::sock_edemux as usize
-                || destructor as usize == bindings::sock_pfree as usize
-        })
+        destructor.is_some_and(|destructor| destructor as usize == function as usize)
     }
 
     /// Whether the frame was for this host, as its link layer saw it. C: `PACKET_HOST`.
@@ -141,6 +162,18 @@ impl SkBuff {
         // SAFETY: the skb is valid and ours; the union is read as in `protocol()`.
         let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref() };
         u32::from(headers.pkt_type()) == bindings::PACKET_HOST
+    }
+
+    /// The VLAN tag that is kept beside the packet, if there is one: its protocol, and its priority
+    /// and number. C: `skb_vlan_tag_present()`, `skb_vlan_tag_get()`.
+    pub(crate) fn vlan_tag(&self) -> Option<(Protocol, u16)> {
+        // SAFETY: the skb is valid. The members of the unions overlay each other exactly.
+        unsafe {
+            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_ref();
+            let tag = headers.__bindgen_anon_2.__bindgen_anon_1;
+            (headers.__bindgen_anon_2.vlan_all != 0)
+                .then(|| (Protocol::from_raw(tag.vlan_proto), tag.vlan_tci))
+        }
     }
 
     /// Whether the frame had a VLAN tag that is still to be looked at.
@@ -182,10 +215,18 @@ impl SkBuff {
 
     /// Cuts off what lies behind the first `len` bytes, such as a frame's padding. Fails with
     /// `ENOMEM`. C: `pskb_trim_rcsum()`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn trim(&mut self, len: u32) -> Result {
+        if self.len() <= len {
+            return Ok(());
+        }
+        self.cut(len)
+    }
+
+    #[cold]
+    fn cut(&mut self, len: u32) -> Result {
         // What stands for many has no padding, and may be longer than its header can say.
-        if self.len() <= len || self.is_gso() {
+        if self.is_gso() {
             return Ok(());
         }
         // SAFETY: the skb is valid and ours; `&mut` says that no pointer into its data is in use.
@@ -283,6 +324,30 @@ impl SkBuff {
         // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
         // extensions, and softirqs cannot interrupt.
         unsafe { bindings::passthru_helper_ip6_deliver(self.into_raw(), protocol, direct) };
+    }
+
+    /// As [`Self::enter_ipv4`] and then, by the local route `dst`, [`Self::deliver_ipv4`] at once;
+    /// or both for IPv6. Nothing may stand before the sockets.
+    #[inline(always)]
+    pub(crate) fn arrive(
+        self,
+        family: Family,
+        dev: &NetDevice,
+        dst: Dst<'_>,
+        header: Summary,
+        traffic: Traffic<'_>,
+        _bh: BottomHalf<'_>,
+    ) {
+        let arrive = match family {
+            Family::Ipv4 => bindings::passthru_helper_ip_arrive,
+            Family::Ipv6 => bindings::passthru_helper_ip6_arrive,
+        };
+        let (dev, dst) = (dev.as_raw(), dst.as_raw());
+        let (counters, amount) = (traffic.counters(), traffic.amount());
+        // SAFETY: the skb is valid, and its reference passes to the callee; the device, the
+        // counters and, until the read-side critical section ends, the route exist; softirqs
+        // cannot interrupt.
+        unsafe { arrive(self.into_raw(), dev, dst, header, counters, amount) };
     }
 
     /// Has the packet, which begins with its network header, received by `dev` from the beginning,

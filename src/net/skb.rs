@@ -6,7 +6,8 @@
 
 use super::{
     context::BottomHalf,
-    device::NetDevice, //
+    device::Device,
+    driver::Driver, //
 };
 use crate::net::bindings;
 use core::{mem::ManuallyDrop, ptr::NonNull};
@@ -46,8 +47,14 @@ impl DropReason {
     /// The source is not where the packet came from.
     pub(crate) const IP_RPFILTER: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_RPFILTER);
+    /// A program of the sender's cgroup said no.
+    pub(crate) const BPF_CGROUP_EGRESS: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_BPF_CGROUP_EGRESS);
     /// There was no memory.
     pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
+    /// The packet goes in circles.
+    pub(crate) const RECURSION_LIMIT: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_RECURSION_LIMIT);
 }
 
 /// The protocol of a packet, an EtherType, as on the wire.
@@ -59,6 +66,11 @@ impl Protocol {
     pub(crate) const IPV4: Self = Self((bindings::ETH_P_IP as u16).to_be());
     /// Internet Protocol version 6.
     pub(crate) const IPV6: Self = Self((bindings::ETH_P_IPV6 as u16).to_be());
+
+    /// The protocol in a field of a packet.
+    pub(super) fn from_raw(protocol: bindings::__be16) -> Self {
+        Self(protocol)
+    }
 
     /// The protocol of two bytes of a frame.
     pub(crate) fn from_wire(bytes: [u8; 2]) -> Self {
@@ -196,8 +208,13 @@ impl SkBuff {
     /// Fails with `EINVAL` where that header is not in the linear part, and with `ENOBUFS` where
     /// the CPU's backlog is full: the kernel has counted the latter as `rx_dropped` of `dev`.
     ///
-    /// C: `eth_type_trans()`, `__netif_rx()`.
-    pub(crate) fn receive(self, dev: &NetDevice, framing: Framing, _bh: BottomHalf<'_>) -> Result {
+    /// C: `eth_type_trans()`, `__netif_rx()`, `gro_cells_receive()`.
+    pub(crate) fn receive<D: Driver>(
+        self,
+        dev: &Device<D>,
+        framing: Framing,
+        bh: BottomHalf<'_>,
+    ) -> Result {
         let header = self.linear();
         if header.len() < framing.header_len() {
             self.drop_with(DropReason::PKT_TOO_SMALL);
@@ -229,10 +246,17 @@ impl SkBuff {
                 bindings::passthru_helper_skb_reset_network_header(skb);
             },
         }
-        // SAFETY: the skb is valid and its reference passes to the callee. Softirqs cannot run
-        // here, as `_bh` shows. `dev` may be unregistered while the packet is queued: the kernel
-        // takes its packets from all queues before it frees a device.
-        let verdict = unsafe { bindings::__netif_rx(skb) };
+        // SAFETY: still valid and ours.
+        let skb = unsafe { Self::from_raw(skb) };
+        let verdict = dev
+            .gro()
+            .receive(skb, bh.read_side())
+            .unwrap_or_else(|skb| {
+                // SAFETY: the skb is valid and its reference passes to the callee. Softirqs cannot run
+                // here, as `bh` shows. `dev` may be unregistered while the packet is queued: the kernel
+                // takes its packets from all queues before it frees a device.
+                unsafe { bindings::__netif_rx(skb.into_raw()) }
+            });
         if verdict == bindings::NET_RX_SUCCESS as c_int {
             Ok(())
         } else {

@@ -13,13 +13,15 @@ use kernel::prelude::*;
 const WAYS: usize = 2;
 const UPLINK: usize = 0;
 const SIBLING: usize = 1;
+/// Packets into another child that the device has counted already.
+const CROSSED: usize = 2 * WAYS;
 
 /// The names of the counters, for `ethtool -S`.
 pub(super) const NAMES: [&CStr; WAYS] = [c"tx_output", c"tx_sibling"];
 
 /// The counters of a pair, kept at its child: packets and bytes for each way. Each packet that
-/// takes the shortcut counts once, here and nowhere else.
-pub(crate) struct Departures(Counters<{ 2 * WAYS }>);
+/// takes the shortcut counts once, here and nowhere else, but for those that crossed the pair first.
+pub(crate) struct Departures(Counters<{ 2 * WAYS + 1 }>);
 
 impl Departures {
     pub(super) fn new() -> Result<Self> {
@@ -39,9 +41,15 @@ impl Departures {
         self.0.traffic(2 * SIBLING, bytes as usize).count();
     }
 
+    /// Counts a packet that goes into another child after it has crossed the pair.
+    pub(crate) fn count_crossed(&self) {
+        self.0.increment(CROSSED);
+    }
+
     /// The counters in the order of [`NAMES`].
     pub(super) fn values(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..WAYS).map(|way| self.0.sum(2 * way))
+        let siblings = self.0.sum(2 * SIBLING) + self.0.sum(CROSSED);
+        [self.0.sum(2 * UPLINK), siblings].into_iter()
     }
 
     /// All that left by the shortcut.

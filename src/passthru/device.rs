@@ -17,6 +17,7 @@ use crate::{
         rcu_arc::RcuArc,
         rcu_device::RcuDevice,
         registration::NewDevice,
+        settling::Settling,
         setup::{ETH_MAX_MTU, ETH_MIN_MTU},
         skb::SkBuff,
     },
@@ -50,6 +51,8 @@ pub(crate) struct End {
     exits: RcuArc<Exits>,
     /// At the port: sources that were found to be its child's.
     sources: Sources,
+    /// Whether routes of its namespace that were counted are there.
+    settling: Settling,
     /// What the parent lets the packets of its port do. A child device is no port of anybody's:
     /// its policy stays that of no shortcut.
     policy: shortcut::Policy,
@@ -69,6 +72,7 @@ impl End {
             departures: Departures::new()?,
             exits: RcuArc::new(),
             sources: Sources::new()?,
+            settling: Settling::new(),
             policy: shortcut::Policy::new(),
             rx_headroom: Atomic::new(0),
         })
@@ -106,6 +110,11 @@ impl End {
     /// Lets what this end, a child, sends go on at once, or not any more.
     pub(crate) fn set_exits(&self, exits: Option<Arc<Exits>>, rtnl: &Rtnl) {
         self.exits.set(exits, rtnl);
+    }
+
+    /// Whether what was counted of IPv6 routes in the namespace of this end is done.
+    pub(crate) fn settling(&self) -> &Settling {
+        &self.settling
     }
 
     /// Sources that were found to be the child's, if this is a port.

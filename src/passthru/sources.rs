@@ -24,7 +24,7 @@ const MOST_TAGS: usize = 4;
 /// Sources of a child that were found to be its own.
 pub(crate) struct Sources {
     ipv4: [Entry; SIZE],
-    /// By the routes that lead to them, whose cookies are noted.
+    /// By the routes that lead to them; noted are the generation of routes and the cookie.
     ipv6: FlowTable<End, 2, 1>,
 }
 
@@ -108,9 +108,13 @@ pub(super) fn are_own(
 /// that of another device; one of priority alone does not. None of what cannot be told.
 fn inside(skb: &mut SkBuff) -> Option<(Protocol, usize)> {
     const TAG: usize = 4;
+    const VLAN_ID: u16 = 0xfff;
     let mut at = Framing::Ethernet.header_len();
-    if skb.has_vlan_tag() {
-        return None;
+    // A tag beside the packet is the outermost.
+    if let Some((protocol, tag)) = skb.vlan_tag() {
+        if tag & VLAN_ID != 0 {
+            return Some((protocol, at));
+        }
     }
     for _ in 0..MOST_TAGS {
         let protocol = Protocol::from_wire(read(skb, at - 2)?);
@@ -118,7 +122,7 @@ fn inside(skb: &mut SkBuff) -> Option<(Protocol, usize)> {
             return Some((protocol, at));
         }
         let tag = u16::from_be_bytes(read(skb, at)?);
-        if tag & 0xfff != 0 {
+        if tag & VLAN_ID != 0 {
             return Some((protocol, at));
         }
         at += TAG;
@@ -181,28 +185,31 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
         return true;
     }
     let rcu = bh.read_side();
+    let namespace = port.namespace(rcu);
+    let generation = u64::from(namespace.ipv6_generation()) << 32;
     let sources = &port.driver().sources().ipv6;
-    let key = Key {
-        words: source,
-        rest: 0,
-    };
+    let key = Key::new(source);
     if let Some(flow) = sources.find::<2>(&key, rcu) {
-        let [cookie] = flow.notes;
-        if flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32)) {
+        let [noted] = flow.notes;
+        let cookie = noted ^ generation;
+        if cookie >> 32 == 0 && flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32)) {
             return true;
         }
     }
+    let settling = port.driver().settling();
+    let settled = settling.is_done(namespace, namespace.ipv6_generation(), bh)
+        && u64::from(namespace.ipv6_generation()) << 32 == generation;
     let Some(owned) = port.owns_ipv6(&source, rcu) else {
         return false;
     };
     // Under rules it may depend on more; adding the first one makes cookies worthless.
     let cookie = owned.by.get(rcu).ipv6_cookie();
-    if let Some(cookie) = cookie.filter(|_| !port.namespace(rcu).ipv6_has_rules()) {
+    if let Some(cookie) = cookie.filter(|_| settled && !namespace.ipv6_has_rules()) {
         let found = Found {
             dev: port,
             dst: owned.by,
             near: None,
-            notes: [u64::from(cookie.0)],
+            notes: [generation | u64::from(cookie.0)],
         };
         // It is emptied when the port goes, by when nobody finds that up any more.
         sources.insert::<2>(&key, found, || port.is_up(), bh);

@@ -9,40 +9,59 @@ use crate::{
         context::{BottomHalf, ReadSide},
         device::Device,
         dst::HeldDst,
-        flow_table::{FlowTable, Found, Key},
-        ipv4::{Header, Kind},
+        flow_table::{Flow, FlowTable, Found, Key},
+        ipv4::{Checks, Header, Kind},
         netfilter::Family,
         skb::SkBuff,
     },
     passthru::{End, Fall},
 };
 
-/// The flows: addresses, port and generation; generation of the parent's routes and DSCP; switches.
-pub(super) type Flows = FlowTable<End, 4, 0>;
+/// The flows: addresses; port and generation; generation of the parent's routes and DSCP. Noted is
+/// what of the port's switches has a say.
+pub(super) type Flows = FlowTable<End, 3, 1>;
 
-/// The key of a packet that `port` has from its child; none where the port has no IPv4.
+/// The key of a packet that `port` has from its child.
 #[inline(always)]
-fn key(
-    port: &Device<End>,
-    header: &Header,
-    generation: u32,
-    rcu: ReadSide<'_>,
-) -> Option<Key<4, 2>> {
-    let namespace = port.namespace(rcu);
-    let switches = port.ipv4_switches(namespace, 0, rcu)?;
-    let others = u32::from(switches.others) << 8;
-    Some(Key {
-        words: [
-            pair(header.daddr, header.saddr),
-            pair(port.ifindex() as u32, generation),
-            pair(
-                namespace.ipv4_generation(),
-                others | u32::from(header.dscp()),
-            ),
-            switches.numbers,
-        ],
-        rest: 0,
-    })
+fn key(port: &Device<End>, header: &Header, generation: u32, rcu: ReadSide<'_>) -> Key<3, 2> {
+    let routes = port.namespace(rcu).ipv4_generation();
+    Key::counted([
+        pair(header.daddr, header.saddr),
+        pair(port.ifindex() as u32, generation),
+        pair(routes, header.dscp().into()),
+    ])
+}
+
+/// Whether the parent sends the packet as its own, and need not forward for that.
+const OWN: u64 = 1 << 8;
+/// Whether the port's checks have a say in where the packet may come from; they are noted too.
+const CHECKED: u64 = 1 << 9;
+
+fn note(is_own: bool, checks: Checks) -> u64 {
+    let mut note = u64::from(checks.to_note());
+    if is_own {
+        note |= OWN;
+    }
+    if checks != Checks::ALL {
+        note |= CHECKED;
+    }
+    note
+}
+
+/// What is remembered, if it still holds.
+#[inline(always)]
+fn recall<'r>(flow: Flow<'r, End, 1>, port: &Device<End>, rcu: ReadSide<'r>) -> Option<Exit<'r>> {
+    let [noted] = flow.notes;
+    let holds = flow.dst.is_current()
+        && (port.ipv4_forwards(rcu)? || noted & OWN != 0)
+        && (noted & CHECKED == 0 || checks_are_the_same(noted as u32, port, rcu));
+    holds.then_some(Exit::remembered(flow.dev, flow.dst, port))
+}
+
+/// Whether the port checks sources as when the note was made.
+#[inline(never)]
+fn checks_are_the_same(noted: u32, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    port.ipv4_checks(port.namespace(rcu), 0, rcu) == Some(Checks::from_note(noted))
 }
 
 impl Exits {
@@ -55,10 +74,8 @@ impl Exits {
         header: &Header,
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
-        let key = key(port, header, self.generation.read(), rcu)?;
-        let flow = self.ipv4.find_first(&key, rcu)?;
-        let exit = Exit::remembered(flow.dev, flow.dst, port);
-        flow.dst.is_current().then_some(exit)
+        let key = key(port, header, self.generation.read(), rcu);
+        recall(self.ipv4.find_first(&key, rcu)?, port, rcu)
     }
 
     /// Where a packet that begins with its header goes on, or why it must go by the full path. The
@@ -72,11 +89,10 @@ impl Exits {
     ) -> Result<Exit<'r>, Fall> {
         let rcu = bh.read_side();
         let generation = self.generation.read();
-        let key = key(port, header, generation, rcu).ok_or(Fall::Unrouted)?;
-        if let Some(flow) = self.ipv4.find(&key, rcu) {
-            if flow.dst.is_current() {
-                return Ok(Exit::remembered(flow.dev, flow.dst, port));
-            }
+        let key = key(port, header, generation, rcu);
+        let known = self.ipv4.find_elsewhere(&key, rcu);
+        if let Some(exit) = known.and_then(|flow| recall(flow, port, rcu)) {
+            return Ok(exit);
         }
         let namespace = port.namespace(rcu);
         // Changing the rules, or the policies of IPsec, changes the generation of routes.
@@ -92,6 +108,11 @@ impl Exits {
         if source.is_none() && port.driver().policy().checks_sources() {
             return Err(Fall::Unrouted);
         }
+        let checks = port.ipv4_checks(namespace, 0, rcu).ok_or(Fall::Unrouted)?;
+        let (is_own, checks) = match &source {
+            Some(source) => (source.held, Checks::ALL),
+            None => (false, checks),
+        };
         let dst = match source {
             // The parent's stack would take its own address for a forgery, coming from a child.
             Some(source) if source.held => namespace
@@ -101,11 +122,14 @@ impl Exits {
             _ => route(skb, port, header, bh)?,
         };
         let exit = by_route(dst.get(rcu), port, Family::Ipv4, rcu)?;
+        if !self.ipv4.wants(&key, bh) {
+            return Ok(exit);
+        }
         let found = Found {
             dev: exit.device(port),
             dst,
             near: None,
-            notes: [],
+            notes: [note(is_own, checks)],
         };
         let unchanged = || self.generation.read() == generation;
         self.ipv4.insert(&key, found, unchanged, bh);

@@ -18,33 +18,23 @@ use crate::{
     passthru::{End, Fall},
 };
 
-/// The flows: addresses, port and generation, flow; switches. Noted are the cookies of the route
-/// and of that to the source, where the source was checked.
+/// The flows: addresses, port and switches, state and flow. Noted are the cookies of the route and
+/// of that to the source, where the source has a say.
 pub(super) type Flows = FlowTable<End, 6, 1>;
 
-/// The key of a packet that `port` has from its child, with the port's switches; none where the
-/// port has no IPv6.
+/// The key of a packet that `port`, which has these switches, has from its child.
 #[inline(always)]
-fn key(
-    port: &Device<End>,
-    header: &Header,
-    generation: u32,
-    rcu: ReadSide<'_>,
-) -> Option<Key<6, 6>> {
-    let switches = port.ipv6_switches(rcu)?;
+fn key(port: &Device<End>, header: &Header, state: u32, switches: u32) -> Key<6, 6> {
     let [source, source_low] = header.saddr;
     let [destination, destination_low] = header.daddr;
-    Some(Key {
-        words: [
-            source,
-            source_low,
-            destination,
-            destination_low,
-            pair(port.ifindex() as u32, generation),
-            pair(0, header.flow),
-        ],
-        rest: switches,
-    })
+    Key::counted([
+        source,
+        source_low,
+        destination,
+        destination_low,
+        pair(port.ifindex() as u32, switches),
+        pair(state, header.flow),
+    ])
 }
 
 /// What is remembered, if it still holds.
@@ -61,6 +51,15 @@ fn recall<'r>(flow: Flow<'r, End, 1>, port: &Device<End>) -> Option<Exit<'r>> {
 }
 
 impl Exits {
+    /// The state of ports and children, and of routes as far as cookies do not tell of it.
+    #[inline(always)]
+    fn ipv6_state(&self, port: &Device<End>, rcu: ReadSide<'_>) -> u32 {
+        let generation = self.generation.read();
+        port.namespace(rcu)
+            .ipv6_generation()
+            .wrapping_add(generation)
+    }
+
     /// As [`Self::recall_ipv4`], for IPv6.
     #[inline(always)]
     pub(crate) fn recall_ipv6<'r>(
@@ -69,7 +68,8 @@ impl Exits {
         header: &Header,
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
-        let key = key(port, header, self.generation.read(), rcu)?;
+        let switches = port.ipv6_switches(rcu)?;
+        let key = key(port, header, self.ipv6_state(port, rcu), switches);
         recall(self.ipv6.find_first(&key, rcu)?, port)
     }
 
@@ -86,13 +86,19 @@ impl Exits {
         if !header.is_global() {
             return Err(Fall::Unrouted);
         }
-        let generation = self.generation.read();
-        let key = key(port, header, generation, rcu).ok_or(Fall::Unrouted)?;
-        let known = self.ipv6.find(&key, rcu);
+        let switches = port.ipv6_switches(rcu).ok_or(Fall::Unrouted)?;
+        let state = self.ipv6_state(port, rcu);
+        let key = key(port, header, state, switches);
+        let known = self.ipv6.find_elsewhere(&key, rcu);
         if let Some(exit) = known.and_then(|flow| recall(flow, port)) {
             return Ok(exit);
         }
         let namespace = port.namespace(rcu);
+        // Before anything is asked.
+        let settled = self
+            .settling
+            .is_done(namespace, namespace.ipv6_generation(), bh)
+            && self.ipv6_state(port, rcu) == state;
         // Changing the rules, or the policies of IPsec, makes all cookies worthless.
         if namespace.ipv6_rules_look_deeper()
             || namespace.has_transform_policies()
@@ -111,7 +117,7 @@ impl Exits {
             Some(source) if source.held => namespace
                 .route_output_ipv6(&header.daddr, &header.saddr)
                 .ok_or(Fall::Unrouted)?,
-            _ if forwards(key.rest) => route(skb, port, bh)?,
+            _ if forwards(switches) => route(skb, port, bh)?,
             _ => return Err(Fall::Unrouted),
         };
         let near = dst.get(rcu);
@@ -123,8 +129,12 @@ impl Exits {
             return Err(Fall::Parents);
         }
         let exit = by_route(near, port, Family::Ipv6, rcu)?;
+        if !settled || !self.ipv6.wants(&key, bh) {
+            return Ok(exit);
+        }
         let route_cookie = near.ipv6_cookie().ok_or(Fall::Unrouted)?;
-        let source = source.filter(|_| checks).map(|source| source.by);
+        let source = source.filter(|source| checks || source.held);
+        let source = source.map(|source| source.by);
         let source_cookie = match &source {
             Some(source) => source.get(rcu).ipv6_cookie().ok_or(Fall::Unrouted)?,
             None => Cookie(0),
@@ -135,7 +145,7 @@ impl Exits {
             near: source,
             notes: [pair(route_cookie.0, source_cookie.0)],
         };
-        let unchanged = || self.generation.read() == generation;
+        let unchanged = || self.ipv6_state(port, rcu) == state;
         self.ipv6.insert(&key, found, unchanged, bh);
         Ok(exit)
     }
