@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Checksums and large sends: bulk TCP is whole with every mixture of offloads;
-# what must leave with a complete checksum does; sizes of BIG TCP pass.
+# what must leave with a complete checksum does; sizes of BIG TCP pass; who asks
+# for GRO receives segments together.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -22,6 +23,14 @@ offload() { # NS DEV SETTING...
 	must in_ns "$1" ethtool -K "${@:2}"
 }
 
+# toggle NS DEV FEATURE TIMES: on and off again while others work
+toggle() {
+	local time
+	for ((time = 0; time < $4; time++)); do
+		in_ns "$1" ethtool -K "$2" "$3" on && in_ns "$1" ethtool -K "$2" "$3" off || return
+	done
+}
+
 csum_errors() { # NS: what TCP, UDP and ICMP found wrong
 	in_ns "$1" nstat -asz | awk '/CsumErrors/ { n += $2 } END { print n + 0 }'
 }
@@ -36,12 +45,14 @@ for mode in l3 l2; do
 	for feature in tx-checksumming scatter-gather tcp-segmentation-offload generic-segmentation-offload; do
 		like "$features" "$feature: on" "$mode: $feature is on from the start"
 	done
+	like "$features" "generic-receive-offload: off" "$mode: GRO is off from the start"
 
 	# Large sends on: packets above the MTU cross in one piece.
 	SNAPLEN=128 capture blue c0 "$SCRATCH/tso.pcap" tcp port 5201
 	moves "$mode: offloads on, IPv4" 10.0.1.1
 	capture_end
-	between "$(largest "$SCRATCH/tso.pcap")" 3000 65600 "$mode: offloads on: large sends cross whole"
+	# How large they are is a matter of the machine's pace.
+	between "$(largest "$SCRATCH/tso.pcap")" 1600 65600 "$mode: offloads on: large sends cross whole"
 
 	# Large sends off: none above the MTU.
 	for dev in "blue c0" "- p1"; do
@@ -75,10 +86,17 @@ for mode in l3 l2; do
 		done
 		is "$(link_value blue c0 gso_max_size) $(link_value blue c0 gso_ipv4_max_size)" "185000 185000" "$mode: BIG TCP: the sizes are taken"
 		for addr in 10.0.1.1 fd00:1::1; do
-			SNAPLEN=128 capture - p1 "$SCRATCH/big.pcap" tcp port 5201
-			succeeds "$mode: BIG TCP, $addr" timeout 120 ip netns exec blue iperf3 -c "$addr" -n "$(scale 60M 20M)" -l 1M -w 4M
-			capture_end
-			between "$(largest "$SCRATCH/big.pcap")" 65600 185000 "$mode: BIG TCP, $addr: a packet of more than 64 KiB crossed"
+			# TCP makes them once its window has grown, on a busy machine later than the end.
+			for _ in 1 2 3 4; do
+				SNAPLEN=128 capture - p1 "$SCRATCH/big.pcap" tcp port 5201
+				timeout 120 ip netns exec blue iperf3 -c "$addr" -n "$(scale 60M 20M)" -l 1M -w 4M >"$SCRATCH/big" 2>&1
+				status=$?
+				capture_end
+				longest=$(largest "$SCRATCH/big.pcap")
+				if [ "$status" != 0 ] || [ "${longest:-0}" -ge 65600 ]; then break; fi
+			done
+			is "$status" 0 "$mode: BIG TCP, $addr" || diag "$(cat "$SCRATCH/big")"
+			between "$longest" 65600 185000 "$mode: BIG TCP, $addr: a packet of more than 64 KiB crossed"
 		done
 	else
 		skip "this ip or kernel has no BIG TCP for IPv4" "$mode: BIG TCP"
@@ -104,6 +122,32 @@ for mode in l3 l2; do
 		"$mode: through a plain uplink: no wrong checksum in the capture"
 	between "$(largest "$SCRATCH/wire.pcap" src net 10.0.1.0/24 or src net fd00:1::/64)" 1000 1514 "$mode: through a plain uplink: nothing above the MTU"
 	is "$(csum_errors far)" 0 "$mode: through a plain uplink: the far end met no wrong checksum"
+
+	# Segments that come from a wire one by one.
+	offload far up1 tso off gso off
+	iperf_server blue
+	# shellcheck disable=SC2046 # words are wanted
+	for addr in $(scale "10.0.1.2 fd00:1::2" 10.0.1.2); do
+		for gro in off on; do
+			offload blue c0 gro $gro
+			SNAPLEN=128 capture blue c0 "$SCRATCH/gro.pcap" tcp port 5201
+			succeeds "$mode: GRO $gro, $addr: bulk to the child" timeout 120 ip netns exec far iperf3 -c "$addr" -n "$bulk"
+			capture_end
+			if [ $gro = on ]; then limits="1600 65600"; else limits="1000 1514"; fi
+			# shellcheck disable=SC2086 # two words are wanted
+			between "$(largest "$SCRATCH/gro.pcap")" $limits "$mode: GRO $gro, $addr: the longest packet"
+		done
+	done
+	toggle blue c0 gro 20 &
+	toggling=$!
+	succeeds "$mode: GRO on and off: bulk to the child meanwhile" timeout 120 ip netns exec far iperf3 -c 10.0.1.2 -n "$bulk"
+	wait "$toggling"
+	result $? "$mode: GRO was turned on and off 20 times"
+	is "$(csum_errors blue)" 0 "$mode: GRO: nobody met a wrong checksum"
+	# The pair is removed while it is on.
+	offload blue c0 gro on
+	offload - p1 gro on
+	probe "$mode: GRO at both ends: " blue tcp:10.0.9.2 udp:fd00:9::2
 	reset_net
 done
 

@@ -104,7 +104,7 @@ vrfs() {
 	must ip link add vrf1 type vrf table 1001
 	must ip link set vrf1 up
 	must ip link set p1 master vrf1
-	must ip addr replace fd00:1::1/64 dev p1
+	must ip addr replace fd00:1::1/64 dev p1 nodad
 	unlike "$(ip route)" "dev p1" "$mode: VRF: the main table has no route to the child"
 	like "$(ip route show vrf vrf1)" "dev p1" "$mode: VRF: the VRF has"
 	ping_ok "$mode: VRF: ping from the VRF" - 10.0.1.2 -I vrf1

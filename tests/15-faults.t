@@ -35,7 +35,7 @@ result $? "set-up: where device_rename() lies is known"
 seconds=${PASSTHRU_TEST_FAULT_SECONDS:-40}
 load_module
 netns_add blue
-for operation in up mtu delete move create; do
+for operation in up mtu gro delete move create; do
 	[ "$operation" = create ] && seconds=$((2 * seconds))
 	from_tool "" timeout $((seconds + 300)) python3 -S "$TOOLS/fail_nth.py" "$KIND" "$operation" blue "$seconds"
 done

@@ -88,7 +88,7 @@ for mode in l3 l2; do
 	no_dad -
 done
 
-# Ten at a time, as a busy host starts and stops them.
+# Several at a time, as a busy host starts and stops them.
 pids=()
 for i in 11 12 13 14 15; do
 	(start_container "box$i" "$i" l3 2>/dev/null &&

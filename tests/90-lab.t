@@ -100,8 +100,27 @@ guest 7 "a command that fails" "here it is: question" --in "$SCRATCH/ask" --out 
 is "$(cat "$SCRATCH/out/deep/file")" answer "files come back"
 guest 97 "a guest that hangs" "still running after 25 s.*its console ends:.*last words" --timeout 25 -- \
 	bash -c 'echo last words >/dev/kmsg; sleep 1000'
+# Paused from its first instruction on.
+guest 97 "a guest that does not boot" "stood still before the command began; once more.*did not come as far as its command" \
+	--timeout 4 --qemu=-S -- true
 guest 97 "a guest that dies" "the guest died; its console ends:" -- bash -c 'echo o >/proc/sysrq-trigger; sleep 100'
 guest 98 "a kernel that complains" "the kernel complained:.*WARNING: a fake" -- \
 	bash -c 'echo "WARNING: a fake one" >/dev/kmsg'
+
+# What a test says of its failures goes beside the results, for prove shows but numbers.
+mkdir "$SCRATCH/tests"
+cat >"$SCRATCH/tests/fails.t" <<-'END'
+	#!/bin/bash
+	# lab: --host
+	printf '%s\n' "ok 1 - fine" "# of it" "not ok 2 - broken" "# got:  1" "ok 3 - fine" 1..3
+	exit 1
+END
+chmod +x "$SCRATCH/tests/fails.t"
+# shellcheck disable=SC2016 # the inner shell expands
+said=$(bash -c 'set -euo pipefail; . scripts/lib/guest.sh
+	in_toolchain() { "$@"; }
+	cd "$1" && run_test tests/fails.t' - "$SCRATCH" 2>&1 >/dev/null)
+is "$?" 1 "a test that fails: the status"
+is "$said" $'fails.t: not ok 2 - broken\nfails.t: # got:  1' "a test that fails: what is said"
 
 plan

@@ -205,11 +205,17 @@ pair() {
 	ip link add "$port" type "$KIND" $(mode_args "$mode") peer name "$child" netns "$ns" "$@"
 }
 
-# address NS DEV ADDR...: gives the addresses and brings the device up.
+# address NS DEV ADDR...: gives the addresses and brings the device up. "nodad",
+# because without detection of duplicates too an IPv6 address is tentative, and
+# of no use, until a worker of the kernel's has come by.
 address() {
-	local ns=$1 dev=$2
+	local ns=$1 dev=$2 address lines=()
 	shift 2
-	batch "$ns" "${@/#/addr add dev $dev }" "link set $dev up"
+	for address; do
+		[[ $address != *:* ]] || address+=" nodad"
+		lines+=("addr add $address dev $dev")
+	done
+	batch "$ns" "${lines[@]}" "link set $dev up"
 }
 
 # child MODE NS NUMBER: the usual topology. The port pN has 10.0.N.1 and
@@ -219,7 +225,7 @@ child() {
 	has_netns "$ns" || netns_add "$ns"
 	pair "$mode" "p$n" c0 "$ns" || return
 	address - "p$n" "10.0.$n.1/24" "fd00:$n::1/64"
-	batch "$ns" "addr add 10.0.$n.2/24 dev c0" "addr add fd00:$n::2/64 dev c0" "link set c0 up" \
+	batch "$ns" "addr add 10.0.$n.2/24 dev c0" "addr add fd00:$n::2/64 dev c0 nodad" "link set c0 up" \
 		"route add default via 10.0.$n.1" "route add default via fd00:$n::1"
 }
 

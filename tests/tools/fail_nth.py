@@ -11,9 +11,12 @@ NS is a named namespace for the children. When SECONDS are over, those that
 were tried, a few at least, lie evenly among all.
 """
 
+import array
 import errno
+import fcntl
 import os
 import socket
+import struct
 import sys
 import time
 from math import gcd
@@ -38,6 +41,7 @@ from rtnl import (
 )
 
 IFF_UP = 1
+SIOCETHTOOL, ETHTOOL_GGRO, ETHTOOL_SGRO = 0x8946, 0x2B, 0x2C
 FEWEST = 20  # rounds of each operation, however long they take
 NEVER = 100000  # more allocations than any request makes
 
@@ -154,6 +158,34 @@ def change(faults, header, *attrs):
     return one
 
 
+def receive_offload(faults):
+    """GRO turned on: it is on or off, and the pair whole. The ioctl answers nothing
+    of whether the driver could do it, so the state stands for the answer."""
+    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def ethtool(command, value=0):
+        data = array.array("B", struct.pack("=II", command, value))
+        fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", b"p0", data.buffer_info()[0]) + bytes(16))
+        return struct.unpack("=II", bytes(data))[1]
+
+    def one(nth):
+        if not faults.devices():
+            faults.make()
+        faults.arm(nth)
+        try:
+            ethtool(ETHTOOL_SGRO, 1)
+        except OSError:
+            pass
+        failed = faults.failed()
+        on = ethtool(ETHTOOL_GGRO)
+        made = faults.devices()
+        right = sorted(made) == ["c0", "p0"] and (on or failed)
+        faults.remove()
+        return 0 if on else errno.ENOMEM, failed, right, made
+
+    return one
+
+
 def operations(faults):
     """All operations by name."""
     up = ifinfomsg(flags=IFF_UP, change=IFF_UP)
@@ -161,6 +193,7 @@ def operations(faults):
         "create": creation(faults, [u32(IFLA_NUM_TX_QUEUES, 2), u32(IFLA_MTU, 9000)]),
         "delete": deletion(faults),
         "up": change(faults, up),
+        "gro": receive_offload(faults),
         "mtu": change(faults, ifinfomsg(), u32(IFLA_MTU, 4000)),
         "move": change(faults, ifinfomsg(), u32(IFLA_NET_NS_FD, faults.namespace)),
     }

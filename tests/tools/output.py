@@ -16,13 +16,13 @@ import threading
 import time
 
 from shortcut_views import Tap
+from rtnl import Rtnl
 from world import (
     FAMILIES,
     PATIENCE,
     PORT,
     SILENCE,
     V4,
-    V6,
     Space,
     checksum,
     connected,
@@ -106,10 +106,10 @@ def send(here, dest, marker=b"", count=COUNT, size=0):
                 raise
 
 
-def reaches(family, wait=SILENCE, dest=None, there=None):
+def reaches(family, wait=SILENCE, dest=None, there=None, source=None):
     """Whether a datagram of the child's gets outside."""
     marker = os.urandom(8)
-    with OUTSIDE.udp(family, PORT) as sock, BLUE.udp(family) as here:
+    with OUTSIDE.udp(family, PORT) as sock, BLUE.udp(family, address=source) as here:
         send(here, (dest or family.outside, PORT), marker, 1)
         return any(data.startswith(marker) for data in drain(there or sock, wait))
 
@@ -387,7 +387,9 @@ def refused(family):
             got[words] = reaches(family)
         same(got["output"], got["none"], f"{name}: forwarding of {dev} off: as on the full path ({got['none']})")
         PARENT.sysctl(**{switch.format(dev): 1})
-    if family is V6:
+    if family is V4:
+        switches_turned()
+    else:
         # Turning it off and on again takes routes away.
         PARENT.call("ip", "-6", "addr", "replace", "2001:db8:2::1/64", "dev", "up0")
     same(reaches(family), True, f"{name}: forwarding is on again")
@@ -411,6 +413,30 @@ def refused(family):
         while not reaches(family) and time.monotonic() < end:
             pass
         report(reaches(family), f"{name}: {dev} is up again")
+
+
+def switches_turned():
+    """Switches of the port that have a say take effect at once."""
+    shortcut("p1", "output")
+    steps = [reaches(V4)]
+    for value in (0, 1):
+        with PARENT:
+            Rtnl().forwarding("p1", value)
+        steps.append(reaches(V4))
+    same(steps, [True, False, True], "IPv4: forwarding of p1 on, off, on by netlink")
+    # A child that may use any source, and does; the parent's own check still has a say.
+    foreign = "203.0.113.7"
+    BLUE.call("ip", "addr", "add", f"{foreign}/32", "dev", "lo")
+    PARENT.call("ip", "link", "set", "p1", "type", "passthru", "spoofchk", "off")
+    steps = []
+    for value in (0, 1, 2, 0):
+        PARENT.sysctl(ipv4__conf__p1__rp_filter=value)
+        before = ways()
+        steps.append((reaches(V4, source=foreign), reaches(V4, source=foreign), took(before)))
+    here = (True, True, 2)
+    same(steps, [here, (False, False, 0), (False, False, 0), here], "IPv4: a foreign source, rp_filter of p1 off, strict, loose, off")
+    PARENT.call("ip", "link", "set", "p1", "type", "passthru", "spoofchk", "on")
+    BLUE.call("ip", "addr", "del", f"{foreign}/32", "dev", "lo")
 
 
 def restore():

@@ -11,7 +11,7 @@ import errno
 import socket
 import struct
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLM_F_DUMP = 0x300
@@ -21,7 +21,8 @@ NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS = 1, 2
 NLA_F_NESTED = 0x8000
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_NET_NS_FD = 18, 19, 28
+IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_AF_SPEC, IFLA_NET_NS_FD = 18, 19, 26, 28
+IFLA_INET_CONF, IPV4_DEVCONF_FORWARDING = 1, 1
 IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_TARGET_NETNSID = 31, 32, 46
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 # include/uapi/linux/if_passthru.h
@@ -136,6 +137,11 @@ class Rtnl:
     def dellink(self, name):
         """RTM_DELLINK by name."""
         return self.request(RTM_DELLINK, CHANGE, ifinfomsg() + text(IFLA_IFNAME, name))
+
+    def forwarding(self, name, value):
+        """IPv4's switch of a device. Before Linux 7.3 this flushes no route, as sysctl does."""
+        conf = nest(IFLA_AF_SPEC, nest(socket.AF_INET, nest(IFLA_INET_CONF, u32(IPV4_DEVCONF_FORWARDING, value))))
+        self.must(self.request(RTM_SETLINK, CHANGE, ifinfomsg(socket.if_nametoindex(name)) + conf))
 
     def must(self, answer):
         """For requests that have to succeed."""

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PORT, SILENCE, Ears, Space, V4, difference, places_taken, report, same, shortcut
+from world import FAMILIES, PORT, SILENCE, Ears, Space, V4, difference, places_taken, report, same, seen, shortcut, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 
@@ -123,6 +123,56 @@ def rules(story):
     PARENT.call(*ip(story, "rule del from OUTSIDE lookup 100 pref 50"))
     story.got, story.want = [], []
     PARENT.call(*ip(story, "route flush table 100"))
+
+
+def tables(story):
+    """A route comes into a table that is asked before the one that decided."""
+    story.then("blue")
+    story.then("-", *ip(story, "route add local DEST dev lo table local"))
+    story.then("blue", *ip(story, "route del local DEST dev lo table local"))
+    story.end("a route of the local table")
+    PARENT.call(*ip(story, "rule add pref 50 lookup 100"))
+    story.then("blue")
+    story.then("blue")
+    story.then("red", *ip(story, "route add HOST dev p2 table 100"))
+    story.then("blue", *ip(story, "route del HOST dev p2 table 100"))
+    PARENT.call(*ip(story, "rule del pref 50"))
+    story.end("a route of a table that a rule asks first")
+    # The child's own: so that its addresses are not what is found first.
+    BLUE.call(*ip(story, "rule add pref 100 lookup local"))
+    BLUE.call(*ip(story, "rule add pref 50 lookup 100"))
+    BLUE.call(*ip(story, "rule del pref 0"))
+    story.then("blue")
+    story.then("blue")
+    story.then("nobody", *ip(story, "route add blackhole HOST table 100"), space=BLUE)
+    story.then("blue", *ip(story, "route del blackhole HOST table 100"), space=BLUE)
+    BLUE.call(*ip(story, "rule add pref 0 lookup local"))
+    for pref in ("50", "100"):
+        BLUE.call(*ip(story, f"rule del pref {pref}"))
+    story.end("a route of a table of the child's that a rule asks first")
+
+
+def held(family):
+    """An address that is held for a port by a wide route, and now and then the parent's own: whose
+    it was must not last."""
+    shortcut("p1", "netfilter")
+    story = Story(family, "netfilter", Ears((PARENT, BLUE, RED, OUTSIDE), (family,)))
+    wide = "10.0.1.2/31" if family is V4 else "fd00:1::2/127"
+    PARENT.call(*ip(story, f"route add local {wide} dev p1"))
+    for _ in range(2):
+        story.then("blue")
+        story.then("blue")
+        story.then("-", *ip(story, "route add local DEST dev lo"))
+        # IPv6 remembers a little later.
+        for _ in range(3):
+            time.sleep(0.1)
+            story.then("-")
+        story.then("blue", *ip(story, "route del local DEST dev lo"))
+    PARENT.call(*ip(story, f"route del local {wide} dev p1"))
+    story.end("an address held by a wide route, with a narrow one and without")
+    story.sender.close()
+    story.ears.close()
+    shortcut("p1", "none")
 
 
 def marks(story):
@@ -276,8 +326,66 @@ def errors(story):
     same(answers(family, words), want, f"{family.name}, shortcut {words}: routes that refuse say so")
 
 
+def offender(sock, family):
+    """Which address an error came from that the socket was told of."""
+    try:
+        control = sock.recvmsg(100, 1000, 0x2000)[1]  # MSG_ERRQUEUE
+    except OSError:
+        return "nobody"
+    # struct sock_extended_err, then the address of who sent the error.
+    data = control[0][2][16:]
+    start, length = (4, 4) if family is V4 else (8, 16)
+    return socket.inet_ntop(socket.AF_INET if family is V4 else socket.AF_INET6, data[start : start + length])
+
+
+def heard_of_child(family, words, behind):
+    """Who says what of packets for a host behind the child that its routes refuse."""
+    shortcut("p1", words)
+    heard = {}
+    level, option = (socket.IPPROTO_IP, 11) if family is V4 else (socket.IPPROTO_IPV6, 25)
+    for kind in ("unreachable", "prohibit"):
+        BLUE.call(*family.ip("route", "add", kind, family.host(behind)))
+        with OUTSIDE.udp(family) as sock:
+            sock.setsockopt(level, option, 1)  # *_RECVERR
+            sock.connect((behind, PORT))
+            sock.send(b"x")
+            select.select([], [], [sock], SILENCE)
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            heard[kind] = (errno.errorcode.get(number, "silence"), offender(sock, family))
+        BLUE.call(*family.ip("route", "del", kind, family.host(behind)))
+    return heard
+
+
+def behind_child(story):
+    """Routes of the child that refuse, or that are shared, are the child's to go by."""
+    family, words = story.family, story.words
+    behind = "203.0.113.1" if family is V4 else "2001:db8:99::1"
+    PARENT.call(*family.ip("route", "add", family.host(behind), "dev", "p1"))
+    forwarding = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+    BLUE.call("sysctl", "-qw", *(f"{name}=1" for name in forwarding))
+    want = heard_of_child(family, "none", behind)
+    report(family.child(1) in {who for _, who in want.values()}, f"{family.name}: the child refuses what it has no way for", want)
+    same(heard_of_child(family, words, behind), want, f"{family.name}, shortcut {words}: routes of the child that refuse say so")
+    ways = []
+    for number in (1, 2):
+        BLUE.call("ip", "link", "add", f"far{number}", "type", "dummy")
+        BLUE.call("ip", "link", "set", f"far{number}", "up")
+        ways += ["nexthop", *([] if family is V4 else ["via", f"fe80::{number}"]), "dev", f"far{number}"]
+    BLUE.call(*family.ip("route", "add", family.host(behind)), *ways)
+    watch(BLUE, f"udp dport {PORT}")
+    for _ in range(3):
+        story.sender.sendto(b"x", (behind, PORT))
+    time.sleep(0.2)
+    same(seen(BLUE), {"pre": 3, "fwd": 3, "post": 3}, f"{family.name}, shortcut {words}: a shared route of the child is its own to choose of")
+    unwatch(BLUE)
+    for number in (1, 2):
+        BLUE.call("ip", "link", "del", f"far{number}")
+    BLUE.call("sysctl", "-qw", *(f"{name}=0" for name in forwarding))
+    PARENT.call(*family.ip("route", "del", family.host(behind)))
+
+
 CHAPTERS = {
-    "routes": (routes, errors, nexthops, shared, rules, marks),
+    "routes": (routes, errors, behind_child, nexthops, shared, rules, tables, marks),
     "links": (links, childs_tables, setting, uplinks, pairs),
 }
 
@@ -285,6 +393,8 @@ CHAPTERS = {
 def main(which):
     """All of it for each place."""
     for family in FAMILIES:
+        if which == "routes":
+            held(family)  # before there are rules: who ever had some remembers no strangers
         for words in ("device", "route"):
             ears = Ears((PARENT, BLUE, RED, OUTSIDE), (family,))
             RED.call("ip", "addr", "add", family.host(family.child(1)), "dev", "lo")

@@ -19,7 +19,7 @@ import struct
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, V4, Space, places_taken, report, shortcut
+from world import FAMILIES, PATIENCE, PORT, Space, places_taken, report, shortcut
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 RTM_NEWROUTE, RTM_DELROUTE, NLMSG_ERROR = 24, 25, 2
@@ -195,7 +195,7 @@ def main():
     parser.add_argument("words", nargs="+")
     args = parser.parse_args()
     for family in FAMILIES:
-        RED.call("ip", "addr", "add", family.host(family.child(1)), "dev", "lo", *(() if family is V4 else ("nodad",)))
+        RED.call("ip", "addr", "add", family.host(family.child(1)), "dev", "lo")
         for words in args.words:
             for port in ("p1", "p2"):
                 shortcut(port, words)

@@ -255,6 +255,15 @@ def taps(case):
         report(exchange(here, there, 3, 500_000), f"{case.name}: TCP under taps on all devices")
     for tap in sockets:
         tap.close()
+    # One that asks for packets of one protocol only, of the device and of all devices.
+    kind = 0x0800 if case.family is V4 else 0x86DD
+    for where in (("c0", kind), ("", kind)):
+        with BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(kind)) as tap:
+            if where[0]:
+                tap.bind(where)
+            arrived = [case.arrives(marker + b"%d" % number) for number in range(3)]
+            watching = sum(data.find(marker) > 0 for data in drain(tap))
+        same((arrived, watching), ([True] * 3, 3), f"{case.name}: a tap for {case.family.name} on {where[0] or 'all devices'} of the child sees what comes")
 
 
 def childs_device(case):
@@ -326,8 +335,16 @@ def connected_from(case, port):
         sock = OUTSIDE.socket(case.family.af, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((case.family.any, port))
-        sock.connect((case.dest, 7303))
-        return sock, listener.accept()[0]
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                sock.connect((case.dest, 7303))
+                return sock, listener.accept()[0]
+            except OSError as error:
+                # Of an earlier connection the last word is still on its way.
+                if error.errno != errno.EADDRNOTAVAIL or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
 
 def other_uplinks(case):
@@ -378,6 +395,37 @@ def vrf(case):
     PARENT.call(*case.family.ip("route", "flush", "table", "77"))
     PARENT.call("ip", "link", "del", "up1")
     PARENT.call("ip", "link", "del", "vrf0")
+
+
+def childs_vrf(case):
+    """The child's device in a VRF of the child's: what comes in comes in by that."""
+    BLUE.call("ip", "link", "add", "vrf0", "up", "type", "vrf", "table", "88")
+    BLUE.call("ip", "link", "set", "c0", "master", "vrf0")
+    restore("vrf0")
+    with BLUE.udp(case.family) as bound, BLUE.udp(case.family) as other:
+        for sock, device in ((bound, b"vrf0"), (other, b"lo")):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+        port = bound.getsockname()[1]
+        for number in range(3):
+            case.here.sendto(b"%d" % number, (case.dest, port))
+        got = []
+        end = time.monotonic() + PATIENCE
+        while len(got) < 3 and time.monotonic() < end:
+            got += drain(bound, 0.02)
+        same(got, [b"0", b"1", b"2"], f"{case.name}: a socket of the VRF that the child's device is in has its packets")
+    BLUE.call("ip", "link", "set", "c0", "nomaster")
+    BLUE.call("ip", "link", "del", "vrf0")
+    restore()
+    report(case.arrives(b"out of it"), f"{case.name}: and out of the VRF again its own socket has")
+
+
+def restore(vrf=None):
+    """What c0 has lost by its move into a VRF or out of it."""
+    table = ("vrf", vrf) if vrf else ()
+    for family in FAMILIES:
+        length = "24" if family is V4 else "64"
+        BLUE.call(*family.ip("addr", "replace", f"{family.child(1)}/{length}", "dev", "c0"))
+        BLUE.call(*family.ip("route", "replace", *table, "default", "via", family.port(1), "dev", "c0"))
 
 
 def nested(family, words):
@@ -485,7 +533,7 @@ def places():
         for words in ("device", "route", "all"):
             shortcut("p1", words)
             case = Case(family, words)
-            for act in (taps, childs_device, policies, everybody, vrf):
+            for act in (taps, childs_device, policies, everybody, vrf, childs_vrf):
                 run(act, case)
             if words != "all":
                 run(other_uplinks, case)

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 
+from rtnl import Rtnl
 from world import (
     FAMILIES,
     PORT,
@@ -201,6 +202,13 @@ def forwarding_midway(family, ears):
         forwarding(1)
         steps.append(owner())
         same(steps, ["blue", "nobody", "blue"], f"{family.name}, shortcut {words}: forwarding on, off, on")
+        if family is V4:
+            steps = [owner()]
+            for value in (0, 1):
+                with PARENT:
+                    Rtnl().forwarding("up0", value)
+                steps.append(owner(silent=not value))
+            same(steps, ["blue", "nobody", "blue"], f"{family.name}, shortcut {words}: ... by netlink")
     shortcut("p1", "none")
 
 
@@ -209,7 +217,7 @@ def stealing(family, ears):
     sender = OUTSIDE.udp(family)
     stolen = {family.uplink: "-", family.port(1): "-", family.child(2): "red"}
     for address in stolen:
-        BLUE.call("ip", "addr", "add", family.host(address), "dev", "c0", *(() if family is V4 else ("nodad",)))
+        BLUE.call("ip", "addr", "add", family.host(address), "dev", "c0")
     for words in ("device", "route", "socket", "netfilter", "all"):
         shortcut("p1", words)
         shortcut("p2", words)

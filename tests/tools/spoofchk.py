@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, SILENCE, V4, V6, Ears, Space, mac_of, report, same, shortcut, statistics, udp_packet
+from world import FAMILIES, PATIENCE, SILENCE, V4, V6, Ears, Space, mac_of, ping, report, same, shortcut, statistics, udp_packet
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 TRACING = "/sys/kernel/tracing"
@@ -223,7 +223,7 @@ def no_address_yet(means, mode):
         def is_dad(data):
             return len(data) >= 64 and data[6] == 58 and data[8:24] == bytes(16) and data[40] == 135
 
-        saw = tap_sees("p1", lambda: BLUE.call("ip", "-6", "addr", "add", "fd00:1::99/64", "dev", "c0"), is_dad)
+        saw = tap_sees("p1", lambda: BLUE.call("sh", "-c", "ip -6 addr add fd00:1::99/64 dev c0"), is_dad)
         same((saw, spoofed()), (True, before), "who looks for a duplicate of its address is heard")
         end = time.monotonic() + 2 * PATIENCE
         flags = {"tentative": True}
@@ -247,6 +247,37 @@ def bridged(means):
     PARENT.call("ip", "link", "del", "br0")
     saw = tap_sees("p1", lambda: means.send("packet socket", V4, packet), lambda data: data.endswith(b"bridged packet"))
     same(saw, False, "... until it leaves the bridge")
+
+
+def vlans():
+    """A frame of a VLAN is another device's in the parent, and not judged; one with a tag of
+    priority alone is the port's."""
+    for space, device, number in ((PARENT, "p1", 1), (BLUE, "c0", 2)):
+        space.call("ip", "link", "add", "link", device, "name", "v7", "type", "vlan", "id", "7")
+        space.call("ip", "link", "set", "v7", "up")
+        for family, address in ((V4, f"10.7.0.{number}/24"), (V6, f"fd07::{number}/64")):
+            space.call(*family.ip("addr", "add", address, "dev", "v7"))
+    for family, near, far in ((V4, "10.7.0.1", "10.7.0.2"), (V6, "fd07::1", "fd07::2")):
+        before = spoofed()
+        answered = ping(BLUE, family, near, 2), ping(PARENT, family, far, 2)
+        same((answered, spoofed()), ((2, 2), before), f"{family.name}: a VLAN of the child's device and the port's carries what it has")
+    for space in (PARENT, BLUE):
+        space.call("ip", "link", "del", "v7")
+    # The kernel keeps the tag of such a device beside the packet.
+    BLUE.call("ip", "link", "add", "link", "c0", "name", "v0", "type", "vlan", "id", "0")
+    BLUE.call("ip", "link", "set", "v0", "up")
+    for family, lie in ((V4, "203.0.113.9"), (V6, "3fff:9::9")):
+        before = spoofed()[0]
+        with BLUE, socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as sock:
+            kind = 0x0800 if family is V4 else 0x86DD
+            mac = bytes.fromhex(mac_of(PARENT, "p1").replace(":", ""))
+            try:
+                sock.sendto(udp_packet(family, lie, family.outside, b"with a priority"), ("v0", kind, 0, 0, mac))
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # it was dropped
+                    raise
+        same(spoofed()[0] - before, 1, f"{family.name}: a tag of priority alone hides no lie")
+    BLUE.call("ip", "link", "del", "v0")
 
 
 def reason(means):
@@ -291,6 +322,7 @@ def main():
         no_address_yet(means, mode)
     if mode == "l2":
         bridged(means)
+        vlans()
     reason(means)
     ears.close()
 

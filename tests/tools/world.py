@@ -167,6 +167,10 @@ class Space:
     def change(self, words, check):
         """Runs a command of ip that prints nothing."""
         options = tuple(word for word in words[:1] if word.startswith("-"))
+        if "addr" in words[:2] and {"add", "replace"} & set(words[:3]) and any(":" in word for word in words):
+            # Until a worker has come by, a new IPv6 address is tentative and of no
+            # use, though nobody looks for duplicates.
+            words = (*words, "nodad")
         key = (self.name, options)
         if key not in Batch.running:
             with self:

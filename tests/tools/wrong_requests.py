@@ -133,14 +133,16 @@ class Cases:
         for size in (0, 1, 15):
             self.create(f"peer of {size} bytes", (errno.EINVAL, errno.ERANGE), ANY, attr(IFLA_PASSTHRU_PEER_INFO, bytes(size)))
         self.create("peer with a negative index", errno.EINVAL, ANY, peer(header=ifinfomsg(index=-5)))
-        self.create("peer with the index of another", errno.EBUSY, NONE, peer(header=ifinfomsg(index=socket.if_nametoindex("taken"))))
+        self.create("peer with the index of another", errno.EBUSY, "index of the child is taken", peer(header=ifinfomsg(index=socket.if_nametoindex("taken"))))
+        body = linkinfo(self.kind, peer(header=ifinfomsg(index=7777)))
+        self.refused("port with the index of its peer", errno.EBUSY, "index of the port is taken", text(IFLA_IFNAME, "bad"), body, header=ifinfomsg(index=7777))
 
     def peer_names(self):
         """Names that a device cannot have."""
         for wrong in ("a/b", ".", "..", "a b", "x" * 16, "c:1"):
             self.create(f"peer named {wrong!r}", (errno.EINVAL, errno.ERANGE), NONE, peer(text(IFLA_IFNAME, wrong)))
-        self.create("peer named as the port", errno.EEXIST, NONE, peer(text(IFLA_IFNAME, "bad")))
-        self.create("peer named as another", errno.EEXIST, NONE, peer(text(IFLA_IFNAME, "taken")))
+        self.create("peer named as the port", errno.EEXIST, "name of the port is taken", peer(text(IFLA_IFNAME, "bad")))
+        self.create("peer named as another", errno.EEXIST, "name of the child is taken", peer(text(IFLA_IFNAME, "taken")))
         self.create("peer name without an end", (errno.EINVAL, errno.ERANGE), NONE, peer(attr(IFLA_IFNAME, b"y" * 300)))
 
     def peer_attributes(self):
@@ -161,7 +163,10 @@ class Cases:
 
     def port_attributes(self):
         """Attributes of the port that are wrong."""
-        l2 = u32(IFLA_PASSTHRU_MODE, MODE_L2)
+        l2, l3 = u32(IFLA_PASSTHRU_MODE, MODE_L2), u32(IFLA_PASSTHRU_MODE, MODE_L3)
+        mac = attr(IFLA_ADDRESS, b"\2\0\0\0\0\1")
+        self.create("l3: port with an address", errno.EOPNOTSUPP, "mode l3 have no MAC address", l3, port=[mac])
+        self.create("l3: peer with an address", errno.EOPNOTSUPP, "mode l3 have no MAC address", l3, peer(mac))
         self.create("port with MTU 65536", errno.EINVAL, ANY, port=[u32(IFLA_MTU, 65536)])
         self.create("port with 0 queues", errno.EINVAL, ANY, port=[u32(IFLA_NUM_TX_QUEUES, 0)])
         self.create("port with 4097 queues", errno.EINVAL, ANY, port=[u32(IFLA_NUM_TX_QUEUES, 4097)])

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# lab: --host
+#
+# The benchmark itself: a few figures are measured, and what it writes of them is
+# what it says that it is. How many instructions a path takes is no matter here.
+
+set -u
+cd "$(dirname "$0")/.." || exit
+SCRATCH=$(mktemp -d)
+trap 'rm -rf "$SCRATCH"' EXIT
+. tests/tap.sh
+if [ "${LAB:-stock}" != stock ]; then skip_all "it counts on the stock kernel, whatever the lab"; fi
+
+figures=$SCRATCH/figures.json
+succeeds "a few figures are measured" bench/run --quick --boots ip4 --works rx-udp,tcp-rr \
+	--paths "veth passthru-route" --results "$SCRATCH/results" --json "$figures"
+from_tool() { # the results of a tool that prints them without numbers
+	local line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) result 0 "${line#ok }" ;;
+		"not ok "*) result 1 "${line#not ok }" ;;
+		*) echo "# $line" ;;
+		esac
+	done < <("$@" 2>&1)
+}
+from_tool python3 tests/tools/figures.py "$figures"
+for file in report.txt figures.json missing.json runs.json; do
+	succeeds "the results have $file" test -s "$SCRATCH/results/stock-quick/$file"
+done
+like "$(cat "$SCRATCH/results/stock-quick/report.txt")" "over host.*best peer" "the report compares with host and peers"
+is "$(find "$SCRATCH/results" -name '*.svg' -size +1k | wc -l)" \
+	"$(find "$SCRATCH/results" -name '*.png' -size +1k | wc -l)" "each picture is there as SVG and PNG"
+isnt "$(find "$SCRATCH/results" -name '*.svg' | wc -l)" 0 "there are pictures"
+
+profile=$(bench/profile passthru-route --count 500 --top 25)
+like "$profile" "^passthru-route: [0-9,]+ instructions per packet" "a profile says what a packet takes"
+like "$profile" "before_routing.* \[passthru\]" "... and where in the module"
+like "$profile" "__netif_receive_skb_core" "... and in the kernel"
+like "$(bench/profile passthru-nothing 2>&1)" "passthru-nothing" "a path that there is not is named"
+
+plan

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""BPF programs of a few instructions, so that no compiler is needed.
+
+A library for the other tools.
+"""
+
+import ctypes
+import os
+import struct
+import sys
+
+SYS_BPF = 321  # x86-64
+BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_PROG_ATTACH, BPF_PROG_DETACH = 5, 6, 8, 9
+MOV_IMM, CALL, EXIT = 0xB7, 0x85, 0x95
+
+
+def instruction(opcode, register=0, immediate=0):
+    """One instruction."""
+    return struct.pack("=BBhi", opcode, register, 0, immediate)
+
+
+def bpf(command, attributes):
+    """The system call; raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(attributes, 128)
+    result = libc.syscall(SYS_BPF, command, buffer, 128)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def load(kind, code, attach_type=0):
+    """Loads a program; returns its file descriptor."""
+    text = ctypes.create_string_buffer(code, len(code))
+    licence = ctypes.create_string_buffer(b"GPL")
+    log = ctypes.create_string_buffer(65536)
+    attributes = struct.pack("=IIQQIIQ", kind, len(code) // 8, ctypes.addressof(text), ctypes.addressof(licence), 1, len(log), ctypes.addressof(log))
+    # kern_version, prog_flags, prog_name, prog_ifindex, expected_attach_type
+    attributes += struct.pack("=II16sII", 0, 0, b"", 0, attach_type)
+    try:
+        return bpf(BPF_PROG_LOAD, attributes)
+    except OSError:
+        print(log.value.decode(), file=sys.stderr)
+        raise
+
+
+def pin(program, path):
+    """Makes the program known by a path in bpffs."""
+    name = ctypes.create_string_buffer(path.encode())
+    bpf(BPF_OBJ_PIN, struct.pack("=QI", ctypes.addressof(name), program))
+
+
+def attach(group, program, attach_type):
+    """Attaches a program to a cgroup; returns what detaches it again."""
+    directory = os.open(group, os.O_RDONLY | os.O_DIRECTORY)
+    attributes = struct.pack("=IIII", directory, program, attach_type, 0)
+    bpf(BPF_PROG_ATTACH, attributes)
+
+    def detach():
+        bpf(BPF_PROG_DETACH, attributes)
+        os.close(directory)
+        os.close(program)
+
+    return detach

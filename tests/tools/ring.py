@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Two namespaces that are children of each other, and an address that each of
+them sends to the other: a packet for it must come to an end.
+
+usage: ring.py
+
+`one` has the port qa to the child device ka in `two`, which has the port qb to
+the child device kb in `one`. Packets come from `outside` by way of up0 in `one`.
+"""
+
+import os
+import socket
+import sys
+import time
+
+from world import FAMILIES, PATIENCE, V4, Space, difference, report, same, shortcut, statistics
+
+ONE, TWO, OUTSIDE = (Space(name) for name in ("one", "two", "outside"))
+
+
+def counted():
+    """What both pairs count."""
+    return {f"{port} {key}": value for space, port in ((ONE, "qa"), (TWO, "qb")) for key, value in statistics(space, port).items()}
+
+
+def came_to_rest():
+    """What both pairs count once that has stopped to change; None if it does not."""
+    end, before = time.monotonic() + PATIENCE, counted()
+    while time.monotonic() < end:
+        time.sleep(0.03)
+        after = counted()
+        if after == before:
+            return after
+        before = after
+    return None
+
+
+def goes_round(family, words, address, where):
+    """Sends packets into the ring, and looks at how they end."""
+    sent = 3
+    before = came_to_rest()
+    with OUTSIDE.udp(family) as sock:
+        sock.setsockopt(*((socket.IPPROTO_IP, socket.IP_TTL) if family is V4 else (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)), 32)
+        for _ in range(sent):
+            sock.sendto(b"round and round", (address, 9))
+    after = came_to_rest()
+    name = f"{family.name}, shortcut {words}, {where}"
+    if not report(after is not None and before is not None, f"{name}: packets that go round come to an end"):
+        return
+    counts = difference(after, before)
+    short = sum(value for key, value in counts.items() if key.split()[1].startswith(("rx_", "tx_output")))
+    nested = sum(value for key, value in counts.items() if key.endswith("fall_nested"))
+    report(0 < short <= sent * 32 * 6, f"{name}: ... some of them by shortcuts", counts)
+    report(0 < nested <= sent * 32 * 2, f"{name}: ... which have a limit, and a counter", counts)
+
+
+def ring(family):
+    """By each way round."""
+    address = "10.9.9.9" if family is V4 else "fd09::9"
+    host = family.host(address)
+    for words in ("route", "device", "all"):
+        for space, port in ((ONE, "qa"), (TWO, "qb")):
+            shortcut(port, words, space)
+            space.call(*family.ip("route", "add", host, "dev", port))
+        goes_round(family, words, address, "by the ports")
+        with ONE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as one:
+            with TWO.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as two:
+                one.bind(("kb", 3))
+                two.bind(("ka", 3))
+                goes_round(family, words, address, "by the ports, with taps")
+        for space, port in ((ONE, "qa"), (TWO, "qb")):
+            space.call(*family.ip("route", "del", host, "dev", port))
+            shortcut(port, "none", space)
+    for words in ("output", "all"):
+        for space, port, dev in ((ONE, "qa", "kb"), (TWO, "qb", "ka")):
+            shortcut(port, words, space)
+            space.call(*family.ip("route", "add", host, "dev", dev))
+        goes_round(family, words, address, "by the child devices")
+        for space, port, dev in ((ONE, "qa", "kb"), (TWO, "qb", "ka")):
+            space.call(*family.ip("route", "del", host, "dev", dev))
+            shortcut(port, "none", space)
+    # What one holds for the other has no full path to go by.
+    for space, port, words, local in ((ONE, "qa", "netfilter", ["local"]), (TWO, "qb", "route", [])):
+        shortcut(port, words, space)
+        space.call(*family.ip("route", "add", *local, host, "dev", port))
+    goes_round(family, "netfilter and route", address, "by an address that is held")
+    for space, port, local in ((ONE, "qa", ["local"]), (TWO, "qb", [])):
+        space.call(*family.ip("route", "del", *local, host, "dev", port))
+        shortcut(port, "none", space)
+    same(os.path.exists("/sys/module/passthru"), True, f"{family.name}: and the machine lives")
+
+
+def main():
+    """In both versions of IP."""
+    for family in FAMILIES:
+        ring(family)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Programs that judge packets: those that rules give packets to (NFQUEUE), in
+parent and child, and those of the sender's cgroup.
+
+usage: shortcut_programs.py CGROUP
+
+What a program has let go on passes the remaining hooks in the program's own
+process, where the kernel's usual protection against softirqs is not in force:
+lockdep, and TCP under load, tell if somebody relies on it.
+"""
+
+import errno
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+from bpf import EXIT, MOV_IMM, attach, instruction, load
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, connected, difference, exchange, ping, report, same, shortcut, statistics
+
+PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
+
+NETLINK_NETFILTER = 12
+PACKET, VERDICT, CONFIG = 0x300, 0x301, 0x302
+BIND, COPY_META, ACCEPT = 1, 1, 1
+BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS = 8, 1
+
+
+class Queue(threading.Thread):
+    """A program that lets every packet of a namespace's queue 0 go on."""
+
+    def __init__(self, space):
+        super().__init__(daemon=True)
+        self.sock = space.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self.sock.settimeout(0.1)
+        self.seen, self.ends = 0, False
+        self.send(CONFIG, self.attribute(1, struct.pack("!BxH", BIND, 0)))
+        self.send(CONFIG, self.attribute(2, struct.pack("!IB", 0, COPY_META)))
+        self.start()
+
+    @staticmethod
+    def attribute(kind, value):
+        """One netlink attribute."""
+        return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+    def send(self, kind, body):
+        """One request for queue 0."""
+        text = struct.pack("!BBH", 0, 0, 0) + body
+        self.sock.send(struct.pack("=IHHII", 16 + len(text), kind, 1, 0, 0) + text)
+
+    def run(self):
+        while not self.ends:
+            try:
+                data = self.sock.recv(65536)
+            except TimeoutError:
+                continue
+            at = 0
+            while at + 20 <= len(data):
+                length, kind = struct.unpack_from("=IH", data, at)
+                if kind == PACKET:
+                    self.judge(data[at + 20 : at + length])
+                at += (length + 3) & ~3
+
+    def judge(self, attributes):
+        """Lets a packet go on, whatever it is."""
+        at = 0
+        while at + 4 <= len(attributes):
+            length, kind = struct.unpack_from("=HH", attributes, at)
+            if kind & 0x3FFF == 1:  # NFQA_PACKET_HDR
+                self.seen += 1
+                self.send(VERDICT, self.attribute(2, struct.pack("!I", ACCEPT) + attributes[at + 4 : at + 8]))
+            at += (length + 3) & ~3
+
+    def close(self):
+        """Ends it."""
+        self.ends = True
+        self.join()
+        self.sock.close()
+
+
+def queued(family, words, where, hook, local):
+    """All traffic to the child goes by a program."""
+    name = f"{family.name}, shortcut {words}, a program at {hook} of {where.name}"
+    dest = family.child(1)
+    if local:
+        PARENT.call(*family.ip("route", "add", "local", dest, "dev", "p1"))
+    shortcut("p1", words)
+    where.nft(f"table inet q {{ chain c {{ type filter hook {hook} priority 0; {family.nft} daddr {dest} queue num 0; }}\n}}\n")
+    queue = Queue(where)
+    try:
+        report(ping(OUTSIDE, family, dest, 3) == 3, f"{name}: ping")
+        with BLUE.udp(family, PORT) as there, OUTSIDE.udp(family) as here:
+            got = 0
+            for number in range(20):
+                here.sendto(b"%d" % number, (dest, PORT))
+                got += there.recv(100) == b"%d" % number
+        same(got, 20, f"{name}: datagrams")
+        one, other = connected(OUTSIDE, BLUE, family, dest, 7600)
+        with one, other:
+            report(exchange(one, other, 5, 400_000), f"{name}: TCP")
+    except OSError as error:
+        report(False, f"{name}: traffic gets through", error)
+    report(queue.seen > 25, f"{name}: the program saw it", f"{queue.seen} packets")
+    queue.close()
+    where.nft("delete table inet q\n")
+    shortcut("p1", "none")
+    if local:
+        PARENT.call(*family.ip("route", "del", "local", dest, "dev", "p1"))
+
+
+def queues(family):
+    """In the parent and in the child, at each place and each shortcut behind it."""
+    for words in ("route", "socket", "route,netfilter,socket"):
+        queued(family, words, PARENT, "prerouting", False)
+    for words in ("device", "route", "all"):
+        for hook in ("prerouting", "input"):
+            queued(family, words, BLUE, hook, False)
+    for hook in ("prerouting", "input"):
+        queued(family, "netfilter", PARENT, hook, True)
+
+
+def program(verdict):
+    """A program of a cgroup that says the same to each packet."""
+    return load(BPF_PROG_TYPE_CGROUP_SKB, instruction(MOV_IMM, 0, verdict) + instruction(EXIT), BPF_CGROUP_INET_EGRESS)
+
+
+def sends(family, sender, dest, receiver):
+    """Whether a datagram gets there, and what its sender hears."""
+    # By the same ports each time: IPv6 makes flow labels of them, and those are of the flow.
+    with receiver.udp(family, PORT) as there, sender.udp(family, 4243) as here:
+        there.settimeout(SILENCE)
+        said = None
+        try:
+            here.sendto(b"judge me", (dest, PORT))
+        except OSError as error:
+            said = errno.errorcode[error.errno]
+        try:
+            there.settimeout(SILENCE if said else PATIENCE)
+            return there.recv(100) == b"judge me", said
+        except OSError:
+            return False, said
+
+
+def egress(family, group):
+    """What a cgroup's program says of what a child sends to a sibling, and out."""
+    trials = ((RED, family.child(2), "sibling"), (OUTSIDE, family.outside, "uplink"))
+    for words in ("none", "output", "all"):
+        shortcut("p1", words)
+        for receiver, dest, whom in trials:
+            name = f"{family.name}, shortcut {words}, to the {whom}"
+            # Until the way is remembered packets leave at the device, behind all programs.
+            for _ in range(4):
+                sends(family, BLUE, dest, receiver)
+                time.sleep(0.05)
+            for verdict, want in ((1, (True, None)), (0, (False, "EPERM")), (1, (True, None))):
+                attached = attach(group, program(verdict), BPF_CGROUP_INET_EGRESS)
+                before = statistics(BLUE, "c0")
+                same(sends(family, BLUE, dest, receiver), want, f"{name}: a program of the cgroup says {'yes' if verdict else 'no'}")
+                short = [key for key in difference(statistics(BLUE, "c0"), before) if key in ("tx_output", "tx_sibling")]
+                if words != "none" and verdict:
+                    same(len(short), 1, f"{name}: ... by the shortcut")
+                attached()
+    shortcut("p1", "none")
+
+
+def main(group):
+    """For each IP version."""
+    # Sockets are of the group that their process was in.
+    with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+    for family in FAMILIES:
+        queues(family)
+        egress(family, group)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Several sources, one destination: what is known of it for one is known for the
+others, but what makes one of them unwelcome holds for that one at once.
+
+usage: shortcut_sources.py
+
+The full path is asked which of them is refused, never assumed.
+"""
+
+import sys
+
+from shortcut_validation import BLUE, PARENT, RED, SOURCES, Trial, switches
+from world import FAMILIES, V4, Ears, report, same, shortcut
+
+
+class Change:
+    """Commands of ip in a namespace, and those that undo them."""
+
+    def __init__(self, name, space, do, undo):
+        self.name, self.space, self.do, self.undo = name, space, do, undo
+
+    def turn(self, family, commands):
+        """Runs commands."""
+        for command in commands:
+            self.space.call(*family.ip(*command))
+
+
+def addresses(family, liar):
+    """The source is an address of one's own."""
+    for name, space, device in (("the child", BLUE, "lo"), ("the parent", PARENT, "up0")):
+        words = (family.host(liar), "dev", device)
+        yield Change(f"an address of {name}", space, [("addr", "add", *words)], [("addr", "del", *words)])
+
+
+def routes(family, liar):
+    """The destination has a route for the source that leads nowhere."""
+    for name, space, table in (("the child", BLUE, "local"), ("the parent", PARENT, "main")):
+        words = ("unreachable", family.host(family.child(1)), "from", family.host(liar), "metric", "1", "table", table)
+        yield Change(f"a route by source of {name}", space, [("route", "add", *words)], [("route", "del", *words)])
+
+
+def rule(family, liar, name, space):
+    """A rule for the source, before that for local routes."""
+    later = [("rule", "add", "pref", "100", "lookup", "local"), ("rule", "del", "pref", "0")]
+    refuse = ("rule", "add", "from", family.host(liar), "pref", "50", "prohibit")
+    undo = [("rule", "del", "pref", "50"), ("rule", "add", "pref", "0", "lookup", "local"), ("rule", "del", "pref", "100")]
+    return Change(f"a rule of {name}", space, [*later, refuse], undo)
+
+
+def try_change(trial, change, number, child):
+    """Does and undoes a change while packets of two sources go to a child."""
+    family, (port, to) = trial.family, (f"p{number}", child)
+    dest, sources = family.child(number), sorted(SOURCES[family.version][:2])
+
+    def passes():
+        # Known of the destination; seen once; known of the flow.
+        return [trial.let_in(dest, sources, to) for _ in range(3)]
+
+    shortcut(port, "none")
+    change.turn(family, change.do)
+    want = trial.let_in(dest, sources, to)
+    change.turn(family, change.undo)
+    report(len(want) < 2, f"{family.name}, {change.name}: the full path refuses a source", want)
+    for words in ("device", "route"):
+        shortcut(port, words)
+        steps = passes()
+        for commands in (change.do, change.undo):
+            change.turn(family, commands)
+            steps += passes()
+        want_steps = [sources] * 3 + [want] * 3 + [sources] * 3
+        same(steps, want_steps, f"{family.name}, {change.name}: by shortcut {words} too, at once")
+    shortcut(port, "none")
+
+
+def main():
+    """The child's rules after all else of it, the parent's last: what has had rules keeps flows
+    of its own."""
+    switches(0, 0, 0)
+    for family in FAMILIES:
+        ears = Ears((PARENT, BLUE, RED), (family,))
+        trial, liar = Trial(family, ears), SOURCES[family.version][1]
+        for change in (addresses if family is V4 else routes)(family, liar):
+            try_change(trial, change, 1, "blue")
+        try_change(trial, rule(family, liar, "the child", BLUE), 1, "blue")
+        try_change(trial, rule(family, liar, "the parent", PARENT), 2, "red")
+        ears.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
