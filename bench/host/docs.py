@@ -21,11 +21,11 @@ kernel's other ways, and on the host itself with no namespace. A ratio of 1.00 i
 the host's own cost; less is cheaper than no namespace at all.
 
 Figures are instructions on Debian's stock kernel, counted exactly, so they are
-the same at every run to within 0.5 %. Caches and locks are not in them.
+the same at every run to within 0.6 %, mostly 0.1 %. Caches and locks are not in them.
 [bench/README.md](../bench/README.md) says how it is done and how to read it.
 
-This file is generated: `make bench` measures all of it again (half an hour on
-two cores), `make bench QUICK=1` the main figures (two minutes), and
+This file is generated: `make bench` measures all of it again (some 20 minutes
+on two cores), `make bench QUICK=1` the main figures (two minutes), and
 `make profile PATH=veth` shows where one path's instructions go.
 """,
     "uml": """\
@@ -187,6 +187,29 @@ def _one_run(run):
             f"source `{run['source']}`{wrong}")
 
 
+def _without(missing):
+    """What was tried and has no figure, and why."""
+    groups = {}
+    for entry in missing:
+        cell = entry["cell"]
+        work = f"{cell['work']}, IPv{cell['ip']}"
+        extent = [] if cell["firewall"] == "none" else [cell["firewall"]]
+        extent += [f"{cell['children']} children"] if cell["children"] > 2 else []
+        groups.setdefault((entry["path"], entry["why"]), {}).setdefault(work, {}).update(dict.fromkeys(extent))
+    for (path, why), works in groups.items():
+        listed = "; ".join(f"{work} ({', '.join(extent)})" if extent else work for work, extent in works.items())
+        yield f"- {path}: {why}: {listed}"
+
+
+def _not_grown():
+    """How far growth is measured, and of whom."""
+    reached = {}
+    for most, paths in plan.GROWTH.values():
+        reached.setdefault(most, []).extend(paths)
+    for most, paths in sorted(reached.items(), reverse=True):
+        yield f"to {most} children: {', '.join(paths)}"
+
+
 def _provenance(figures, missing, lab, runs):
     """What was measured, when some of it was not, and by what."""
     yield f"\nKernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures. Measured:\n"
@@ -197,6 +220,12 @@ def _provenance(figures, missing, lab, runs):
     absent = [path for path in table.absent_paths(missing) if path not in have]
     if absent:
         yield f"\nNot there yet: {', '.join(absent)}."
+    tried = list(_without([entry for entry in missing if entry["path"] in have]))
+    if tried:
+        yield "\nTried, and without a figure:\n"
+        yield from tried
+    if lab == "stock":
+        yield f"\nGrowth is measured {'; '.join(_not_grown())}. The others are not: making thousands takes minutes."
     left_out = _not_run(lab, figures)
     if left_out:
         yield "\n<details><summary>Not a full run: no figure of any path of these</summary>\n"
