@@ -49,11 +49,29 @@ run_guest() {
 # run_test FILE - one test in a guest of its own, which may ask for more of the
 # guest by a line "# lab: OPTIONS"; "# lab: --host" asks for none.
 run_test() {
-	local options
+	local options status=0 output
 	read -ra options <<<"$(sed -n 's/^# lab: //p' "$1" | head -n 1)"
-	if [ "${options[*]}" = --host ]; then
-		in_toolchain "./$1"
-		return
-	fi
-	run_guest "${options[@]}" -- "./$1"
+	output=$(mktemp)
+	# Whoever reads the results shows what failed by number only, and of a failure
+	# that comes once in a hundred runs there is nothing else to see.
+	{
+		if [ "${options[*]}" = --host ]; then
+			in_toolchain "./$1"
+		else
+			run_guest "${options[@]}" -- "./$1"
+		fi
+	} | tee "$output" || status=$?
+	[ "$status" = 0 ] || show_failures "$1" "$output" >&2
+	rm -f "$output"
+	return "$status"
+}
+
+# show_failures FILE OUTPUT - the failed checks of a test and what they say, each
+# line with the test's name, as several tests run at once.
+show_failures() {
+	awk -v name="${1##*/}" '
+		/^not ok/ { shown = 1 }
+		/^ok/ { shown = 0 }
+		shown && lines++ < 60 { printf "%s: %s\n", name, $0 }
+	' "$2"
 }
