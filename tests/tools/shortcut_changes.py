@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PORT, SILENCE, Ears, Space, V4, difference, places_taken, report, same, seen, shortcut, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, Ears, Space, V4, difference, places_taken, report, same, seen, shortcut, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 
@@ -203,10 +203,7 @@ def restore_child():
         BLUE.call(*family.ip("route", "replace", "default", "via", family.port(1)))
     # The kernel makes the local routes of IPv6 addresses some time after `ip` is done.
     for space, address in ((PARENT, family.port(1)), (BLUE, family.child(1))):
-        for _ in range(100):
-            if f"local {address} " in space.call("ip", "-6", "route", "show", "table", "local"):
-                break
-            time.sleep(0.05)
+        until(lambda space=space, address=address: f"local {address} " in space.call("ip", "-6", "route", "show", "table", "local"))
 
 
 def links(story):
@@ -308,7 +305,7 @@ def answers(family, words):
             level, option = (socket.IPPROTO_IP, 11) if family is V4 else (socket.IPPROTO_IPV6, 25)
             sock.setsockopt(level, option, 1)  # *_RECVERR
             sock.send(b"x")
-            select.select([], [], [sock], SILENCE)
+            select.select([sock], [], [], PATIENCE)
             got[kind] = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             PARENT.call(*family.ip("route", "del", kind, family.host(family.child(1))))
             try:
@@ -349,7 +346,7 @@ def heard_of_child(family, words, behind):
             sock.setsockopt(level, option, 1)  # *_RECVERR
             sock.connect((behind, PORT))
             sock.send(b"x")
-            select.select([], [], [sock], SILENCE)
+            select.select([sock], [], [], PATIENCE)
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             heard[kind] = (errno.errorcode.get(number, "silence"), offender(sock, family))
         BLUE.call(*family.ip("route", "del", kind, family.host(behind)))
@@ -375,7 +372,7 @@ def behind_child(story):
     watch(BLUE, f"udp dport {PORT}")
     for _ in range(3):
         story.sender.sendto(b"x", (behind, PORT))
-    time.sleep(0.2)
+    until(lambda: seen(BLUE, reset=False).get("post") == 3)
     same(seen(BLUE), {"pre": 3, "fwd": 3, "post": 3}, f"{family.name}, shortcut {words}: a shared route of the child is its own to choose of")
     unwatch(BLUE)
     for number in (1, 2):

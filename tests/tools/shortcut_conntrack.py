@@ -10,9 +10,8 @@ usage: shortcut_conntrack.py
 import socket
 import struct
 import sys
-import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, connected, difference, exchange, places_taken, report, same, shortcut
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, connected, difference, exchange, places_taken, report, same, shortcut, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
@@ -345,12 +344,13 @@ def childs_firewall(family, words):
 def no_entries_left():
     """Every connection that was tracked can be forgotten."""
     forget()
-    end, count = time.monotonic() + PATIENCE, 1
-    while count and time.monotonic() < end:
+
+    def count():
         with PARENT, open("/proc/sys/net/netfilter/nf_conntrack_count", encoding="ascii") as file:
-            count = int(file.read())
-        time.sleep(0.05)
-    same(count, 0, "no connection is left once all are forgotten")
+            return int(file.read())
+
+    until(lambda: not count())
+    same(count(), 0, "no connection is left once all are forgotten")
 
 
 def chapter(act, *args):

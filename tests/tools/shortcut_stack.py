@@ -25,7 +25,9 @@ from world import (
     Wire,
     connected,
     difference,
+    drain,
     exchange,
+    gather,
     outside_wire,
     ping,
     places_taken,
@@ -138,7 +140,7 @@ def broken(case):
         right["no UDP checksum"] = good[: at + 6] + b"\0\0" + good[at + 8 :]
     for packet in right.values():
         wire.send(packet)
-    same(drain(case.there, SILENCE), [b"good packet!"] * len(right), f"{case.name}: odd packets do ({len(right)} kinds)")
+    same(gather(case.there, len(right)), [b"good packet!"] * len(right), f"{case.name}: odd packets do ({len(right)} kinds)")
 
     # Frames that are not for the parent, though the packet in them may be.
     PARENT.call("ip", "link", "set", "up0", "promisc", "on")
@@ -146,14 +148,6 @@ def broken(case):
         Wire(OUTSIDE, "out0", mac).send(good)
         same(drain(case.there, SILENCE), [], f"{case.name}: a frame for {whom} does not arrive")
     PARENT.call("ip", "link", "set", "up0", "promisc", "off")
-
-
-def drain(sock, wait=0.0):
-    """What a socket has, after a while."""
-    end, got = time.monotonic() + wait, []
-    while select.select([sock], [], [], max(0, end - time.monotonic()))[0]:
-        got.append(sock.recv(1 << 17))
-    return got
 
 
 def ttl(case, takes):
@@ -230,9 +224,7 @@ def segments(case):
     case.here.setsockopt(socket.IPPROTO_UDP, 103, 1000)  # UDP_SEGMENT
     case.here.sendto(data, (case.dest, PORT))
     case.here.setsockopt(socket.IPPROTO_UDP, 103, 0)
-    got, end = [], time.monotonic() + PATIENCE
-    while len(got) < 20 and time.monotonic() < end:
-        got += drain(case.there, 0.02)
+    got = gather(case.there, 20)
     same((len(got), b"".join(got) == data), (20, True), f"{case.name}: a large UDP send arrives as its datagrams")
     here, there = connected(OUTSIDE, BLUE, case.family, case.dest, 7301)
     with here, there:
@@ -248,7 +240,7 @@ def taps(case):
         tap.bind((device, 3))
         sockets.append(tap)
     report(all(case.arrives(marker + bytes([number]) * 500) for number in range(10)), f"{case.name}: datagrams arrive under taps on all devices")
-    watching = sum(marker in data for data in drain(sockets[2]))
+    watching = sum(marker in data for data in gather(sockets[2], 10, marker))
     same(watching, 10, f"{case.name}: a tap on the child device sees what comes to it")
     here, there = connected(OUTSIDE, BLUE, case.family, case.dest, 7302)
     with here, there:
@@ -262,7 +254,7 @@ def taps(case):
             if where[0]:
                 tap.bind(where)
             arrived = [case.arrives(marker + b"%d" % number) for number in range(3)]
-            watching = sum(data.find(marker) > 0 for data in drain(tap))
+            watching = sum(data.find(marker) > 0 for data in gather(tap, 3, marker))
         same((arrived, watching), ([True] * 3, 3), f"{case.name}: a tap for {case.family.name} on {where[0] or 'all devices'} of the child sees what comes")
 
 
@@ -282,7 +274,7 @@ def childs_device(case):
         other.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
         for port in (7400, 7401):
             case.here.sendto(b"bound", (case.dest, port))
-        same((drain(bound, SILENCE), drain(other)), ([b"bound"], []), f"{case.name}: a socket bound to the child device, and one bound to another")
+        same((gather(bound, 1), drain(other, SILENCE)), ([b"bound"], []), f"{case.name}: a socket bound to the child device, and one bound to another")
 
 
 def policies(case):
@@ -315,7 +307,7 @@ def everybody(case):
             sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, out)
         sender.sendto(b"many", (group, 7500))
         want = [b"all", b"many"] if case.family is V4 else [b"many"]
-        same(drain(sock, SILENCE), want, f"{case.name}: broadcast and multicast are the parent's")
+        same(gather(sock, len(want)), want, f"{case.name}: broadcast and multicast are the parent's")
 
 
 def time_wait(case):
@@ -408,11 +400,7 @@ def childs_vrf(case):
         port = bound.getsockname()[1]
         for number in range(3):
             case.here.sendto(b"%d" % number, (case.dest, port))
-        got = []
-        end = time.monotonic() + PATIENCE
-        while len(got) < 3 and time.monotonic() < end:
-            got += drain(bound, 0.02)
-        same(got, [b"0", b"1", b"2"], f"{case.name}: a socket of the VRF that the child's device is in has its packets")
+        same(gather(bound, 3), [b"0", b"1", b"2"], f"{case.name}: a socket of the VRF that the child's device is in has its packets")
     BLUE.call("ip", "link", "set", "c0", "nomaster")
     BLUE.call("ip", "link", "del", "vrf0")
     restore()

@@ -9,7 +9,6 @@ usage: shortcut_views.py
 
 import os
 import re
-import select
 import socket
 import struct
 import sys
@@ -17,10 +16,13 @@ import sys
 from world import (
     FAMILIES,
     PORT,
+    SILENCE,
     Space,
     V4,
     connected,
     difference,
+    drain,
+    gather,
     ping,
     places_taken,
     report,
@@ -59,13 +61,11 @@ class Tap:
         self.sock.bind((device, 3))
         self.marker = marker
 
-    def count(self):
-        """How many packets with the marker it saw."""
-        number = 0
-        while select.select([self.sock], [], [], 0.02)[0]:
-            number += self.marker in self.sock.recv(65536)
+    def count(self, wanted):
+        """How many packets with the marker it saw; as many as should be are waited for."""
+        got = gather(self.sock, wanted, self.marker) if wanted else drain(self.sock, 0.02)
         self.sock.close()
-        return number
+        return sum(self.marker in data for data in got)
 
 
 def ingress_packets():
@@ -86,14 +86,6 @@ def send_datagrams(here, dest, marker):
         here.sendto(marker + struct.pack("!I", number), (dest, PORT))
 
 
-def drain(sock, marker):
-    """How many of them a socket has."""
-    number = 0
-    while select.select([sock], [], [], 0.05)[0]:
-        number += marker in sock.recv(65536)
-    return number
-
-
 def udp_views(family, words, place, connect=False):
     """One result for each pair of eyes on COUNT datagrams under a set."""
     name = f"{family.name}, shortcut {words}" + (", connected" if connect else "")
@@ -109,7 +101,7 @@ def udp_views(family, words, place, connect=False):
         taps = {dev: Tap(PARENT, dev, marker) for dev in ("up0", "p1")}
         before, rx_before, tc_before = places_taken("p1"), child_received(), ingress_packets()
         send_datagrams(here, dest, marker)
-        same(drain(there, marker), COUNT, f"{name}: all arrive")
+        same(len(gather(there, COUNT, marker)), COUNT, f"{name}: all arrive")
         parent, child = VIEWS.get(place, FULL)
         same(seen(PARENT), parent, f"{name}: what the parent's chains see")
         same(seen(BLUE), child, f"{name}: what the child's chains see")
@@ -119,13 +111,14 @@ def udp_views(family, words, place, connect=False):
         extra = child_received() - rx_before - COUNT
         report(0 <= extra <= 5, f"{name}: the child device counts them as received", f"{extra} more than sent")
         same(ingress_packets() - tc_before, COUNT, f"{name}: traffic control on the uplink sees them")
-        same(taps["up0"].count(), COUNT, f"{name}: a tap on the uplink sees them")
-        same(taps["p1"].count(), 0 if place else COUNT, f"{name}: a tap on the port sees those of the full path")
+        same(taps["up0"].count(COUNT), COUNT, f"{name}: a tap on the uplink sees them")
+        full = 0 if place else COUNT
+        same(taps["p1"].count(full), full, f"{name}: a tap on the port sees those of the full path")
         for space in (PARENT, BLUE):
             unwatch(space)
         # Without chains anywhere: there is nothing to run, and nothing else changes.
         send_datagrams(here, dest, marker)
-        same(drain(there, marker), COUNT, f"{name}: all arrive where nobody looks")
+        same(len(gather(there, COUNT, marker)), COUNT, f"{name}: all arrive where nobody looks")
         same(difference(places_taken("p1"), before), {place: 2 * COUNT} if place else {}, f"{name}: by the same way")
 
 
@@ -134,7 +127,7 @@ def icmp_views(family, words, place):
     kind = "icmp type echo-request" if family is V4 else "icmpv6 type echo-request"
     for space in (PARENT, BLUE):
         watch(space, f"{family.nft} daddr {family.child(1)} {kind}")
-    answered = ping(OUTSIDE, family, family.child(1), COUNT, patience=0.5)
+    answered = ping(OUTSIDE, family, family.child(1), COUNT)
     got = (answered, seen(PARENT), seen(BLUE))
     same(got, (COUNT, *VIEWS.get(place, FULL)), f"{family.name}, shortcut {words}: echo requests")
     for space in (PARENT, BLUE):
@@ -171,8 +164,9 @@ def tcp_views(family, words, place):
             unwatch(space)
 
 
-def dropped_in(space, hook, family):
-    """Whether a rule at a hook stops datagrams: true when none arrives."""
+def dropped_in(space, hook, family, wanted):
+    """Whether a rule at a hook stops datagrams: true when none arrives, which is
+    what is wanted or not."""
     # Filter rules at the usual priority; prerouting's is that of mangle.
     space.nft(
         f"table inet stop {{ chain c {{ type filter hook {hook} priority 0; policy accept;"
@@ -182,7 +176,7 @@ def dropped_in(space, hook, family):
         there.connect((family.outside, 4242))
         marker = os.urandom(12)
         send_datagrams(here, family.child(1), marker)
-        arrived = drain(there, marker)
+        arrived = len(drain(there, SILENCE) if wanted else gather(there, COUNT, marker))
     space.nft("delete table inet stop\n")
     return {0: True, COUNT: False}.get(arrived, f"{arrived} arrived")
 
@@ -194,7 +188,7 @@ def rules_in_force(family, words, place):
     short = {"prerouting": "pre", "input": "in", "forward": "fwd", "postrouting": "post"}
     views = VIEWS.get(place, FULL)
     want = [(short[hook] in views[0 if space is PARENT else 1]) for space, hook in hooks]
-    got = [dropped_in(space, hook, family) for space, hook in hooks]
+    got = [dropped_in(space, hook, family, stops) for (space, hook), stops in zip(hooks, want)]
     same(got, want, f"{family.name}, shortcut {words}: whose rules stop it: parent's four, child's two")
 
 

@@ -17,7 +17,7 @@ import sys
 import time
 
 from output import Flow as Flood
-from output import Rules, drain, option
+from output import Rules, option
 from shortcut_stack import our_hooks
 from shortcut_views import Tap
 from world import (
@@ -31,7 +31,9 @@ from world import (
     Space,
     connected,
     difference,
+    drain,
     exchange,
+    gather,
     ping,
     report,
     same,
@@ -176,8 +178,9 @@ def straight(family):
                 tap.marker = marker
             for _ in range(3):
                 flow.here.sendto(marker, flow.dest)
-            drain(flow.there)
-            same([tap.count() for tap in taps], [0, 0, 3] if taken else [3, 3, 3], f"{name}: what taps on the ports and in the child see")
+            gather(flow.there, 3)
+            wanted = [0, 0, 3] if taken else [3, 3, 3]
+            same([tap.count(number) for tap, number in zip(taps, wanted)], wanted, f"{name}: what taps on the ports and in the child see")
         talk(family, f"{name}: TCP")
         same(ping(BLUE, family, family.child(2), 3), 3, f"{name}: echo requests are answered")
         with Rules(PARENT, f"chain f {{ type filter hook forward priority 0; {match} drop; }}"), Flow(family) as flow:
@@ -298,7 +301,7 @@ def to_many(family):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"c0")
             for _ in range(3):
                 sock.sendto(b"to many", (group, PORT))
-        got = {space.name: len(drain(sock, SILENCE if space is RED else 0.02)) for space, sock in listeners}
+        got = {space.name: len(gather(sock, 3) if space is PARENT else drain(sock, SILENCE)) for space, sock in listeners}
         same(got, {"-": 3, "red": 0, "green": 0}, f"{family.name}: a packet to {what} is the parent's, once each")
         same(difference(ways(), before), {}, f"{family.name}: ... by the full path")
         for _, sock in listeners:

@@ -288,6 +288,31 @@ def seen(space, reset=True):
     return {name: found[f"n_{name}"] for name in CHAINS if found.get(f"n_{name}")}
 
 
+def drain(sock, wait=0.0):
+    """What a socket has, and what comes in so many seconds."""
+    end, got = time.monotonic() + wait, []
+    while select.select([sock], [], [], max(0, end - time.monotonic()))[0]:
+        got.append(sock.recv(1 << 17))
+    return got
+
+
+def gather(sock, count, marker=b""):
+    """What a socket gets until there are so many with a marker, however long that
+    takes, and what is there beside them."""
+    end, got = time.monotonic() + PATIENCE, []
+    while sum(marker in data for data in got) < count and select.select([sock], [], [], max(0, end - time.monotonic()))[0]:
+        got.append(sock.recv(1 << 17))
+    return got + drain(sock)
+
+
+def until(wanted):
+    """Asks until it is so, however long that takes; what it was at the end."""
+    end = time.monotonic() + PATIENCE
+    while not (got := wanted()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return got
+
+
 class Ears:
     """UDP sockets on one port in several namespaces: who gets a packet?"""
 
