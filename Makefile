@@ -50,7 +50,7 @@ lint:
 	@scripts/lint
 
 fmt:
-	@$(lab) toolchain scripts/lint --fix
+	@scripts/lint --fix
 
 clean:
 	rm -rf build

@@ -10,7 +10,7 @@ probe_kvm() {
 	[ -w /dev/kvm ] || return 0
 	answer=$CACHE/kvm-$(uname -rnv | cat - /proc/sys/kernel/random/boot_id | sha256sum | cut -c1-12)
 	if [ ! -e "$answer" ]; then
-		if timeout -k 5 40 "$0" run --timeout 20 --accel kvm -- true >"$CACHE/log/kvm.log" 2>&1; then
+		if ACCEL=kvm TREE='' boot_guest --lab stock --timeout 20 -- true >"$CACHE/log/kvm.log" 2>&1; then
 			echo kvm >"$answer"
 		else
 			echo tcg >"$answer"
@@ -39,9 +39,14 @@ run_guest() {
 	guest_image
 	tree "$lab"
 	case " $* " in
-	*' --accel '* | *' --icount '*) ACCEL=tcg ;;
+	*' --icount '*) ACCEL=tcg ;;
 	*) probe_kvm ;;
 	esac
+	boot_guest "$@"
+}
+
+# boot_guest ARG... - IMAGE, TREE and ACCEL are known.
+boot_guest() {
 	in_toolchain python3 "$TOP/scripts/lib/run.py" --accel "$ACCEL" --boot "$BOOT" --image "$IMAGE" \
 		--tree "$TREE" --top "$TOP" "$@"
 }

@@ -100,6 +100,7 @@ tree() {
 		part "stock-$KREL" "$TREE" 100 2 make_stock
 		;;
 	uml | debug)
+		[ "$1" = uml ] || more_tools llvm
 		key=$(recipe_hash "$TOP"/scripts/kernel/{build,vars,base.config,net.config,"$1.config"})
 		TREE=$KDIR/$1-$key
 		[ -e "$TREE/.complete" ] && return

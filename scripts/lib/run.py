@@ -43,6 +43,7 @@ SPLATS = re.compile(
 # Kernels with all built in would make devices that modules make when asked.
 BUILT_IN = "fb_tunnels=none dummy.numdummies=0 ifb.numifbs=0"
 START = "lab: command starts"
+GIVEN_UP = "KVM internal error"
 
 
 def parse_args():
@@ -196,6 +197,8 @@ def pump(process, console, boot_deadline, deadline):
     started = False
     while True:
         started = started or has_started(console)
+        if not started and given_up(console):
+            return False
         left = (deadline if started else boot_deadline) - time.monotonic()
         if left <= 0:
             return False
@@ -216,6 +219,12 @@ def has_started(console):
     """Whether the guest has begun its command."""
     with open(console, errors="replace") as file:
         return START in file.read()
+
+
+def given_up(console):
+    """Whether KVM could not go on: it stands still then, and would at each boot."""
+    with open(console, errors="replace") as file:
+        return GIVEN_UP in file.read()
 
 
 def boot(args, scratch):
@@ -252,7 +261,7 @@ def boot_until_it_starts(args, scratch):
     command does cannot be a reason for it."""
     for attempt in range(1, BOOTS + 1):
         outcome, console = boot(args, scratch)
-        if outcome == "ended" or START in console or SPLATS.search(console) or attempt == BOOTS:
+        if outcome == "ended" or START in console or GIVEN_UP in console or SPLATS.search(console) or attempt == BOOTS:
             break
         why = "the emulator crashed" if outcome == "crashed" else "the guest stood still"
         print(f"lab: {why} before the command began; once more:", *console.splitlines()[-30:], sep="\n", file=sys.stderr)

@@ -27,6 +27,14 @@ need_privilege() {
 		die "not root, and user namespaces with subordinate ids do not work here (see /etc/subuid, user.max_user_namespaces): run as root"
 }
 
+# What the lab needs of the machine itself.
+lab_tools() {
+	[ -z "${PASSTHRU_IN_TOOLCHAIN:-}" ] || return 0
+	make_cache
+	need_privilege
+	host_tools mmdebstrap=mmdebstrap flock=util-linux sha256sum=coreutils
+}
+
 # packages NAME - the list scripts/packages/NAME, with commas, for this suite.
 packages() {
 	sed -e '/^#/d' -e "s/@GCC@/$(suite_gcc)/" -e "s/@LLVM@/$(suite_llvm)/" "$TOP/scripts/packages/$1" | paste -sd,
@@ -37,10 +45,13 @@ debootstrap_root() {
 	local target=$1 list=$2 mode=unshare
 	shift 2
 	[ "$(id -u)" = 0 ] && mode=root
-	# Nobody reads manuals there, and nobody mends it after a power cut.
+	# Nobody reads manuals there, and nobody mends it after a power cut. Half of
+	# what is left would be static libraries of LLVM and rustc's own source.
 	suite_sources | mmdebstrap --mode=$mode --variant=minbase --skip=cleanup/apt/lists \
 		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+		--dpkgopt='path-exclude=/usr/lib/llvm-*/lib/*.a' \
+		--dpkgopt='path-exclude=/usr/src/rustc-*/src/*' --dpkgopt='path-exclude=/usr/src/rustc-*/compiler/*' \
 		--include="$list" "$@" "$SUITE" "$target" -
 }
 
@@ -56,11 +67,30 @@ toolchain() {
 		TOOLCHAIN=/
 		return
 	fi
-	need_privilege
-	host_tools mmdebstrap=mmdebstrap flock=util-linux sha256sum=coreutils
+	lab_tools
 	key=$(recipe_hash make_toolchain debootstrap_root suite_gcc suite_llvm "$TOP/scripts/packages/toolchain")
 	part "toolchain-$SUITE" "$CACHE/toolchain/$SUITE-$key" 90 6 make_toolchain
 	TOOLCHAIN=$CACHE/toolchain/$SUITE-$key/root
+}
+
+# more_tools NAME - what scripts/packages/NAME lists is in the toolchain root too.
+# Not all of it at once: who wants to see the module run waits for less.
+more_tools() {
+	toolchain
+	[ "$TOOLCHAIN" != / ] || return 0
+	part "toolchain-$SUITE-$1" "${TOOLCHAIN%/root}/$1-$(recipe_hash make_more_tools "$TOP/scripts/packages/$1")" 20 1 \
+		make_more_tools "$1"
+}
+
+make_more_tools() {
+	local list
+	mapfile -t -d, list < <(packages "$2" | tr -d '\n')
+	# shellcheck disable=SC2016 # the inner shell expands
+	in_toolchain bash -ec '
+		export DEBIAN_FRONTEND=noninteractive
+		options=(-qq -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=300 --no-install-recommends)
+		apt-get "${options[@]}" install -y "$@" || { apt-get "${options[@]}" update && apt-get "${options[@]}" install -y "$@"; }' \
+		- "${list[@]}"
 }
 
 # A work tree of `git worktree` has its repository elsewhere, and who lists the
