@@ -69,6 +69,8 @@ make_stock() {
 	in_toolchain make -C "$KDIR/source" O="$dir" ARCH=x86 "CC=gcc-$(suite_gcc)" "KERNELRELEASE=$KREL" \
 		-j"$(nproc)" olddefconfig modules_prepare
 	cmp "$dir/Module.symvers" "$dir/Module.symvers.debian"
+	# olddefconfig takes away what it finds no compiler for.
+	check_rust "$dir/.config" "$KREL, configured here,"
 }
 
 # check_rust CONFIG RELEASE - a module needs a kernel with Rust, and its rustc.

@@ -46,12 +46,12 @@ debootstrap_root() {
 	shift 2
 	[ "$(id -u)" = 0 ] && mode=root
 	# Nobody reads manuals there, and nobody mends it after a power cut. Half of
-	# what is left would be static libraries of LLVM and rustc's own source.
+	# what is left would be static libraries of LLVM and tools beside rustc.
 	suite_sources | mmdebstrap --mode=$mode --variant=minbase --skip=cleanup/apt/lists \
 		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/lib/llvm-*/lib/*.a' \
-		--dpkgopt='path-exclude=/usr/src/rustc-*/src/*' --dpkgopt='path-exclude=/usr/src/rustc-*/compiler/*' \
+		--dpkgopt='path-exclude=/usr/src/rustc-*/src/tools/*' --dpkgopt='path-exclude=/usr/src/rustc-*/src/doc/*' \
 		--include="$list" "$@" "$SUITE" "$target" -
 }
 
