@@ -192,8 +192,8 @@ taps() {
 		dev=p1
 		[ "$ns" = blue ] && dev=c0
 		capture "$ns" "$dev" "$SCRATCH/tap.pcap" icmp or icmp6
-		pings - 10.0.1.2 >/dev/null
-		pings - fd00:1::2 >/dev/null
+		must answers - 10.0.1.2
+		must answers - fd00:1::2
 		capture_end
 		is "$(captured "$SCRATCH/tap.pcap" icmp | wc -l)" 2 "$mode: a tap on $dev sees the question and the answer (IPv4)"
 		is "$(captured "$SCRATCH/tap.pcap" 'icmp6 and (ip6[40] = 128 or ip6[40] = 129)' | wc -l)" 2 \

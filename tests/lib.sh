@@ -51,6 +51,10 @@ scale() {
 	if [ "$LAB" = debug ]; then echo "$2"; else echo "$1"; fi
 }
 
+# Longest time until something has happened; a CPU of a guest on a busy machine
+# may stand still for a second.
+PATIENCE=$(scale 10 30)
+
 # What the kernel says when something is broken inside it. "unregister_netdevice:
 # waiting" is the sign of a reference to a device that nobody gives back.
 SPLAT='WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (possible|suspicious|task|rcu)|refcount_t|ref_tracker: .* has [0-9]|unregister_netdevice: waiting|possible recursive locking|Unloaded tainted|general protection|kernel panic'
@@ -267,18 +271,24 @@ equals() { # WANT CMD...
 
 # --- Traffic -----------------------------------------------------------------
 
-pings() { # NS ADDR [PING-ARG...]
+# pings NS ADDR [PING-ARG...]: for silence, which is waited for shortly, and for
+# asking again and again.
+pings() {
 	local ns=$1 addr=$2
 	shift 2
 	in_ns "$ns" ping -n -q -c 1 -W "$(scale 2 10)" "$@" "$addr"
 }
 
+# answers NS ADDR [PING-ARG...]: for an answer, which is waited for as long as a busy
+# machine may take.
+answers() {
+	pings "$@" -W "$PATIENCE"
+}
+
 ping_ok() { # NAME NS ADDR [PING-ARG...]
 	local name=$1
 	shift
-	# An answer is waited for as long as a busy machine may take; only silence
-	# takes the time.
-	succeeds "$name" pings "$@" -W "$(scale 10 30)"
+	succeeds "$name" answers "$@"
 }
 
 listening() { # NS tcp|udp PORT
@@ -298,7 +308,7 @@ echo_server() {
 probe() {
 	local prefix=$1 ns=$2
 	shift 2
-	from_tool "$prefix" in_ns "$ns" python3 -S "$TOOLS/probe.py" --port 7777 --wait "$(scale 3 20)" "$@"
+	from_tool "$prefix" in_ns "$ns" python3 -S "$TOOLS/probe.py" --port 7777 --wait "$PATIENCE" "$@"
 }
 
 # discard_server NS: takes UDP datagrams on port 9 and never answers.
