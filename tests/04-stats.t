@@ -30,6 +30,7 @@ silent_pair() { # MODE
 	quiet blue c0
 	address - p1 10.0.1.1/24
 	address blue c0 10.0.1.2/24
+	runs - p1
 	if [ "$1" = l2 ]; then
 		ip neigh add 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1
 		ip -n blue neigh add 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0

@@ -115,6 +115,7 @@ quiet - p1
 quiet blue c0
 address - p1 10.0.1.1/24
 address blue c0 10.0.1.2/24
+runs - p1
 discard_server blue
 must answers - 10.0.1.2
 before=$(counter blue c0 rx packets)

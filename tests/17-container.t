@@ -77,6 +77,7 @@ for mode in l3 l2; do
 	must ip -n box link add in0 type "$KIND" peer name eth0 netns inner
 	address box in0 10.99.0.1/24
 	address inner eth0 10.99.0.2/24
+	runs box in0
 	must ip -n inner route add default via 10.99.0.1
 	must in_ns box sysctl -qw net.ipv4.ip_forward=1
 	must ip route add 10.99.0.0/24 via 10.88.$number.2

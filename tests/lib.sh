@@ -201,6 +201,20 @@ mode_args() {
 	[ "$KIND" = veth ] || echo "mode $1"
 }
 
+# carrier NS DEV: 1 when it has one. Whoever reads that sees to it that the device
+# sends, too: one that was up before its peer would do so only once a worker of the
+# kernel's has come by, and until then loses packets without a word.
+# shellcheck disable=SC2317 # called by name
+carrier() {
+	local file=/sys/class/net/$2/carrier
+	if [ "$1" = - ]; then echo "$(<"$file")"; else in_ns "$1" cat "$file"; fi
+}
+
+# runs NS DEV: returns when both ends of a pair can send; DEV was the first to be up.
+runs() {
+	wait_until 5 equals 1 carrier "$@"
+}
+
 # pair MODE PORT CHILD NS [ARG...]: a port here, its child in NS.
 pair() {
 	local mode=$1 port=$2 child=$3 ns=$4
@@ -231,6 +245,7 @@ child() {
 	address - "p$n" "10.0.$n.1/24" "fd00:$n::1/64"
 	batch "$ns" "addr add 10.0.$n.2/24 dev c0" "addr add fd00:$n::2/64 dev c0 nodad" "link set c0 up" \
 		"route add default via 10.0.$n.1" "route add default via fd00:$n::1"
+	runs - "p$n"
 }
 
 has_netns() {
