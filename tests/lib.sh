@@ -338,8 +338,30 @@ send_udp() {
 }
 
 iperf_server() { # NS
-	background "$1" iperf3 -s >/dev/null 2>&1
-	wait_until 10 listening "$1" tcp 5201
+	IPERF_LOG=$SCRATCH/iperf.$1
+	: >"$IPERF_LOG"
+	background "$1" iperf3 -s --forceflush >"$IPERF_LOG" 2>&1
+	wait_until 10 at_least 1 iperf_turns
+}
+
+# iperf_turns: how many clients the last server was or is ready for.
+# shellcheck disable=SC2317 # called by name
+iperf_turns() {
+	local re='.*\(test #([0-9]+)\)'
+	if [[ $(<"$IPERF_LOG") =~ $re ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi
+}
+
+# iperf NS ARG...: a client of the last server. The server listens anew for each,
+# some time after the one before has ended, and until then refuses: this returns
+# when it is ready for another one.
+iperf() {
+	local ns=$1 turns status
+	shift
+	turns=$(iperf_turns)
+	in_ns "$ns" timeout 120 iperf3 "$@"
+	status=$?
+	wait_until 10 at_least $((turns + 1)) iperf_turns
+	return "$status"
 }
 
 # quiet NS DEV: no packet that the test did not send itself.
