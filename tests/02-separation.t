@@ -58,8 +58,8 @@ for mode in l3 l2; do
 		in_ns blue nft flush ruleset
 		must nft 'table inet t { chain out { type filter hook output priority 0; meta mark set 7; meta priority set 1:7 ; }; }'
 		must in_ns blue nft 'table inet t { chain pre { type filter hook prerouting priority -300; meta mark 7 counter name m; meta priority 1:7 counter name p; iifname eth0 counter name seen; }; counter m {}; counter p {}; counter seen {}; }'
-		pings - 10.0.1.2 >/dev/null
-		pings - fd00:1::2 >/dev/null
+		must answers - 10.0.1.2
+		must answers - fd00:1::2
 		unlike "$(in_ns blue nft list counter inet t seen)" "packets 0" "$mode: the child's rules see packets"
 		like "$(in_ns blue nft list counter inet t m)" "packets 0" "$mode: a mark does not cross"
 		like "$(in_ns blue nft list counter inet t p)" "packets 0" "$mode: a priority does not cross"
@@ -101,9 +101,9 @@ for mode in l3 l2; do
 
 	# The parent's packets to itself are not seen by the child.
 	capture blue any "$SCRATCH/any.pcap" icmp
-	pings - 127.0.0.1 >/dev/null
-	pings - 10.0.2.2 >/dev/null
-	pings - 10.0.1.2 >/dev/null
+	must answers - 127.0.0.1
+	must answers - 10.0.2.2
+	must answers - 10.0.1.2
 	capture_end
 	is "$(captured "$SCRATCH/any.pcap" | grep -c 'echo request')" 1 "$mode: the child's tap sees the child's packets only"
 	reset_net

@@ -23,11 +23,11 @@ everything() { # NAME NS IPV4 IPV6
 }
 
 hop_limit() { # NS ADDR: the TTL or hop limit that the answer of ADDR arrives with
-	in_ns "$1" ping -n -c 1 -W "$(scale 2 10)" "$2" | sed -n 's/.*ttl=\([0-9]*\).*/\1/p'
+	in_ns "$1" ping -n -c 1 -W "$PATIENCE" "$2" | sed -n 's/.*ttl=\([0-9]*\).*/\1/p'
 }
 
 hops() { # NS ADDR: the addresses on the way, one line
-	in_ns "$1" traceroute -n -q 1 -m 4 -w "$(scale 2 10)" "$2" | awk 'NR > 1 { printf "%s ", $2 }'
+	in_ns "$1" traceroute -n -q 1 -m 4 -w "$PATIENCE" "$2" | awk 'NR > 1 { printf "%s ", $2 }'
 }
 
 for mode in l3 l2; do

@@ -11,8 +11,8 @@ bulk=$(scale 8M 2M)
 
 # moves NAME ADDR: bulk TCP from the child to the parent's side and back
 moves() {
-	succeeds "$1: bulk from the child" timeout 120 ip netns exec blue iperf3 -c "$2" -n "$bulk"
-	succeeds "$1: bulk to the child" timeout 120 ip netns exec blue iperf3 -c "$2" -n "$bulk" -R
+	succeeds "$1: bulk from the child" iperf blue -c "$2" -n "$bulk"
+	succeeds "$1: bulk to the child" iperf blue -c "$2" -n "$bulk" -R
 }
 
 largest() { # FILE [FILTER...]: the length of the longest packet in a capture
@@ -89,7 +89,7 @@ for mode in l3 l2; do
 			# TCP makes them once its window has grown, on a busy machine later than the end.
 			for _ in 1 2 3 4; do
 				SNAPLEN=128 capture - p1 "$SCRATCH/big.pcap" tcp port 5201
-				timeout 120 ip netns exec blue iperf3 -c "$addr" -n "$(scale 60M 20M)" -l 1M -w 4M >"$SCRATCH/big" 2>&1
+				iperf blue -c "$addr" -n "$(scale 60M 20M)" -l 1M -w 4M >"$SCRATCH/big" 2>&1
 				status=$?
 				capture_end
 				longest=$(largest "$SCRATCH/big.pcap")
@@ -131,7 +131,7 @@ for mode in l3 l2; do
 		for gro in off on; do
 			offload blue c0 gro $gro
 			SNAPLEN=128 capture blue c0 "$SCRATCH/gro.pcap" tcp port 5201
-			succeeds "$mode: GRO $gro, $addr: bulk to the child" timeout 120 ip netns exec far iperf3 -c "$addr" -n "$bulk"
+			succeeds "$mode: GRO $gro, $addr: bulk to the child" iperf far -c "$addr" -n "$bulk"
 			capture_end
 			if [ $gro = on ]; then limits="1600 65600"; else limits="1000 1514"; fi
 			# shellcheck disable=SC2086 # two words are wanted
@@ -140,7 +140,7 @@ for mode in l3 l2; do
 	done
 	toggle blue c0 gro 20 &
 	toggling=$!
-	succeeds "$mode: GRO on and off: bulk to the child meanwhile" timeout 120 ip netns exec far iperf3 -c 10.0.1.2 -n "$bulk"
+	succeeds "$mode: GRO on and off: bulk to the child meanwhile" iperf far -c 10.0.1.2 -n "$bulk"
 	wait "$toggling"
 	result $? "$mode: GRO was turned on and off 20 times"
 	is "$(csum_errors blue)" 0 "$mode: GRO: nobody met a wrong checksum"

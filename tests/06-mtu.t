@@ -82,9 +82,9 @@ for mode in l3 l2; do
 	ip -n far -6 route add default via fd00:9::1
 	forwarding_on -
 	echo_server far
-	fails_like "$mode: fragmentation needed reaches the child" "mtu ?= ?1300" in_ns blue ping -n -c 1 -W 3 -s 1400 -M "do" 10.0.9.2
+	fails_like "$mode: fragmentation needed reaches the child" "mtu ?= ?1300" in_ns blue ping -n -c 1 -W "$PATIENCE" -s 1400 -M "do" 10.0.9.2
 	like "$(ip -n blue route get 10.0.9.2)" "mtu 1300" "$mode: the child remembers the path MTU (IPv4)"
-	fails_like "$mode: packet too big reaches the child" "mtu ?= ?1300" in_ns blue ping -n -c 1 -W 3 -s 1400 -M "do" fd00:9::2
+	fails_like "$mode: packet too big reaches the child" "mtu ?= ?1300" in_ns blue ping -n -c 1 -W "$PATIENCE" -s 1400 -M "do" fd00:9::2
 	like "$(ip -n blue route get fd00:9::2)" "mtu 1300" "$mode: the child remembers the path MTU (IPv6)"
 	ip -n blue route flush cache
 	ip -n blue -6 route flush cache
@@ -95,8 +95,8 @@ for mode in l3 l2; do
 	must ip -n far link set up1 mtu 1500
 	must ip link set p1 mtu 1400
 	must ip -n blue link set c0 mtu 1400
-	fails_like "$mode: fragmentation needed for a small port" "mtu ?= ?1400" in_ns far ping -n -c 1 -W 3 -s 1450 -M "do" 10.0.1.2
-	fails_like "$mode: packet too big for a small port" "mtu ?= ?1400" in_ns far ping -n -c 1 -W 3 -s 1450 -M "do" fd00:1::2
+	fails_like "$mode: fragmentation needed for a small port" "mtu ?= ?1400" in_ns far ping -n -c 1 -W "$PATIENCE" -s 1450 -M "do" 10.0.1.2
+	fails_like "$mode: packet too big for a small port" "mtu ?= ?1400" in_ns far ping -n -c 1 -W "$PATIENCE" -s 1450 -M "do" fd00:1::2
 	reset_net
 done
 

@@ -110,12 +110,14 @@ done
 netns_add blue
 must ip link add p1 numtxqueues 4 numrxqueues 4 type "$KIND" peer name c0 numtxqueues 4 numrxqueues 4 netns blue
 is "$(find /sys/class/net/p1/queues -name 'tx-*' | wc -l) $(find /sys/class/net/p1/queues -name 'rx-*' | wc -l)" "4 4" "four queues of each kind"
-address - p1 10.0.1.1/24
-address blue c0 10.0.1.2/24
+# Before they are up, for what IPv6 says of itself then may come late.
 quiet - p1
 quiet blue c0
+address - p1 10.0.1.1/24
+address blue c0 10.0.1.2/24
+runs - p1
 discard_server blue
-pings - 10.0.1.2 >/dev/null
+must answers - 10.0.1.2
 before=$(counter blue c0 rx packets)
 send_udp - 10.0.1.2 400 64 4
 eventually 5 "four queues: all arrive" equals $((before + 400)) counter blue c0 rx packets

@@ -53,8 +53,8 @@ if unshare -Ur true 2>/dev/null; then
 	"${inside[@]}" sleep 1000 &
 	child_pid=$!
 	JOBS+=("$child_pid")
-	wait_until 5 test -e "/proc/$child_pid/ns/net"
-	wait_until 5 sh -c "[ \"\$(readlink /proc/$child_pid/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]"
+	# Its namespaces are made, and who it is in them, when unshare has given way to it.
+	wait_until 5 grep -qx sleep "/proc/$child_pid/comm"
 	must ip link add given type "$KIND" peer name c0 netns "$child_pid"
 	as_child=(nsenter -t "$child_pid" -U -n)
 	succeeds "user namespace: the child may configure its end" "${as_child[@]}" ip link set c0 up mtu 1400

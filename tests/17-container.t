@@ -8,13 +8,19 @@
 . "$(dirname "$0")/lib.sh"
 load_module
 
+name_server() {
+	background world python3 -S "$TOOLS/echo.py" 53
+	# UDP is first.
+	wait_until 10 listening world tcp 53
+}
+
 # A world beyond: one uplink, one server.
 netns_add world
 ip link add up0 type veth peer name up1 netns world
 address - up0 203.0.113.1/24 2001:db8:113::1/64
 address world up1 203.0.113.2/24 2001:db8:113::2/64
 echo_server world
-background world python3 -S "$TOOLS/echo.py" 53
+name_server
 forwarding_on -
 
 start_container() { # NAME NUMBER MODE
@@ -35,8 +41,8 @@ start_container() { # NAME NUMBER MODE
 }
 
 # shellcheck disable=SC2317 # called by name
-settled() { # NS
-	! ip -n "$1" -6 addr show dev eth0 | grep -q tentative
+settled() { # NS NUMBER: both ends
+	! { ip -n "$1" -6 addr show dev eth0 && ip -6 addr show dev "host$2"; } | grep -q tentative
 }
 
 number=0
@@ -45,7 +51,7 @@ for mode in l3 l2; do
 	number=$((number + 1))
 	sysctl -qw net.ipv6.conf.default.accept_dad=1
 	succeeds "$mode: a container is set up" start_container box $number $mode
-	eventually 8 "$mode: its addresses pass duplicate address detection" settled box
+	eventually 8 "$mode: its addresses pass duplicate address detection" settled box $number
 	unlike "$(ip -n box -6 addr show dev eth0)" dadfailed "$mode: none is found to be double"
 	ping_ok "$mode: it reaches its parent" box 10.88.$number.1
 	ping_ok "$mode: it reaches its parent by IPv6" box fd88:$number::1
@@ -57,7 +63,7 @@ for mode in l3 l2; do
 			chain pre { type nat hook prerouting priority -100; iifname up0 tcp dport 7777 dnat ip to 10.88.$number.2:7777; }
 		}"
 		probe "$mode: out to the world, translated: " box tcp:203.0.113.2 udp:203.0.113.2 tcp:2001:db8:113::2 udp:2001:db8:113::2
-		from_tool "$mode: name service: " ip netns exec box python3 -S "$TOOLS/probe.py" --port 53 --wait 3 --size 60 udp:203.0.113.2 tcp:203.0.113.2
+		from_tool "$mode: name service: " ip netns exec box python3 -S "$TOOLS/probe.py" --port 53 --wait "$PATIENCE" --size 60 udp:203.0.113.2 tcp:203.0.113.2
 		echo_server box container
 		probe "$mode: a published port: " world --expect container tcp:203.0.113.1
 		conntrack -F 2>/dev/null
@@ -71,6 +77,7 @@ for mode in l3 l2; do
 	must ip -n box link add in0 type "$KIND" peer name eth0 netns inner
 	address box in0 10.99.0.1/24
 	address inner eth0 10.99.0.2/24
+	runs box in0
 	must ip -n inner route add default via 10.99.0.1
 	must in_ns box sysctl -qw net.ipv4.ip_forward=1
 	must ip route add 10.99.0.0/24 via 10.88.$number.2
@@ -83,8 +90,7 @@ for mode in l3 l2; do
 	eventually 5 "$mode: the host's end goes with it" no_link - "host$number"
 	is "$(ip route | grep -c "host$number")" 0 "$mode: and its routes"
 	echo_server world
-	background world python3 -S "$TOOLS/echo.py" 53
-	wait_until 10 listening world udp 53
+	name_server
 	no_dad -
 done
 

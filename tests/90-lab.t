@@ -67,8 +67,8 @@ recipe() { echo half >"$1/made"; [ -z "$WAIT" ] || sleep 60; echo whole >"$1/mad
 part test "$CACHE/part" 1 0 recipe'
 PASSTHRU_CACHE=$SCRATCH WAIT=1 setsid bash -euc "$slow" 2>"$SCRATCH/first" &
 builder=$!
-for ((i = 0; i < 100; i++)); do
-	[ -e "$SCRATCH/part/made" ] && break
+for ((i = 0; i < 400; i++)); do
+	[ -s "$SCRATCH/part/made" ] && break
 	sleep 0.05
 done
 kill -KILL -- "-$builder"

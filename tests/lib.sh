@@ -51,6 +51,10 @@ scale() {
 	if [ "$LAB" = debug ]; then echo "$2"; else echo "$1"; fi
 }
 
+# Longest time until something has happened; a CPU of a guest on a busy machine
+# may stand still for a second.
+PATIENCE=$(scale 10 30)
+
 # What the kernel says when something is broken inside it. "unregister_netdevice:
 # waiting" is the sign of a reference to a device that nobody gives back.
 SPLAT='WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (possible|suspicious|task|rcu)|refcount_t|ref_tracker: .* has [0-9]|unregister_netdevice: waiting|possible recursive locking|Unloaded tainted|general protection|kernel panic'
@@ -197,6 +201,20 @@ mode_args() {
 	[ "$KIND" = veth ] || echo "mode $1"
 }
 
+# carrier NS DEV: 1 when it has one. Whoever reads that sees to it that the device
+# sends, too: one that was up before its peer would do so only once a worker of the
+# kernel's has come by, and until then loses packets without a word.
+# shellcheck disable=SC2317 # called by name
+carrier() {
+	local file=/sys/class/net/$2/carrier
+	if [ "$1" = - ]; then echo "$(<"$file")"; else in_ns "$1" cat "$file"; fi
+}
+
+# runs NS DEV: returns when both ends of a pair can send; DEV was the first to be up.
+runs() {
+	wait_until 5 equals 1 carrier "$@"
+}
+
 # pair MODE PORT CHILD NS [ARG...]: a port here, its child in NS.
 pair() {
 	local mode=$1 port=$2 child=$3 ns=$4
@@ -227,6 +245,7 @@ child() {
 	address - "p$n" "10.0.$n.1/24" "fd00:$n::1/64"
 	batch "$ns" "addr add 10.0.$n.2/24 dev c0" "addr add fd00:$n::2/64 dev c0 nodad" "link set c0 up" \
 		"route add default via 10.0.$n.1" "route add default via fd00:$n::1"
+	runs - "p$n"
 }
 
 has_netns() {
@@ -267,18 +286,24 @@ equals() { # WANT CMD...
 
 # --- Traffic -----------------------------------------------------------------
 
-pings() { # NS ADDR [PING-ARG...]
+# pings NS ADDR [PING-ARG...]: for silence, which is waited for shortly, and for
+# asking again and again.
+pings() {
 	local ns=$1 addr=$2
 	shift 2
 	in_ns "$ns" ping -n -q -c 1 -W "$(scale 2 10)" "$@" "$addr"
 }
 
+# answers NS ADDR [PING-ARG...]: for an answer, which is waited for as long as a busy
+# machine may take.
+answers() {
+	pings "$@" -W "$PATIENCE"
+}
+
 ping_ok() { # NAME NS ADDR [PING-ARG...]
 	local name=$1
 	shift
-	# An answer is waited for as long as a busy machine may take; only silence
-	# takes the time.
-	succeeds "$name" pings "$@" -W "$(scale 10 30)"
+	succeeds "$name" answers "$@"
 }
 
 listening() { # NS tcp|udp PORT
@@ -298,7 +323,7 @@ echo_server() {
 probe() {
 	local prefix=$1 ns=$2
 	shift 2
-	from_tool "$prefix" in_ns "$ns" python3 -S "$TOOLS/probe.py" --port 7777 --wait "$(scale 3 20)" "$@"
+	from_tool "$prefix" in_ns "$ns" python3 -S "$TOOLS/probe.py" --port 7777 --wait "$PATIENCE" "$@"
 }
 
 # discard_server NS: takes UDP datagrams on port 9 and never answers.
@@ -313,8 +338,30 @@ send_udp() {
 }
 
 iperf_server() { # NS
-	background "$1" iperf3 -s >/dev/null 2>&1
-	wait_until 10 listening "$1" tcp 5201
+	IPERF_LOG=$SCRATCH/iperf.$1
+	: >"$IPERF_LOG"
+	background "$1" iperf3 -s --forceflush >"$IPERF_LOG" 2>&1
+	wait_until 10 at_least 1 iperf_turns
+}
+
+# iperf_turns: how many clients the last server was or is ready for.
+# shellcheck disable=SC2317 # called by name
+iperf_turns() {
+	local re='.*\(test #([0-9]+)\)'
+	if [[ $(<"$IPERF_LOG") =~ $re ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi
+}
+
+# iperf NS ARG...: a client of the last server. The server listens anew for each,
+# some time after the one before has ended, and until then refuses: this returns
+# when it is ready for another one.
+iperf() {
+	local ns=$1 turns status
+	shift
+	turns=$(iperf_turns)
+	in_ns "$ns" timeout 120 iperf3 "$@"
+	status=$?
+	wait_until 10 at_least $((turns + 1)) iperf_turns
+	return "$status"
 }
 
 # quiet NS DEV: no packet that the test did not send itself.

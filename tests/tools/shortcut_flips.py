@@ -19,7 +19,7 @@ import struct
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, Space, places_taken, report, shortcut
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, drain, places_taken, report, shortcut
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 RTM_NEWROUTE, RTM_DELROUTE, NLMSG_ERROR = 24, 25, 2
@@ -97,7 +97,7 @@ def strict(family, words, flips, packets):
         right += len([value for value in got if first <= value < number])
         lost += number - first - len(got)
     for name, sock in sockets.items():
-        wrong += len(receive(sock, number, 0))
+        wrong += len(drain(sock))
         sock.close()
     routes.forget(port)
     report(
@@ -124,30 +124,34 @@ def storm(family, words, count):
     dest = family.child(1)
     routes, sockets = Routes(family, dest), ears(family)
     before = sum(places_taken("p1").values()) + sum(places_taken("p2").values())
-    pids = []
-    for _ in range(2):
-        pid = os.fork()
-        if pid == 0:
-            sender(family, dest, count // 2)
-            os._exit(0)
-        pids.append(pid)
+    pids, sent = [], 0
     got, flips = {name: 0 for name in sockets}, 0
-    # Until nothing came for a while after the senders have ended.
-    quiet = None
+    # Until nothing came for a while after the senders have ended. Where this process
+    # was not given the time to flip before that, they begin anew.
+    quiet, end = None, time.monotonic() + PATIENCE
     while quiet is None or time.monotonic() < quiet:
         routes.lead(("p1", "p2")[flips & 1])
         flips += 1
         for name, sock in sockets.items():
             got[name] += len(receive(sock, 1 << 20, 0.0005))
         pids = [pid for pid in pids if os.waitpid(pid, os.WNOHANG)[0] == 0]
-        if not pids and quiet is None:
-            quiet = time.monotonic() + 0.2
+        if pids or quiet:
+            continue
+        if sent and (got["blue"] and got["red"] or time.monotonic() > end):
+            quiet = time.monotonic() + SILENCE
+            continue
+        for _ in range(2):
+            pid = os.fork()
+            if pid == 0:
+                sender(family, dest, count // 2)
+                os._exit(0)
+            pids.append(pid)
+            sent += count // 2
     for sock in sockets.values():
         sock.close()
     routes.forget(("p1", "p2")[(flips - 1) & 1])
     taken = sum(places_taken("p1").values()) + sum(places_taken("p2").values()) - before
     total = got["blue"] + got["red"]
-    sent = count // 2 * 2
     # How many the sockets have room for is a matter of how fast this reads.
     good = got["-"] == 0 and got["blue"] > 0 and got["red"] > 0 and total <= sent
     good = good and (words == "none" or taken > 0)
@@ -174,7 +178,7 @@ def settings(family, count):
         flips += 1
         got += receive(sockets["blue"], 1 << 20, 0.001)
         if quiet is None and os.waitpid(pid, os.WNOHANG)[0] == pid:
-            quiet = time.monotonic() + 0.2
+            quiet = time.monotonic() + SILENCE
     for sock in sockets.values():
         sock.close()
     shortcut("p1", "none")

@@ -16,10 +16,9 @@ import socket
 import struct
 import sys
 import threading
-import time
 
 from bpf import EXIT, MOV_IMM, attach, instruction, load
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, connected, difference, exchange, ping, report, same, shortcut, statistics
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, connected, difference, exchange, ping, report, same, shortcut, statistics, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 
@@ -144,6 +143,13 @@ def sends(family, sender, dest, receiver):
             return False, said
 
 
+def by_shortcut(act):
+    """The shortcuts by which blue sends what it does meanwhile."""
+    before = statistics(BLUE, "c0")
+    act()
+    return [key for key in difference(statistics(BLUE, "c0"), before) if key in ("tx_output", "tx_sibling")]
+
+
 def egress(family, group):
     """What a cgroup's program says of what a child sends to a sibling, and out."""
     trials = ((RED, family.child(2), "sibling"), (OUTSIDE, family.outside, "uplink"))
@@ -152,14 +158,12 @@ def egress(family, group):
         for receiver, dest, whom in trials:
             name = f"{family.name}, shortcut {words}, to the {whom}"
             # Until the way is remembered packets leave at the device, behind all programs.
-            for _ in range(4):
-                sends(family, BLUE, dest, receiver)
-                time.sleep(0.05)
+            if words != "none":
+                report(until(lambda: by_shortcut(lambda: sends(family, BLUE, dest, receiver))), f"{name}: the way is remembered")
             for verdict, want in ((1, (True, None)), (0, (False, "EPERM")), (1, (True, None))):
                 attached = attach(group, program(verdict), BPF_CGROUP_INET_EGRESS)
-                before = statistics(BLUE, "c0")
-                same(sends(family, BLUE, dest, receiver), want, f"{name}: a program of the cgroup says {'yes' if verdict else 'no'}")
-                short = [key for key in difference(statistics(BLUE, "c0"), before) if key in ("tx_output", "tx_sibling")]
+                said = f"{name}: a program of the cgroup says {'yes' if verdict else 'no'}"
+                short = by_shortcut(lambda: same(sends(family, BLUE, dest, receiver), want, said))
                 if words != "none" and verdict:
                     same(len(short), 1, f"{name}: ... by the shortcut")
                 attached()

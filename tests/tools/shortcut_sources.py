@@ -53,21 +53,21 @@ def try_change(trial, change, number, child):
     family, (port, to) = trial.family, (f"p{number}", child)
     dest, sources = family.child(number), sorted(SOURCES[family.version][:2])
 
-    def passes():
+    def passes(wanted):
         # Known of the destination; seen once; known of the flow.
-        return [trial.let_in(dest, sources, to) for _ in range(3)]
+        return [trial.let_in(dest, sources, to, wanted) for _ in range(3)]
 
     shortcut(port, "none")
     change.turn(family, change.do)
-    want = trial.let_in(dest, sources, to)
+    want = trial.let_in(dest, sources, to, SOURCES[family.version][:1])
     change.turn(family, change.undo)
     report(len(want) < 2, f"{family.name}, {change.name}: the full path refuses a source", want)
     for words in ("device", "route"):
         shortcut(port, words)
-        steps = passes()
-        for commands in (change.do, change.undo):
+        steps = passes(sources)
+        for commands, wanted in ((change.do, want), (change.undo, sources)):
             change.turn(family, commands)
-            steps += passes()
+            steps += passes(wanted)
         want_steps = [sources] * 3 + [want] * 3 + [sources] * 3
         same(steps, want_steps, f"{family.name}, {change.name}: by shortcut {words} too, at once")
     shortcut(port, "none")
