@@ -49,7 +49,7 @@ GIVEN_UP = "KVM internal error"
 def parse_args():
     parser = argparse.ArgumentParser(prog="scripts/lab run", description=__doc__.split("\n")[0])
     parser.add_argument("--lab", default=os.environ.get("LAB") or "stock", choices=["stock", "uml", "debug"])
-    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds until a guest counts as hung")
+    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds that the command may take")
     parser.add_argument("--mem", type=int, default=1500, metavar="MB")
     parser.add_argument("--cpus", type=int, default=2, metavar="N")
     parser.add_argument("--icount", action="store_true", help="one instruction is one nanosecond (implies one CPU)")
@@ -189,17 +189,18 @@ def uml_command(args, scratch):
             *shlex.split(args.append)]
 
 
-def pump(process, console, boot_deadline, deadline):
+def pump(process, console, boot_deadline, timeout):
     """Pass the command's output on until the guest ends. False if it hung, or
     did not come as far as its command in time."""
     selector = selectors.DefaultSelector()
     selector.register(process.stdout, selectors.EVENT_READ)
-    started = False
+    started, deadline = False, boot_deadline
     while True:
-        started = started or has_started(console)
+        if not started and has_started(console):
+            started, deadline = True, time.monotonic() + timeout
         if not started and given_up(console):
             return False
-        left = (deadline if started else boot_deadline) - time.monotonic()
+        left = deadline - time.monotonic()
         if left <= 0:
             return False
         if not selector.select(left if started else min(left, 1)):
@@ -240,10 +241,10 @@ def boot(args, scratch):
             env={**os.environ, "TMPDIR": scratch},
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    now, slower = time.monotonic(), SLOWER[args.lab]
-    deadline = now + args.timeout * slower
+    timeout = args.timeout * SLOWER[args.lab]
+    boot_deadline = time.monotonic() + min(timeout, BOOT_SECONDS * SLOWER[args.lab])
     try:
-        ended = pump(process, f"{scratch}/console", min(deadline, now + BOOT_SECONDS * slower), deadline)
+        ended = pump(process, f"{scratch}/console", boot_deadline, timeout)
         crashed = ended and args.lab != "uml" and process.returncode < 0
     finally:
         if process.poll() is None:
