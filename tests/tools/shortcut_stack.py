@@ -32,6 +32,7 @@ from world import (
     ping,
     places_taken,
     report,
+    runs,
     same,
     seen,
     shortcut,
@@ -414,6 +415,7 @@ def restore(vrf=None):
         length = "24" if family is V4 else "64"
         BLUE.call(*family.ip("addr", "replace", f"{family.child(1)}/{length}", "dev", "c0"))
         BLUE.call(*family.ip("route", "replace", *table, "default", "via", family.port(1), "dev", "c0"))
+    runs("p1")
 
 
 def nested(family, words):

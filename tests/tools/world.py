@@ -178,7 +178,27 @@ class Space:
         complaints = Batch.running[key].run(words[len(options) :])
         if check and complaints:
             print(f"not ok set-up: ip {' '.join(words)}\n# " + complaints.strip().replace("\n", "\n# "))
+        elif "nodad" in words:
+            self.receives(words[words.index("dev") + 1], next(word for word in words if ":" in word))
         return ""
+
+    def receives(self, device, address):
+        """Waits until an IPv6 address of a device that is up is what its packets
+        are for: a worker of the kernel's makes its local route after `ip` is done."""
+        wanted = socket.inet_pton(socket.AF_INET6, address.split("/")[0]).hex()
+
+        def up():
+            with self.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                request = struct.pack("16sH14x", device.encode(), 0)
+                return struct.unpack_from("=H", fcntl.ioctl(sock, 0x8913, request), 16)[0] & 1  # SIOCGIFFLAGS, IFF_UP
+
+        def there():
+            with self, open("/proc/thread-self/net/ipv6_route", encoding="ascii") as file:
+                routes = [line.split() for line in file]
+            # RTF_LOCAL
+            return any(route[:2] == [wanted, "80"] and int(route[8], 16) & 0x80000000 for route in routes)
+
+        until(lambda: there() or not up())
 
     def nft(self, rules):
         """Feeds rules to nft."""
@@ -311,6 +331,17 @@ def until(wanted):
     while not (got := wanted()) and time.monotonic() < end:
         time.sleep(0.02)
     return got
+
+
+def runs(device):
+    """Waits until a device of the parent's can send. Where its peer came up after
+    it, a worker of the kernel's sees to that, or who reads its carrier."""
+
+    def carrier():
+        with open(f"/sys/class/net/{device}/carrier", encoding="ascii") as file:
+            return file.read().strip() == "1"
+
+    until(carrier)
 
 
 class Ears:
