@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 load_module
-bulk=$(scale 8M 2M)
+bulk=$(scale 8M 1M)
 
 # moves NAME ADDR: bulk TCP from the child to the parent's side and back
 moves() {
