@@ -30,6 +30,7 @@ demo:
 
 test: module
 	@$(lab) prepare $(LAB)
+	@$(lab) tools plots
 	@$(lab) toolchain prove --timer -j $(JOBS) --exec '$(lab) test' $(TESTS)
 
 bench:

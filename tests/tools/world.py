@@ -319,9 +319,10 @@ def drain(sock, wait=0.0):
 def gather(sock, count, marker=b""):
     """What a socket gets until there are so many with a marker, however long that
     takes, and what is there beside them."""
-    end, got = time.monotonic() + PATIENCE, []
-    while sum(marker in data for data in got) < count and select.select([sock], [], [], max(0, end - time.monotonic()))[0]:
+    end, got, marked = time.monotonic() + PATIENCE, [], 0
+    while marked < count and select.select([sock], [], [], max(0, end - time.monotonic()))[0]:
         got.append(sock.recv(1 << 17))
+        marked += marker in got[-1]
     return got + drain(sock)
 
 
