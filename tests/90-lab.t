@@ -81,6 +81,10 @@ is "$(PASSTHRU_CACHE=$SCRATCH WAIT='' bash -euc "$slow" 2>&1)" "" "and once"
 fails_like "a recipe that fails says so" "lab: error: test: failed; the whole log is" env PASSTHRU_CACHE="$SCRATCH" \
 	bash -euc '. scripts/lib/common.sh; part test "$CACHE/bad" 1 0 false'
 fails "and does not count" test -e "$SCRATCH/bad/.complete"
+# shellcheck disable=SC2016 # the inner shell expands
+fails_like "nor does one go on that fails half way" "lab: error: test: failed" env PASSTHRU_CACHE="$SCRATCH" \
+	bash -euc '. scripts/lib/common.sh; recipe() { false; true; }; part test "$CACHE/half" 1 0 recipe'
+fails "or count" test -e "$SCRATCH/half/.complete"
 
 # --- Guests -------------------------------------------------------------------
 # guest STATUS NAME REGEX ARG...: a guest's end, and what is said of it.

@@ -59,11 +59,12 @@ part() {
 	mkdir -p "$(dirname "$dir")"
 	(
 		flock 9
-		# Not `||`: there set -e would not hold within.
+		# Not `||`, nor behind the parentheses, nor `&&` in a caller: there set -e
+		# would not hold within, and a recipe go on after what failed.
 		if [ ! -e "$dir/.complete" ]; then
 			make_part "$name" "$dir" "$seconds" "$gib" "$@"
 		fi
-	) 9>"$dir.lock" || exit 1
+	) 9>"$dir.lock"
 }
 
 make_part() {
