@@ -144,6 +144,8 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 	skb_reset_network_header(skb);
 	skb->mark = 0;
 	skb->priority = 0;
+	/* A queue of another device's, which this one may not have. */
+	skb_set_queue_mapping(skb, 0);
 	skb->dev = dev;
 	skb->skb_iif = ifindex;
 	/* IPCB() and IP6CB() have the same size, and begin with the same field. */
@@ -485,6 +487,7 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	skb->ignore_df = 0;
 	skb->skb_iif = 0;
 	skb->mark = 0;
+	skb_set_queue_mapping(skb, 0);
 	skb->dev = port;
 	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
