@@ -364,14 +364,17 @@ impl Sent {
     /// The packet went on its way.
     pub(crate) const DONE: Self = Self(0);
 
-    /// The number that a hook which took the packet can tell its sender: 0 or an errno.
-    /// C: `net_xmit_errno()`.
-    pub(super) fn errno(self) -> u32 {
+    /// What the sender of a packet that a hook took is to hear. 1 is what netfilter calls a packet
+    /// that nobody took, so where a queue refused the packet it is a code without a name: senders
+    /// tell no positive ones apart but `NET_XMIT_CN`. C: `net_xmit_eval()`, `net_xmit_errno()`.
+    #[inline(always)]
+    pub(super) fn answer(self) -> c_int {
+        const REFUSED: c_int = 3;
+        const CONGESTED: c_int = bindings::NET_XMIT_CN as c_int;
+        const { assert!(REFUSED != CONGESTED && REFUSED as u32 <= bindings::NET_XMIT_MASK) };
         match self.0 {
-            error @ ..=-1 => error.unsigned_abs(),
-            0 => 0,
-            code if code == bindings::NET_XMIT_CN as c_int => 0,
-            _ => bindings::ENOBUFS,
+            code if code <= 0 || code == CONGESTED => code,
+            _ => REFUSED,
         }
     }
 

@@ -184,12 +184,14 @@ impl<'a> Sending<'a> {
 pub(crate) struct Taken<'a>(PhantomData<fn(&'a ()) -> &'a ()>);
 
 impl<'a> Taken<'a> {
-    /// This is what became of it.
+    /// This is what became of it. The kernel shifts the upper part of a verdict as a signed number
+    /// and returns it with its sign turned, so the sender hears codes of congestion as well as
+    /// errors: TCP slows down by them. C: `NF_DROP_GETERR()`.
     #[inline(always)]
     pub(crate) fn tell(self, sent: Sent) -> Verdict<'a> {
-        let errno = sent.errno();
+        let answer = -sent.answer() as u32;
         Verdict(
-            bindings::NF_STOLEN | errno << bindings::NF_VERDICT_QBITS,
+            bindings::NF_STOLEN | answer << bindings::NF_VERDICT_QBITS,
             PhantomData,
         )
     }

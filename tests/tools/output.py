@@ -195,7 +195,26 @@ def devices(family):
             rate = 8 * 4096 * 500 / (time.monotonic() - began) / 1e6
         report(whole and rate < 45, f"{name} rate of 40 Mbit/s of {dev} is kept", f"{rate:.0f} Mbit/s")
         space.call("tc", "qdisc", "del", "dev", dev, "root")
+    full_queue(family)
     report(reaches(family), f"{name} way is free again")
+
+
+def full_queue(family):
+    """A queue that takes no more says so to who sends, and TCP slows down before anything is lost."""
+    PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", "40mbit", "burst", "20kb", "limit", "20kb")
+    for space, who in ((PARENT, "of the parent"), (BLUE, "of the child")):
+        here, there = connected(space, OUTSIDE, family, family.outside)
+        with here, there:
+            # It has no other reason to slow down than what it hears.
+            here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+            whole = pour(here, there, os.urandom(4096) * 250)
+            info = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        threshold, again = struct.unpack_from("=I", info, 76)[0], struct.unpack_from("=I", info, 100)[0]
+        slowed = (whole, threshold < 0x7FFFFFFF, again)
+        same(slowed, (True, True, 0), f"{family.name}: a connection {who} feels a full queue of up0")
+    dropped = PARENT.call("tc", "-s", "qdisc", "show", "dev", "up0").split("dropped ")[1].split(",")[0]
+    report(int(dropped) > 0, f"{family.name}: ... which did refuse packets", dropped)
+    PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
 
 
 def translated(family):
