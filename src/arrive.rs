@@ -229,36 +229,49 @@ fn count_levels(skb: &mut SkBuff, dev: &NetDevice) -> bool {
 
 /// Has the child of `port` receive a packet that begins with its network header, whatever it is.
 #[cold]
-pub(crate) fn by_device(mut skb: SkBuff, port: &Device<End>, place: Shortcut, bh: BottomHalf<'_>) {
+pub(crate) fn by_device(skb: SkBuff, port: &Device<End>, place: Shortcut, bh: BottomHalf<'_>) {
     let child = port.driver().peer(bh.read_side());
     let Some(child) = child.filter(|child| child.is_up()) else {
         return skb.drop_with(DropReason::DEV_READY);
     };
-    let traffic = traffic(child, place, skb.len());
-    skb.rehome(child, traffic);
-    deepen(&mut skb);
-    // Where it fails the packet is dropped with its reason, and nothing is left to be done.
-    let _ = skb.receive_again(child, port, child.driver().is_framed(), bh);
+    let len = skb.len();
+    receive_from(skb, child, port, place, len, bh);
 }
 
 /// Somebody looks at what the child's device receives, so it has to receive the packet itself.
 #[cold]
 #[inline(never)]
 fn receive_again(
-    mut skb: SkBuff,
+    skb: SkBuff,
     child: &Device<End>,
     place: Shortcut,
     len: u32,
     bh: BottomHalf<'_>,
 ) {
-    skb.rehome(child, traffic(child, place, len));
+    match child.driver().peer(bh.read_side()) {
+        Some(port) => receive_from(skb, child, port, place, len, bh),
+        None => skb.drop_with(DropReason::DEV_READY),
+    }
+}
+
+/// The child's device receives a packet of `len` bytes as if `port` had sent it. Counted is what it
+/// got: where it could not the packet was dropped, with a reason and a count of the kernel's.
+fn receive_from(
+    mut skb: SkBuff,
+    child: &Device<End>,
+    port: &Device<End>,
+    place: Shortcut,
+    len: u32,
+    bh: BottomHalf<'_>,
+) {
+    skb.rehome(child);
     deepen(&mut skb);
-    let end = child.driver();
-    let Some(port) = end.peer(bh.read_side()) else {
-        return skb.drop_with(DropReason::DEV_READY);
-    };
-    // Where it fails the packet is dropped with its reason, and nothing is left to be done.
-    let _ = skb.receive_again(child, port, end.is_framed(), bh);
+    if skb
+        .receive_again(child, port, child.driver().is_framed(), bh)
+        .is_ok()
+    {
+        traffic(child, place, len).count();
+    }
 }
 
 /// Has a child receive what another child sent it: the whole packet, which begins with its network

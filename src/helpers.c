@@ -117,14 +117,10 @@ int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len)
  * skb_scrub_packet() between namespaces, and what a receiving device sets. Bits that share a byte
  * are cleared together.
  */
-static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_device *dev,
-					    unsigned long __percpu *counters,
-					    unsigned long amount)
+static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_device *dev)
 {
 	const int ifindex = dev->ifindex;
 
-	this_cpu_inc(counters[0]);
-	this_cpu_add(counters[1], amount);
 	skb_orphan(skb);
 	skb_dst_drop(skb);
 	skb_ext_reset(skb);
@@ -155,10 +151,9 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 	IPCB(skb)->iif = ifindex;
 }
 
-void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev,
-				unsigned long __percpu *counters, unsigned long amount)
+void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
 {
-	passthru_rehome(skb, dev, counters, amount);
+	passthru_rehome(skb, dev);
 }
 
 /* ... and what ip_rcv_core() counts and notes. */
@@ -168,7 +163,9 @@ static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_de
 {
 	struct net *net = dev_net_rcu(dev);
 
-	passthru_rehome(skb, dev, counters, amount);
+	this_cpu_inc(counters[0]);
+	this_cpu_add(counters[1], amount);
+	passthru_rehome(skb, dev);
 	skb_set_transport_header(skb, sizeof(struct iphdr));
 	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
 	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK),
@@ -189,7 +186,9 @@ static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_d
 	struct net *net = dev_net_rcu(dev);
 	struct inet6_dev *idev = __in6_dev_get(dev);
 
-	passthru_rehome(skb, dev, counters, amount);
+	this_cpu_inc(counters[0]);
+	this_cpu_add(counters[1], amount);
+	passthru_rehome(skb, dev);
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
 	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
 	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);

@@ -234,19 +234,16 @@ impl SkBuff {
     }
 
     /// Makes the packet, which begins with its network header, one that `dev` received: forgets all
-    /// that the stack that it comes from knew of it, and clears the control block. Counts it.
+    /// that the stack that it comes from knew of it, and clears the control block.
     ///
     /// C: `skb_scrub_packet()`, `skb_orphan()`, and what `__netif_receive_skb_core()` sets.
-    pub(crate) fn rehome(&mut self, dev: &NetDevice, traffic: Traffic<'_>) {
-        let (counters, amount) = (traffic.counters(), traffic.amount());
-        // SAFETY: the skb is valid and ours, the device exists, and so do the counters.
-        unsafe {
-            bindings::passthru_helper_skb_rehome(self.as_raw(), dev.as_raw(), counters, amount);
-        }
+    pub(crate) fn rehome(&mut self, dev: &NetDevice) {
+        // SAFETY: the skb is valid and ours, and the device exists.
+        unsafe { bindings::passthru_helper_skb_rehome(self.as_raw(), dev.as_raw()) };
     }
 
-    /// As [`Self::rehome`]; then counts the packet as IPv4 of the namespace of `dev` does with what
-    /// it receives. C: `ip_rcv_core()`.
+    /// As [`Self::rehome`]; then counts the packet, also as IPv4 of the namespace of `dev` does
+    /// with what it receives. C: `ip_rcv_core()`.
     #[inline(always)]
     pub(crate) fn enter_ipv4(
         &mut self,
@@ -256,7 +253,7 @@ impl SkBuff {
         _bh: BottomHalf<'_>,
     ) {
         let (skb, counters, amount) = (self.as_raw(), traffic.counters(), traffic.amount());
-        // SAFETY: as above; softirqs cannot interrupt.
+        // SAFETY: as above, and the counters exist; softirqs cannot interrupt.
         unsafe { bindings::passthru_helper_ip_enter(skb, dev.as_raw(), tos, counters, amount) };
     }
 
@@ -351,14 +348,16 @@ impl SkBuff {
     }
 
     /// Has the packet, which begins with its network header, received by `dev` from the beginning,
-    /// as if it had crossed the pair. C: `netif_rx()`.
+    /// as if it had crossed the pair. Fails, and the packet is dropped, without memory or where the
+    /// CPU's backlog is full: that the kernel has counted as `rx_dropped` of `dev`.
+    /// C: `netif_rx()`.
     pub(crate) fn receive_again(
         mut self,
         dev: &NetDevice,
         source: &NetDevice,
         framed: bool,
         _bh: BottomHalf<'_>,
-    ) -> Result<(), DropReason> {
+    ) -> Result {
         if framed {
             // SAFETY: the skb is valid and ours, and both devices have Ethernet addresses.
             let error = unsafe {
@@ -369,20 +368,19 @@ impl SkBuff {
                 )
             };
             if error != 0 {
-                return Err(self.give_up(DropReason::NOMEM));
+                self.drop_with(DropReason::NOMEM);
+                return Err(ENOMEM);
             }
         }
         if self.orphan_frags().is_err() {
-            return Err(self.give_up(DropReason::NOMEM));
+            self.drop_with(DropReason::NOMEM);
+            return Err(ENOMEM);
         }
         // SAFETY: the skb is valid and its reference passes to the callee; softirqs cannot
         // interrupt.
-        unsafe { bindings::__netif_rx(self.into_raw()) };
-        Ok(())
-    }
-
-    fn give_up(self, reason: DropReason) -> DropReason {
-        self.drop_with(reason);
-        reason
+        match unsafe { bindings::__netif_rx(self.into_raw()) } as c_uint {
+            bindings::NET_RX_SUCCESS => Ok(()),
+            _ => Err(ENOBUFS),
+        }
     }
 }

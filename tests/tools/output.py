@@ -199,19 +199,40 @@ def devices(family):
     report(reaches(family), f"{name} way is free again")
 
 
+def slowed(here, there, size):
+    """Sends so much, and says how often TCP had sent something again when it first slowed down."""
+    left, come, again = size, 0, None
+    for sock in (here, there):
+        sock.setblocking(False)
+    while come < size and select.select([there], [here] if left else [], [], PATIENCE) != ([], [], []):
+        if left:
+            try:
+                left -= here.send(bytes(min(left, 8192)))
+            except BlockingIOError:
+                pass
+        info = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        threshold, retransmitted = struct.unpack_from("=I", info, 76)[0], struct.unpack_from("=I", info, 100)[0]
+        if again is None and threshold < 0x7FFFFFFF:
+            again = retransmitted
+        try:
+            come += len(there.recv(65536))
+        except BlockingIOError:
+            pass
+    return come, again
+
+
 def full_queue(family):
     """A queue that takes no more says so to who sends, and TCP slows down before anything is lost."""
-    PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", "40mbit", "burst", "20kb", "limit", "20kb")
+    # Slower than any sender; and none is cut up on its way into the queue, and lost in part, for
+    # the burst is longer than any packet.
+    PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", "2mbit", "burst", "100kb", "limit", "20kb")
     for space, who in ((PARENT, "of the parent"), (BLUE, "of the child")):
         here, there = connected(space, OUTSIDE, family, family.outside)
         with here, there:
             # It has no other reason to slow down than what it hears.
             here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
-            whole = pour(here, there, os.urandom(4096) * 250)
-            info = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        threshold, again = struct.unpack_from("=I", info, 76)[0], struct.unpack_from("=I", info, 100)[0]
-        slowed = (whole, threshold < 0x7FFFFFFF, again)
-        same(slowed, (True, True, 0), f"{family.name}: a connection {who} feels a full queue of up0")
+            got = slowed(here, there, 300_000)
+        same(got, (300_000, 0), f"{family.name}: a connection {who} feels a full queue of up0")
     dropped = PARENT.call("tc", "-s", "qdisc", "show", "dev", "up0").split("dropped ")[1].split(",")[0]
     report(int(dropped) > 0, f"{family.name}: ... which did refuse packets", dropped)
     PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")

@@ -9,6 +9,7 @@ behind the port `p3`; nested wants children of children besides.
 """
 
 import errno
+import json
 import os
 import socket
 import struct
@@ -83,6 +84,11 @@ def device(space, name, way):
         fields = next(line.split() for line in file if line.split()[0] == f"{name}:")
     size, packets = (1, 2) if way == "rx" else (9, 10)
     return int(fields[packets]), int(fields[size])
+
+
+def rx_dropped(space):
+    """What a child's device had no room for."""
+    return json.loads(space.call("ip", "-s", "-j", "link", "show", "c0"))[0]["stats64"]["rx"]["dropped"]
 
 
 def devices():
@@ -220,6 +226,31 @@ def switches(family):
                 PARENT.call("ip", "-6", "addr", "replace", f"{family.uplink}/64", "dev", "up0")
             same(flow.send(2), 2, f"{name}: ... and does again")
     end_firewall()
+
+
+def full_backlog(family):
+    """What finds no room where the other child receives is dropped there, and nobody says it was received."""
+    name = f"{family.name}, a short backlog"
+    allow("output")
+    # The stack cuts one send up for the device, which then sends all of it before anybody receives.
+    BLUE.call("tc", "qdisc", "add", "dev", "c0", "root", "pfifo", "limit", "1000")
+    BLUE.call("ethtool", "-K", "c0", "tx-udp-segmentation", "off")
+    with open("/proc/sys/net/core/netdev_max_backlog", encoding="ascii") as file:
+        room = file.read()
+    with Flow(family) as flow:
+        flow.send(2)
+        before, ends, dropped = ways(), settled(devices), rx_dropped(RED)
+        PARENT.sysctl(core__netdev_max_backlog=9)
+        flow.here.setsockopt(socket.SOL_UDP, 103, 100)  # UDP_SEGMENT
+        flow.here.sendto(bytes(4000), flow.dest)
+        arrived = len(drain(flow.there, SILENCE))
+        PARENT.sysctl(core__netdev_max_backlog=room)
+        counted = (arrived, difference(ways(), before), rx_dropped(RED) - dropped)
+        same(counted, (10, {"p1 tx_sibling": 40, "p2 rx_sibling": 10}, 30), f"{name}: what arrives, is counted, is dropped")
+        got = settled(devices)[3][0] - ends[3][0]
+        report(0 <= got - 10 <= 4, f"{name}: what the receiving device counts", got)
+    BLUE.call("ethtool", "-K", "c0", "tx-udp-segmentation", "on")
+    BLUE.call("tc", "qdisc", "del", "dev", "c0", "root")
 
 
 def own_addresses(family):
@@ -621,6 +652,7 @@ PARTS = {
         straight,
         one_sided,
         switches,
+        full_backlog,
         own_addresses,
         shared,
         to_many,
