@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Sockets of a child that are found otherwise than most, by each set of shortcuts.
+
+usage: shortcut_sockets.py
+
+Wants the world of shortcuts.sh and a third child, `green`, behind the port `p3`,
+with a table of its own for TCP.
+"""
+
+import errno
+import socket
+import sys
+
+from output import Rules
+from world import FAMILIES, PORT, SILENCE, Space, connected, drain, exchange, gather, places_taken, report, same, shortcut
+
+PARENT, OUTSIDE, BLUE, GREEN = (Space(name) for name in ("-", "outside", "blue", "green"))
+# What each set says of the place that packets for established sockets come by.
+SETS = (("none", None), ("route,socket", "socket"), ("all", "device"))
+TO_DEVICE = socket.SO_BINDTODEVICE
+
+
+class Case:
+    """One IP version by one set of shortcuts."""
+
+    def __init__(self, family, words, place):
+        self.family, self.place, self.name = family, place, f"{family.name}, {words}"
+        for port in ("p1", "p3"):
+            shortcut(port, words)
+
+    def went_by(self, port, before):
+        """Whether packets of established sockets came by the place that they should."""
+        after = places_taken(port)
+        return self.place is None or after[self.place] > before[self.place]
+
+
+def own_table(case):
+    """A connection in the child's own table."""
+    before = places_taken("p3")
+    try:
+        here, there = connected(OUTSIDE, GREEN, case.family, case.family.child(3))
+    except OSError as error:
+        return report(False, f"{case.name}: a connection in a table of the child's own", error)
+    with here, there:
+        got = (exchange(here, there, 3, 100_000), case.went_by("p3", before))
+    return same(got, (True, True), f"{case.name}: a connection in a table of the child's own")
+
+
+def bound(case):
+    """Sockets that are bound to a device have what comes by that device, and no other."""
+    family, before = case.family, places_taken("p1")
+    with BLUE.listener(family, PORT) as listener, OUTSIDE.socket(family.af, socket.SOCK_STREAM) as here:
+        listener.setsockopt(socket.SOL_SOCKET, TO_DEVICE, b"c0")
+        here.connect((family.child(1), PORT))
+        with listener.accept()[0] as there:
+            got = (exchange(here, there, 3, 50_000), case.went_by("p1", before))
+    same(got, (True, True), f"{case.name}: TCP of a socket bound to the child's device")
+    for device, wanted in ((b"c0", ("bound", True)), (b"lo", ("other", True))):
+        before = places_taken("p1")
+        with OUTSIDE.udp(family) as here, one_of_many(family) as tied, one_of_many(family) as other:
+            tied.connect((family.outside, here.getsockname()[1]))
+            tied.setsockopt(socket.SOL_SOCKET, TO_DEVICE, device)
+            for number in range(3):
+                here.sendto(b"%d" % number, (family.child(1), PORT))
+            heard = tied if wanted[0] == "bound" else other
+            silent = other if wanted[0] == "bound" else tied
+            got = (gather(heard, 3), drain(silent, SILENCE))
+        same(got, ([b"0", b"1", b"2"], []), f"{case.name}: datagrams beside a connected socket bound to {device.decode()}")
+        if wanted[0] == "bound":
+            report(case.went_by("p1", before), f"{case.name}: ... by their place")
+
+
+def one_of_many(family):
+    """A socket of blue whose port others may have, too."""
+    sock = BLUE.socket(family.af, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((family.any, PORT))
+    return sock
+
+
+def cookies(case):
+    """A connection that the child makes of a SYN cookie."""
+    BLUE.sysctl(ipv4__tcp_syncookies=2)
+    before, places = cookies_taken(), places_taken("p1")
+    try:
+        here, there = connected(OUTSIDE, BLUE, case.family, case.family.child(1))
+        with here, there:
+            got = (exchange(here, there, 3, 50_000), cookies_taken() - before, case.went_by("p1", places))
+    except OSError as error:
+        got = error
+    BLUE.sysctl(ipv4__tcp_syncookies=1)
+    return same(got, (True, 1, True), f"{case.name}: a connection made of a SYN cookie")
+
+
+def cookies_taken():
+    """How many connections the child made of cookies."""
+    with BLUE, open("/proc/thread-self/net/netstat", encoding="ascii") as file:
+        lines = [line.split() for line in file if line.startswith("TcpExt:")]
+    return int(dict(zip(*lines))["SyncookiesRecv"])
+
+
+def errors(case):
+    """What is not answered is told of, both ways, though the parent translates."""
+    family = case.family
+    literal = family.child(1) if family.version == 4 else f"[{family.child(1)}]"
+    rules = f"""
+        chain d {{ type nat hook prerouting priority dstnat; {family.nft} daddr {family.uplink} udp dport 8080 dnat {family.nft} to {literal}:7900; }}
+        chain s {{ type nat hook postrouting priority srcnat; oifname up0 masquerade; }}
+        chain f {{ type filter hook forward priority 0; policy drop; ct state established,related accept; ct status dnat accept; iifname p1 accept; }}
+    """
+    with Rules(PARENT, rules):
+        for sender, dest, name in (
+            (BLUE, (family.outside, 7901), "the child hears that nobody is there outside"),
+            (OUTSIDE, (family.uplink, 8080), "the outside hears that nobody is at a published port"),
+        ):
+            with sender.udp(family) as sock:
+                sock.connect(dest)
+                got = []
+                for _ in range(2):
+                    sock.send(b"?")
+                    try:
+                        got.append(sock.recv(100))
+                    except OSError as error:
+                        got.append(error.errno)
+            same(got, [errno.ECONNREFUSED] * 2, f"{case.name}: {name}")
+
+
+def main():
+    """Each by each version and set."""
+    for family in FAMILIES:
+        for words, place in SETS:
+            case = Case(family, words, place)
+            for act in (own_table, bound, cookies, errors):
+                try:
+                    act(case)
+                except OSError as error:
+                    report(False, f"{case.name}: {act.__name__}: traffic gets through", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
