@@ -4,9 +4,9 @@ import time
 from itertools import groupby
 
 import firewall
-from netns import CommandFailed, wait_until_removed
+from netns import CommandFailed, Lost, wait_until_removed
 from path import Network
-from works import KINDS, Lost, uplink_of
+from works import KINDS, uplink_of
 
 MANY = 50   # children whose removal would be going on while the next are measured
 
@@ -34,8 +34,6 @@ def _one(network, cell, control):
     try:
         return KINDS[cell["work"]](network, cell, control), None
     except (Lost, CommandFailed, OSError) as error:
-        if cell["firewall"] != "none":
-            network.rules_counted = firewall.seen(network)
         return None, str(error)
 
 

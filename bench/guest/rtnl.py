@@ -11,7 +11,7 @@ import socket
 import struct
 
 REQUEST, ACK, CREATE, REPLACE = 1, 4, 0x400, 0x100
-NEWLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, NEWNEIGH = 16, 19, 20, 24, 25, 28
+NEWLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, NEWNEIGH = 16, 18, 19, 20, 24, 25, 28
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 18, 28
 INFO_KIND, INFO_DATA, INFO_PEER, NESTED = 1, 2, 1, 0x8000
 IFF_UP = 1
@@ -67,6 +67,15 @@ class Rtnl:
     def up(self, index):
         """Brings a device up."""
         self._ask("link up", SETLINK, struct.pack("BxHiII", 0, 0, index, IFF_UP, IFF_UP))
+
+    def note_carrier(self, index):
+        """Makes the kernel act on a change of a device's carrier now.
+
+        It does so before it answers; left alone it may take a second. C: `linkwatch_sync_dev()`.
+        """
+        body = struct.pack("BxHiII", 0, 0, index, 0, 0)
+        self.socket.send(struct.pack("IHHII", 16 + len(body), GETLINK, REQUEST, 1, 0) + body)
+        self.socket.recv(1 << 16)
 
     def pair(self, kind, name, peer, namespace):
         """Makes a pair of devices, the peer in another namespace."""
