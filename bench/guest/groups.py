@@ -17,7 +17,7 @@ def _needs(path, cell):
     fixed = cell["children"] if path.get("own_mac") else None
     # A ruleset knows one IP version; thousands of children are for both.
     ip = None if cell.get("grows") else cell["ip"]
-    return ip, uplink_of(cell), cell["firewall"], fixed
+    return ip, uplink_of(cell), cell["firewall"], fixed, cell.get("sources")
 
 
 def groups(path, cells):
@@ -25,7 +25,7 @@ def groups(path, cells):
     found = {}
     for cell in cells:
         found.setdefault(_needs(path, cell), []).append(cell)
-    for (_, uplink, level, _), members in found.items():
+    for (_, uplink, level, *_), members in found.items():
         yield (uplink, level), sorted(members, key=lambda cell: (cell["children"], cell["ip"]))
 
 

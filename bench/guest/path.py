@@ -270,6 +270,8 @@ class Network:
                 self._add_way_out(child)
         self._side.ready = len(self.children)
         self._give_addresses(addresses_for(self.plan.ip, len(self.children)))
+        if self._redirect:
+            self._redirect.attach(child.port for child in self.children)
 
     def _link(self, children):
         if not self.path.get("one_by_one"):
@@ -305,7 +307,7 @@ class Network:
         child.port = self.rtnl.index(f"p{child.number}")
         self.rtnl.up(child.port)
         if self.path["kind"] == "bridge":
-            self.parent.batch([f"link set p{child.number} master br0"])
+            self.rtnl.enslave(child.port, self.lan)
             self.rtnl.forwarding_entry(child.port, child.mac)
 
     def _add_way_out(self, child):

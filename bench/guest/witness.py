@@ -4,13 +4,13 @@ import array
 import fcntl
 import socket
 import struct
-from collections import namedtuple
+from collections import Counter, namedtuple
 
 import firewall
 
 SIOCETHTOOL, GSSET_INFO, GSTRINGS, GSTATS = 0x8946, 0x37, 0x1b, 0x1d
 ETH_SS_STATS, NAME = 1, 32
-SHORT = ("rx_", "tx_")          # how the counters of shortcuts begin
+SHORT, DROPPED = ("rx_", "tx_"), "tx_drop_"    # how counters begin
 
 # short    packets that took a shortcut, by any port
 # crossed  packets between parent and children, by shortcuts or not
@@ -38,20 +38,20 @@ def _names(handle, device):
     return [text[12 + i * NAME:12 + (i + 1) * NAME].rstrip(b"\0").decode() for i in range(count)]
 
 
-def _short(network):
-    """Packets that took a shortcut; the two ends of a pair tell the same."""
+def shortcuts(network):
+    """Packets that took each shortcut; the two ends of a pair tell the same."""
     with network.parent:
         handle = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with handle:
         names = _names(handle, "p0")
-        wanted = [i for i, name in enumerate(names) if name.startswith(SHORT)]
-        total = 0
+        totals = Counter()
         for child in network.children:
             answer = _ethtool(handle, f"p{child.number}", struct.pack("II", GSTATS, len(names))
                               + bytes(8 * len(names)))
             values = struct.unpack_from(f"{len(names)}Q", answer, 8)
-            total += sum(values[i] for i in wanted)
-    return total
+            totals.update({name: value for name, value in zip(names, values)
+                           if name.startswith(SHORT) and not name.startswith(DROPPED)})
+    return totals
 
 
 def packets(namespace, begin):
@@ -85,7 +85,7 @@ def counts(network, passed=0):
     """The counters now; `passed` is known to who sends."""
     short = crossed = 0
     if has_shortcut(network.path):
-        short, crossed = _short(network), sum(packets(network.parent, "p"))
+        short, crossed = sum(shortcuts(network).values()), sum(packets(network.parent, "p"))
     return Counts(short, crossed, firewall.seen(network), passed)
 
 

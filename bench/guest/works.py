@@ -150,9 +150,19 @@ def _begin(network, cell, sinks, generator):
     generator.configure(cell, _first_reply(network, sinks))
 
 
+def _by_source(network, cell):
+    """Gives the parent a route that depends on the source, where no cache of sources is to help.
+
+    Without one all packets of IPv6 for a destination are one flow, whatever their sources.
+    """
+    if frames.are_for(cell):
+        network.rtnl.route_by_source(network.uplink, network.plan.nobody, network.plan.gateway)
+
+
 def receive(network, cell, control):
     """UDP from the uplink to sockets of children."""
     take_the_cpu(network)
+    _by_source(network, cell)
     with _sinks(network, cell) as sinks, \
             closing(_generator(network, cell)) as generator:
         _begin(network, cell, sinks, generator)
