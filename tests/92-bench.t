@@ -26,6 +26,14 @@ from_tool() { # the results of a tool that prints them without numbers
 	done < <("$@" 2>&1)
 }
 from_tool python3 tests/tools/figures.py "$figures"
+taken() { # WORK: what the figure of a path with a shortcut for one direction says of it
+	python3 -c 'import json, sys
+print({f["taken"] for f in json.load(open(sys.argv[1]))
+       if f["path"] == "passthru-route" and f["work"] == sys.argv[2] and f["firewall"] == "none"})' \
+		"$figures" "$1"
+}
+is "$(taken rx-udp)" "{1.0}" "what comes in took the shortcut"
+like "$(taken tcp-rr)" "^{0[.](4[5-9]|5[0-5])" "... and of requests and responses one direction did"
 for file in report.txt figures.json missing.json runs.json; do
 	succeeds "the results have $file" test -s "$SCRATCH/results/stock-quick/$file"
 done
@@ -39,5 +47,6 @@ like "$profile" "^passthru-route: [0-9,]+ instructions per packet" "a profile sa
 like "$profile" "before_routing.* \[passthru\]" "... and where in the module"
 like "$profile" "__netif_receive_skb_core" "... and in the kernel"
 like "$(bench/profile passthru-nothing 2>&1)" "passthru-nothing" "a path that there is not is named"
+like "$(bench/run --paths passthru-nothing 2>&1)" "^bench: passthru-nothing: no such path" "... and refused at once"
 
 plan

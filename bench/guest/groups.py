@@ -4,9 +4,9 @@ import time
 from itertools import groupby
 
 import firewall
-from netns import CommandFailed, wait_until_removed
+from netns import CommandFailed, Lost, wait_until_removed
 from path import Network
-from works import KINDS, Lost, uplink_of
+from works import KINDS, uplink_of
 
 MANY = 50   # children whose removal would be going on while the next are measured
 
@@ -17,7 +17,7 @@ def _needs(path, cell):
     fixed = cell["children"] if path.get("own_mac") else None
     # A ruleset knows one IP version; thousands of children are for both.
     ip = None if cell.get("grows") else cell["ip"]
-    return ip, uplink_of(cell), cell["firewall"], fixed
+    return ip, uplink_of(cell), cell["firewall"], fixed, cell.get("sources")
 
 
 def groups(path, cells):
@@ -25,7 +25,7 @@ def groups(path, cells):
     found = {}
     for cell in cells:
         found.setdefault(_needs(path, cell), []).append(cell)
-    for (_, uplink, level, _), members in found.items():
+    for (_, uplink, level, *_), members in found.items():
         yield (uplink, level), sorted(members, key=lambda cell: (cell["children"], cell["ip"]))
 
 
@@ -34,8 +34,6 @@ def _one(network, cell, control):
     try:
         return KINDS[cell["work"]](network, cell, control), None
     except (Lost, CommandFailed, OSError) as error:
-        if cell["firewall"] != "none":
-            network.rules_counted = firewall.seen(network)
         return None, str(error)
 
 

@@ -66,4 +66,4 @@ def lifecycle(path, cell):
     count = cell["children"]
     values = _bare(count) if path["kind"] == "host" else _children(path, cell["ip"], count)
     for work, value in zip(("create", "memory", "remove"), values):
-        yield work, Figure(value, 0, count, count, None)
+        yield work, Figure(value, 0, count, count, None, None)

@@ -74,6 +74,10 @@ class CommandFailed(Exception):
     """A program ended with a status other than 0."""
 
 
+class Lost(Exception):
+    """Packets went missing, or what they cost is not known: the path has no figure."""
+
+
 def run(*words, text=None):
     """Runs a program; returns its standard output, or raises its complaint."""
     done = subprocess.run(words, input=text, text=True, capture_output=True, check=False)

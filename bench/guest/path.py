@@ -61,6 +61,7 @@ class Child:
     def __init__(self, number, namespace):
         self.number = number
         self.namespace = namespace
+        self.port = None
         self.mac = child_mac(number)
 
 
@@ -90,7 +91,7 @@ class Network:
         self.children = []
         self.sinks = {}                 # sockets that stay, by IP version
         self.outside = None
-        self.rules_counted = 0          # packets that the parent's rules have seen
+        self.has_rules = False          # whether the parent filters
         self._others = []               # namespaces that no packet is for
         self.parent = Namespace([FORWARDING[ip]])
         self.generators = newest_threads()
@@ -195,6 +196,25 @@ class Network:
         self.rtnl.route(port, self.plan.nobody, self.plan.host,
                         local=self.path["beside"] == "netfilter")
 
+    def quiet(self):
+        """Waits until nothing more happens by itself, and a grace period of RCU is over.
+
+        The kernel tells of a carrier up to a second late, and IPv6 counts that as a change of its
+        routes: a cache of them would begin anew while something is measured.
+        """
+        self._note_carriers()
+        settle()
+
+    def _note_carriers(self):
+        for index in {self.uplink, self.lan}:
+            self.rtnl.note_carrier(index)
+        if self.outside:
+            self._outside_rtnl.note_carrier(self._out0)
+        for child in self.children:
+            child.rtnl.note_carrier(child.device)
+            if child.port:
+                self.rtnl.note_carrier(child.port)
+
     # --- children ---
 
     def become(self, path):
@@ -241,7 +261,7 @@ class Network:
             self._configure(child)
         self.children += made
         self._complete()
-        settle()
+        self.quiet()
 
     def _complete(self):
         """Gives children what they have not got yet of the IP version that is spoken."""
@@ -250,6 +270,8 @@ class Network:
                 self._add_way_out(child)
         self._side.ready = len(self.children)
         self._give_addresses(addresses_for(self.plan.ip, len(self.children)))
+        if self._redirect:
+            self._redirect.attach(child.port for child in self.children)
 
     def _link(self, children):
         if not self.path.get("one_by_one"):
@@ -285,7 +307,7 @@ class Network:
         child.port = self.rtnl.index(f"p{child.number}")
         self.rtnl.up(child.port)
         if self.path["kind"] == "bridge":
-            self.parent.batch([f"link set p{child.number} master br0"])
+            self.rtnl.enslave(child.port, self.lan)
             self.rtnl.forwarding_entry(child.port, child.mac)
 
     def _add_way_out(self, child):

@@ -84,21 +84,21 @@ class Pktgen:
     def _device(self, cpu):
         return f"up0@{cpu}" if self.cpus > 1 else "up0"
 
-    def _destinations(self, spread, target):
-        """Options that spread packets over all children's addresses."""
+    def _destinations(self, spread, target, cpu):
+        """Options that spread packets over all children's addresses; else one for each CPU."""
         plan, v6 = self.network.plan, "6" if self.network.plan.ip == 6 else ""
         if not spread:
-            return [f"dst{v6} {target or plan.child(0)}"]
+            return [f"dst{v6} {target or plan.child(cpu)}"]
         last = plan.child(len(self.network.addresses) - 1)
         if v6:
             return [f"dst6_min {plan.child(0)}", f"dst6_max {last}", "flag IPDST_RND"]
         return [f"dst_min {plan.child(0)}", f"dst_max {last}"]
 
-    def _link_layer(self, spread):
+    def _link_layer(self, spread, cpu):
         if not self.network.path.get("own_mac"):
             return [f"dst_mac {UPLINK_MAC}"]
         if not spread:
-            return [f"dst_mac {child_mac(0)}"]
+            return [f"dst_mac {self.network.addresses[cpu].mac}"]
         return [f"dst_mac {child_mac(0)}", f"dst_mac_count {len(self.network.addresses)}"]
 
     def _sources(self, cell):
@@ -112,18 +112,18 @@ class Pktgen:
 
     def configure(self, cell, target=None):
         """Sets what a cell's packets look like; its `size` is the whole frame."""
-        spread = cell["children"] > 1
+        spread = cell["children"] > 1 and "cpus" not in cell
         many = cell["flows"] > 1 and not spread
         last_port = FLOW_PORTS + (cell["flows"] if many else 0)     # the first beyond, if many
         options = ["xmit_mode netif_receive", "clone_skb 0", "delay 0", "burst 1",
                    f"pkt_size {cell['size']}", f"src_mac {OUTSIDE_MAC}",
                    f"udp_src_min {FLOW_PORTS}", f"udp_src_max {last_port}",
                    f"udp_dst_min {PORT}", f"udp_dst_max {PORT}",
-                   *self._sources(cell), *self._link_layer(spread),
-                   *self._destinations(spread, target)]
+                   *self._sources(cell)]
         with self.network.parent:
             for cpu in range(self.cpus):
-                for option in options:
+                for option in (*options, *self._link_layer(spread, cpu),
+                               *self._destinations(spread, target, cpu)):
                     write(f"{PROC}/{self._device(cpu)}", option)
 
     def send(self, count):

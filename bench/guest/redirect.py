@@ -69,6 +69,15 @@ class Redirect:
         self._parent.run("tc", "filter", "add", "dev", device, "ingress", "bpf", "da",
                          "pinned", f"{self._dir}/{program}")
 
+    def _attach_all(self, ports):
+        """One tc for all: there may be a thousand."""
+        with self._parent:
+            names = [socket.if_indextoname(port) for port in ports]
+        self._parent.run("tc", "-batch", "-", text="".join(
+            f"qdisc add dev {name} clsact\n"
+            f"filter add dev {name} ingress bpf da pinned {self._dir}/from_veth\n"
+            for name in names))
+
     def _attach_netkit(self, ifindex):
         program = _pinned(f"{self._dir}/from_netkit")
         with self._parent:
@@ -80,15 +89,16 @@ class Redirect:
         """An address whose packets go to the child behind a port."""
         packed = ipaddress.ip_address(address)
         _update(self._owners[packed.version], packed.packed, struct.pack("I", port))
-        if port in self._ports:
-            return
-        self._ports.add(port)
+
+    def attach(self, ports):
+        """Ports whose children's packets go out by the programs."""
+        new = [port for port in ports if port not in self._ports]
+        self._ports.update(new)
         if self._kind == "netkit":
-            self._attach_netkit(port)
-        else:
-            with self._parent:
-                name = socket.if_indextoname(port)
-            self._attach_tc(name, "from_veth")
+            for port in new:
+                self._attach_netkit(port)
+        elif new:
+            self._attach_all(new)
 
     def close(self):
         """Detaches what holds references and removes the pins."""

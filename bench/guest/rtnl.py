@@ -11,12 +11,12 @@ import socket
 import struct
 
 REQUEST, ACK, CREATE, REPLACE = 1, 4, 0x400, 0x100
-NEWLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, NEWNEIGH = 16, 19, 20, 24, 25, 28
-IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 18, 28
+NEWLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, NEWNEIGH = 16, 18, 19, 20, 24, 25, 28
+IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 10, 18, 28
 INFO_KIND, INFO_DATA, INFO_PEER, NESTED = 1, 2, 1, 0x8000
 IFF_UP = 1
 IFA_LOCAL, IFA_ADDRESS, IFA_F_NODAD = 2, 1, 2
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTNH_F_ONLINK = 1, 4, 5, 4
+RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTNH_F_ONLINK = 1, 2, 4, 5, 4
 NDA_DST, NDA_LLADDR, NUD_PERMANENT, NUD_NOARP, NTF_MASTER = 1, 2, 0x80, 0x40, 4
 AF_BRIDGE = 7
 NLMSG_ERROR = 2
@@ -68,6 +68,15 @@ class Rtnl:
         """Brings a device up."""
         self._ask("link up", SETLINK, struct.pack("BxHiII", 0, 0, index, IFF_UP, IFF_UP))
 
+    def note_carrier(self, index):
+        """Makes the kernel act on a change of a device's carrier now.
+
+        It does so before it answers; left alone it may take a second. C: `linkwatch_sync_dev()`.
+        """
+        body = struct.pack("BxHiII", 0, 0, index, 0, 0)
+        self.socket.send(struct.pack("IHHII", 16 + len(body), GETLINK, REQUEST, 1, 0) + body)
+        self.socket.recv(1 << 16)
+
     def pair(self, kind, name, peer, namespace):
         """Makes a pair of devices, the peer in another namespace."""
         nothing = struct.pack("BxHiII", 0, 0, 0, 0, 0)
@@ -99,6 +108,14 @@ class Rtnl:
             attributes.append(_attribute(RTA_GATEWAY, _packed(gateway)))
         self._ask(f"route {target}", kind, body, *attributes)
 
+    def route_by_source(self, index, target, source):
+        """Adds an IPv6 route to an address for packets from one address only."""
+        body = struct.pack("BBBBBBBBI", socket.AF_INET6, 128, 128, 0, TABLE_MAIN, 3,
+                           SCOPE_UNIVERSE, UNICAST, 0)
+        self._ask(f"route {target} from {source}", NEWROUTE, body,
+                  _attribute(RTA_DST, _packed(target)), _attribute(RTA_SRC, _packed(source)),
+                  _attribute(RTA_OIF, struct.pack("i", index)))
+
     def unroute(self, index, target, length, local=False):
         """Removes a route."""
         self.route(index, target, length, local=local, kind=DELROUTE)
@@ -109,6 +126,11 @@ class Rtnl:
         body = struct.pack("BxxxiHBB", _family(packed), index, NUD_PERMANENT, 0, 0)
         self._ask(f"neighbour {address}", NEWNEIGH, body, _attribute(NDA_DST, packed),
                   _attribute(NDA_LLADDR, bytes.fromhex(mac.replace(":", ""))))
+
+    def enslave(self, index, master):
+        """Puts a device into a bridge."""
+        self._ask("port", SETLINK, struct.pack("BxHiII", 0, 0, index, 0, 0),
+                  _attribute(IFLA_MASTER, struct.pack("I", master)))
 
     def forwarding_entry(self, port, mac):
         """Tells a bridge which port leads to a link-layer address."""

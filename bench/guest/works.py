@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kinds of work: each measures one cell of the plan on one path."""
-import json
 import time
 from collections import namedtuple
 from contextlib import closing, contextmanager, nullcontext
@@ -8,20 +7,20 @@ from contextlib import closing, contextmanager, nullcontext
 import firewall
 import frames
 import window
-from addresses import PORT
-from netns import CommandFailed, run
-from path import Network, guest_file
+import witness
+from load import Load
+from netns import Lost
+from path import Network
 from pktgen import Pktgen, alone, take_the_cpu
 from sink import Sinks
 
 # value       nanoseconds per unit of work, which are instructions under -icount
 # generation  the load's own share of it
 # seen        whether the parent's rules saw the packets (None: it has none)
-Figure = namedtuple("Figure", "value generation sent delivered seen")
-
-
-class Lost(Exception):
-    """Packets went missing: the path has no figure."""
+# taken       the share of packets that took a shortcut (None: the path has none)
+Figure = namedtuple("Figure", "value generation sent delivered seen taken")
+# One window of a figure.
+Run = namedtuple("Run", "value own sent delivered")
 
 
 def _expect(sent, delivered):
@@ -103,117 +102,143 @@ def _first_reply(network, sinks):
     return network.plan.parent
 
 
-def _settle(cell):
-    """Routes of IPv6 are remembered once a grace period has passed since the first packet after
-    they were changed last."""
+def _settle(network, cell, work):
+    """Lets caches learn what they can, by work(), before anything is measured.
+
+    A route of IPv6 is remembered once a grace period has passed since the first packet after routes
+    changed last, and none ends while what is measured holds the only CPU.
+    """
+    work()
     if cell["ip"] == 6:
-        time.sleep(0.1)
+        network.quiet()
+        work()
 
 
 def _receive(network, cell, sinks, generator):
-    generator.configure(cell)
-    if cell["firewall"] != "none":
-        if cell["firewall"] not in firewall.TRANSLATING:
-            generator.send(10)      # the outside begins
-        generator.configure(cell, _first_reply(network, sinks))
+    """The last window, and the counters before the first and after the last."""
+    # pktgen draws IPv6 destinations: of so many as these all come by but one of thousands.
+    rounds = 8 if cell["ip"] == 6 else 2
+    warm = max(cell["warm"], rounds * len(network.addresses))
+    sent = 0
+
+    def once(count):
+        nonlocal sent
+        had = sinks.count()
+        value = generator.send(count)
+        run = Run(value, 0, count * cell.get("cpus", 1), sinks.count() - had)
+        _expect(run.sent, run.delivered)
+        sent += run.sent
+        return run
+
+    _settle(network, cell, lambda: generator.send(warm))
     with alone() if cell.get("grows") else nullcontext():
-        # pktgen draws IPv6 destinations: of so many as these all come by but one of thousands.
-        rounds = 8 if cell["ip"] == 6 else 2
-        generator.send(10)
-        _settle(cell)
-        generator.send(max(cell["warm"], rounds * len(network.addresses)))
-        before = sinks.count()
-        value = window.measured(generator.send, cell)
-    sent = window.total(cell) * cell.get("cpus", 1)
-    delivered = sinks.count() - before
-    _expect(sent, delivered)
-    return value, sent, delivered
+        if cell.get("grows"):
+            time.sleep(0.2)     # in which the last of the other threads has been woken
+            generator.send(max(500, len(network.addresses)))
+        before = witness.counts(network)
+        result = window.measured(once, cell)
+        return result, before, witness.counts(network, sent)
+
+
+def _begin(network, cell, sinks, generator):
+    """The first packets, where the parent tracks connections."""
+    generator.configure(cell)
+    if cell["firewall"] == "none":
+        return
+    if cell["firewall"] not in firewall.TRANSLATING:
+        generator.send(10)      # the outside begins
+    generator.configure(cell, _first_reply(network, sinks))
+
+
+def _by_source(network, cell):
+    """Gives the parent a route that depends on the source, where no cache of sources is to help.
+
+    Without one all packets of IPv6 for a destination are one flow, whatever their sources.
+    """
+    if frames.are_for(cell):
+        network.rtnl.route_by_source(network.uplink, network.plan.nobody, network.plan.gateway)
 
 
 def receive(network, cell, control):
     """UDP from the uplink to sockets of children."""
     take_the_cpu(network)
+    _by_source(network, cell)
     with _sinks(network, cell) as sinks, \
             closing(_generator(network, cell)) as generator:
-        value, sent, delivered = _receive(network, cell, sinks, generator)
-    seen = _rules_see(network, cell, sent)
+        _begin(network, cell, sinks, generator)
+        result, *counts = _receive(network, cell, sinks, generator)
     if "cpus" in cell:
-        return Figure(cell["cpus"] * 1e9 / value, 0, sent, delivered, seen)
-    return Figure(value, control.value(cell), sent, delivered, seen)
+        result = result._replace(value=cell["cpus"] * 1e9 / result.value)
+    else:
+        result = result._replace(own=control.value(cell))
+    return _figure(network, cell, result, *counts)
 
 
 # --- what the load program does ---
-
-def _first(cell):
-    """How much of the work goes before what is measured, so that it can settle."""
-    if cell["ip"] != 6:
-        return 0
-    return 65536 if cell["work"].endswith("stream") else 1
-
-
-def _load(name, source, target, addresses, cell):
-    """Runs the load program from one namespace to another."""
-    words = {"from": source.path, "to": target.path, "src": addresses[0], "dst": addresses[1],
-             "port": PORT, "size": cell["size"], "warm": cell["warm"],
-             "own": str(not window.PROFILING).lower(),
-             "connected": str(cell["connected"]).lower(),
-             "reverse": str(cell.get("direction") == "out").lower()}
-    words = [f"{key}={value}" for key, value in words.items()]
-    try:
-        if _first(cell):
-            run(guest_file("load"), name, *words, f"warm={_first(cell)}", f"count={_first(cell)}")
-            _settle(cell)
-        return window.measured(
-            lambda count: json.loads(run(guest_file("load"), name, *words, f"count={count}")),
-            cell)
-    except CommandFailed as error:
-        raise Lost(str(error).rpartition(": ")[2]) from error
-
 
 def _unit(cell):
     """How many bytes or operations one figure counts."""
     return 1024 if cell["work"].endswith("stream") else 1
 
 
-def _figure(network, result, cell, packets):
-    _expect(result["sent"], result["delivered"])
-    units = result["sent"] / _unit(cell)
-    return Figure(result["ns"] / units, result["own_ns"] / units, result["sent"],
-                  result["delivered"], _rules_see(network, cell, packets))
+def _run(load, cell, count, left):
+    """One run; `left`, if any, counts the packets that left by the uplink."""
+    for _ in range(3):
+        before = left() if left else 0
+        result = load.run(cell["warm"], count)
+        if not left:
+            return result
+        result["delivered"] = left() - before - cell["warm"]
+        if result["delivered"] <= result["sent"]:
+            return result
+    return result       # ever again something else left with them
 
 
-def _rules_see(network, cell, packets):
-    """Whether the parent's rules counted so many packets more than before."""
-    if cell["firewall"] == "none":
-        return None
-    before, network.rules_counted = network.rules_counted, firewall.seen(network)
-    return network.rules_counted - before >= packets
+def _window(load, cell, spaces, left):
+    """Returns a function that measures one window of a load between two namespaces."""
+    def once(count):
+        before = witness.retransmitted(*spaces)
+        result = _run(load, cell, count, left)
+        again = witness.retransmitted(*spaces) - before
+        _expect(result["sent"], result["delivered"])
+        if again:
+            raise Lost(f"{again} segments were sent again")
+        if result["slept"] and window.COUNTED:
+            raise Lost(f"slept {result['slept']} times")
+        units = result["sent"] / _unit(cell)
+        return Run(result["ns"] / units, result["own_ns"] / units, result["sent"],
+                   result["delivered"])
+    return once
 
 
-def _packets_of(cell):
-    """A number of packets that a work cannot do without."""
-    return cell["count"] // 65536 if cell["work"].endswith("stream") else cell["count"]
+def _load(network, name, ends, cell, passed):
+    """What a load costs from one end to the other; `passed` counts its packets."""
+    (source, src), (target, dst) = ends
+    first = 65536 if cell["work"].endswith("stream") else 1
+    with Load(name, source, target, (src, dst), cell) as load:
+        _settle(network, cell, lambda: load.run(first, first))
+        load.run(cell["warm"], first)
+        before = witness.counts(network, passed())
+        left = passed if name == "tx-udp" else None
+        result = window.measured(_window(load, cell, (source, target), left), cell)
+        after = witness.counts(network, passed())
+    return _figure(network, cell, result, before, after)
+
+
+def _figure(network, cell, run, before, after):
+    return Figure(run.value, run.own, run.sent, run.delivered, witness.seen(cell, before, after),
+                  witness.share_taken(network, before, after))
 
 
 def transmit(network, cell, _control):
     """UDP from a child to the uplink."""
-    child = network.children[0]
-    before = _transmitted(network)
-    result = _load("tx-udp", child.namespace, network.parent,
-                   (network.address_of(child), network.plan.outside), cell)
-    others = window.before_last(cell) + window.runs() * cell["warm"] + 2 * _first(cell)
-    result["delivered"] = _transmitted(network) - before - others
-    return _figure(network, result, cell, cell["count"])
+    child, plan = network.children[0], network.plan
 
+    def passed():
+        return witness.packets(network.parent, "up0")[1]
 
-def _transmitted(network):
-    """Packets that left by the uplink."""
-    with network.parent, open("/proc/net/dev", encoding="ascii") as file:
-        for line in file:
-            name, _, numbers = line.partition(":")
-            if name.strip() == "up0":
-                return int(numbers.split()[9])
-    raise CommandFailed("the uplink is gone")
+    ends = (child.namespace, network.address_of(child)), (network.parent, plan.outside)
+    return _load(network, "tx-udp", ends, cell, passed)
 
 
 def tcp(network, cell, _control):
@@ -228,17 +253,17 @@ def tcp(network, cell, _control):
         ends.reverse()
         if "direction" in cell:
             cell = dict(cell, direction="out" if cell["direction"] == "in" else "in")
-    (source, src), (target, dst) = ends
-    result = _load(cell["work"], source, target, (src, dst), cell)
-    return _figure(network, result, cell, _packets_of(cell))
+    return _load(network, cell["work"], ends, cell,
+                 lambda: sum(witness.packets(network.parent, "up0")))
 
 
 def sibling(network, cell, _control):
     """TCP from one child to another."""
     one, two = network.children[:2]
-    result = _load(cell["work"].replace("sibling", "tcp"), one.namespace, two.namespace,
-                   (network.address_of(one), network.address_of(two)), cell)
-    return _figure(network, result, cell, _packets_of(cell))
+    device = "lo" if network.path["kind"] == "host" else "c0"
+    ends = ((child.namespace, network.address_of(child)) for child in (one, two))
+    return _load(network, cell["work"].replace("sibling", "tcp"), ends, cell,
+                 lambda: sum(witness.packets(one.namespace, device)))
 
 
 KINDS = {

@@ -7,7 +7,7 @@ import pictures
 import plan
 import table
 import targets
-from figures import CELL, FIREWALLS, cell_of, delivery, settled
+from figures import CELL, FIREWALLS, LEAST, NONE, SOME, cell_of, delivery, settled
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FILES = {"stock": "benchmarks.md", "uml": "benchmarks-uml.md"}
@@ -20,8 +20,9 @@ What a packet costs on its way to a child and back: by `passthru`, by the
 kernel's other ways, and on the host itself with no namespace. A ratio of 1.00 is
 the host's own cost; less is cheaper than no namespace at all.
 
-Figures are instructions on Debian's stock kernel, counted exactly, so they are
-the same at every run to within 0.6 %, mostly 0.1 %. Caches and locks are not in them.
+Figures are instructions on Debian's stock kernel, counted exactly: each is of a
+window that agrees with the one before it to within 0.5 %. Caches and locks are
+not in them. *The run*, at the end, says how far two boots are apart.
 [bench/README.md](../bench/README.md) says how it is done and how to read it.
 
 This file is generated: `make bench` measures all of it again (some 20 minutes
@@ -33,9 +34,10 @@ on two cores), `make bench QUICK=1` the main figures (two minutes), and
 
 The same paths as in [the figures by instructions](benchmarks.md), timed in User
 Mode Linux on the machine's own processor: medians of interleaved rounds, with
-the spread between the fastest and the slowest. UML has no BPF JIT and
-overstates every softirq hop (veth, netkit, bridges), so compare only paths
-without one here: host, ipvlan, macvlan and passthru with shortcuts.
+the spread between the fastest and the slowest, and that of the ratios of each
+round. UML has no BPF JIT and overstates every softirq hop (veth, netkit, bridges,
+passthru without a shortcut, and every TCP stream), so compare only paths without
+one here: host, ipvlan, macvlan and passthru with shortcuts.
 
 This file is generated. To measure again: `make bench LAB=uml`.
 """,
@@ -51,6 +53,7 @@ SUMMARY = {
     "UDP in, unconnected": _udp("rx-udp"),
     "UDP in, connected": _udp("rx-udp", connected=True),
     "20 rules, UDP in": _udp("rx-udp", firewall="filter20"),
+    "NAT and 20 rules, UDP in": _udp("rx-udp", firewall="rules20"),
     "random sources": _udp("rx-udp", sources="random"),
     "UDP out": _udp("tx-udp", connected=True),
     "20 rules, UDP out": _udp("tx-udp", connected=True, firewall="filter20"),
@@ -62,13 +65,29 @@ SUMMARY = {
 }
 LEGEND = """
 The host's cost of the same work is 1.00, the generator's share left out.
-*20 rules*: the parent tracks connections and every packet walks 20 rules; a star
-marks paths that carry packets past them. *random sources*: no cache helps.
+*20 rules*: the parent tracks connections and every packet walks 20 rules
+(`filter20`; with NAT besides, `rules20`). A star marks paths that carry packets
+past the parent's rules, a plus those that carry some past them, a tilde those
+whose shortcut was not taken. *random sources*: ever other ones, so that no cache
+of them helps (IPv6: the parent has a route that depends on the source).
 *TCP rr*: a request and its response between the outside and the child.
 *sibling*: from child to child, beside two sockets of the host over loopback.
 The rows host+passthru-... are packets for the host itself, with a port beside
 that they are not for.
 """
+
+
+def _mark(figure):
+    """What a figure is to be read with."""
+    taken = figure.get("taken")
+    mark = {NONE: "*", SOME: "+"}.get(figure.get("seen"), "")
+    return mark + ("~" if taken is not None and taken < LEAST else "")
+
+
+def _with_ratio(figure):
+    """A figure without generation, and its ratio to the host's."""
+    ratio = figure["ratio_to_host"]
+    return f"{delivery(figure):,.0f}{_mark(figure)}" + (f" ({ratio:.2f})" if ratio else "")
 
 
 def _matrix(head, names, value):
@@ -78,7 +97,7 @@ def _matrix(head, names, value):
     for name in names:
         cells = [value(name, h) for h in head]
         if any(cell is not None for cell in cells):
-            shown = ("-" if cell is None else f"{cell:,.0f}" for cell in cells)
+            shown = ("-" if cell is None else cell for cell in cells)
             yield f"| {name} | " + " | ".join(shown) + " |"
 
 
@@ -99,9 +118,29 @@ def _by_firewall(figures):
             continue
         first = next(f for (_, firewall), f in found.items() if firewall == "none")
         cell = tuple(first.get(k) for k in CELL)
-        yield f"\n### {table.title(cell)}\n\n{first['unit']}, generation subtracted\n"
+        yield f"\n### {table.title(cell)}\n\n{first['unit']}, generation subtracted (ratio to host)\n"
         yield from _matrix(FIREWALLS, _paths(found.values()), lambda path, firewall: (
-            delivery(found[path, firewall]) if (path, firewall) in found else None))
+            _with_ratio(found[path, firewall]) if (path, firewall) in found else None))
+
+
+OTHERS = {"1400 bytes, IPv4": (4, {"size": 1400}), "1400 bytes, IPv6": (6, {"size": 1400}),
+          "1000 flows, IPv4": (4, {"flows": 1000}), "1000 flows, IPv6": (6, {"flows": 1000})}
+
+
+def _large_and_many(figures):
+    """What large packets and many flows cost."""
+    found = {}
+    for f in figures:
+        for label, (ip, keys) in OTHERS.items():
+            wanted = _udp("rx-udp", **({"flows": 1} | keys))
+            if f["ip"] == ip and all(f.get(key) == value for key, value in wanted.items()) and (
+                    "cpus" not in f):
+                found[f["path"], label] = f
+    if found:
+        yield "\nrx-udp, unconnected, " + next(iter(found.values()))["unit"] + (
+            ", generation subtracted (ratio to host)\n")
+        yield from _matrix(OTHERS, _paths(found.values()), lambda path, label: (
+            _with_ratio(found[path, label]) if (path, label) in found else None))
 
 
 def _growth(figures, ip):
@@ -111,7 +150,8 @@ def _growth(figures, ip):
     steps = sorted({n for points in curves.values() for n in points})
     yield f"\n### IPv{ip}: instructions a packet by number of children\n"
     yield f"![growth](bench/{{lab}}/growth-ip{ip}.svg)\n"
-    yield from _matrix(steps, curves, lambda path, step: curves[path].get(step))
+    yield from _matrix(steps, curves, lambda path, step: (
+        f"{curves[path][step]:,.0f}" if step in curves[path] else None))
 
 
 def _summary(figures, ip):
@@ -134,7 +174,7 @@ def _summary(figures, ip):
 def _ratio(figure):
     if figure is None or figure["ratio_to_host"] is None:
         return "-"
-    return f"{figure['ratio_to_host']:.2f}" + ("*" if figure.get("seen") is False else "")
+    return f"{figure['ratio_to_host']:.2f}{_mark(figure)}"
 
 
 def _pictures(figures, lab):
@@ -180,7 +220,8 @@ def _one_run(run):
     what = "; ".join(parts) if parts else "everything"
     repeated = run["repeated"]
     if repeated["figures"]:
-        what += (f" ({repeated['figures']} figures by two boots, at most "
+        what += (f" ({repeated['figures']} of them by two boots, all "
+                 f"{', '.join(repeated.get('works', ['rx-udp']))}: at most "
                  f"{repeated['apart']:.2%} apart)")
     wrong = f", **without {'; '.join(run['wrong'])}**" if run["wrong"] else ""
     return (f"- {what}: {run['figures']} figures in {run['seconds'] / 60:.0f} minutes, "
@@ -192,6 +233,9 @@ def _without(missing):
     groups = {}
     for entry in missing:
         cell = entry["cell"]
+        if cell is None:
+            groups.setdefault((entry["path"], entry["why"]), {})["everything"] = {}
+            continue
         work = f"{cell['work']}, IPv{cell['ip']}"
         extent = [] if cell["firewall"] == "none" else [cell["firewall"]]
         extent += [f"{cell['children']} children"] if cell["children"] > 2 else []
@@ -199,6 +243,16 @@ def _without(missing):
     for (path, why), works in groups.items():
         listed = "; ".join(f"{work} ({', '.join(extent)})" if extent else work for work, extent in works.items())
         yield f"- {path}: {why}: {listed}"
+
+
+NOT_GROWN = """\
+Not further: 5000 namespaces take some minutes to make, for each kind of path; a
+bridge has at most 1023 ports. Those with passthru-netfilter have local routes, and
+a parent that ever had one validates sources more slowly, so they have a boot of
+their own."""
+NOT_LIVED = """\
+The others are not: a boot each takes half a minute, and the rest of passthru's sets
+make the same devices, addresses and routes (passthru-netfilter's routes apart)."""
 
 
 def _not_grown():
@@ -214,8 +268,10 @@ def _provenance(figures, missing, lab, runs):
     """What was measured, when some of it was not, and by what."""
     yield f"\nKernel {figures[0]['kernel']}, lab `{lab}`, {len(figures)} figures. Measured:\n"
     yield from map(_one_run, runs)
-    if len(runs) > 1:
-        yield "\nA figure is of the last run that measured it."
+    sources = {f.get("source", runs[0]["source"]) for f in figures}
+    if len(sources) > 1:
+        yield (f"\n**Of several sources**: {', '.join(f'`{source}`' for source in sorted(sources))}. "
+               "A figure is of the last run that measured it.")
     have = {f["path"] for f in figures}
     absent = [path for path in table.absent_paths(missing) if path not in have]
     if absent:
@@ -225,7 +281,9 @@ def _provenance(figures, missing, lab, runs):
         yield "\nTried, and without a figure:\n"
         yield from tried
     if lab == "stock":
-        yield f"\nGrowth is measured {'; '.join(_not_grown())}. The others are not: making thousands takes minutes."
+        yield f"\nGrowth is measured {'; '.join(_not_grown())}. {NOT_GROWN}"
+        lives = "; ".join(f"IPv{ip}: {', '.join(paths)}" for ip, paths in plan.LIVES.items())
+        yield f"\nTo make, keep and remove children is measured for {lives}. {NOT_LIVED}"
     left_out = _not_run(lab, figures)
     if left_out:
         yield "\n<details><summary>Not a full run: no figure of any path of these</summary>\n"
@@ -247,6 +305,7 @@ def text(lab, results, note):
                 ("Pictures", list(_pictures(figures, lab))),
                 ("Growth", grown),
                 ("To make, keep and remove a child", list(_lives(figures, missing))),
+                ("Large packets, many flows", list(_large_and_many(figures))),
                 ("What the parent's rules cost", list(_by_firewall(figures))),
                 ("Figures", list(_details(figures, missing, lab))),
                 ("The run", list(_provenance(figures, missing, lab, results["runs"]))))

@@ -14,7 +14,11 @@ CELL = ("work", "ip", "connected", "size", "flows", "children", "firewall", "dir
 FIELDS = ("work", "path", "ip", "connected", "size", "flows", "children", "firewall", "lab",
           "kernel", "unit", "value", "generation", "sent", "delivered", "ratio_to_host")
 # More than the schema asks for, where it is known.
-EXTRA = ("direction", "cpus", "sources", "seen", "spread")
+EXTRA = ("direction", "cpus", "sources", "frame", "addresses", "seen", "taken", "spread",
+         "ratio_spread", "source")
+# "seen": whether the parent's rules saw the packets.
+ALL, SOME, NONE = "all", "some", "none"
+FULL, LEAST = 0.95, 0.05        # of "taken", which handshakes and the like are a part of
 WORKS = ("rx-udp", "tx-udp", "tcp-rr", "tcp-crr", "tcp-stream", "sibling-rr", "sibling-stream",
          "create", "memory", "remove")
 FIREWALLS = ("none", "conntrack", "filter20", "nat", "rules20", "rules200")
@@ -64,7 +68,15 @@ def _merge(rounds):
                   generation=median(r["generation"] for r in rounds))
     if len(rounds) > 1 and merged["value"]:
         merged["spread"] = (values[-1] - values[0]) / merged["value"]
+        merged["rounds"] = {r["round"]: delivery(r) for r in rounds}
     return merged
+
+
+def _ratio_spread(figure, host):
+    """How far a path's ratio to the host differs from round to round, both of the same round."""
+    mine, others = figure.get("rounds", {}), host.get("rounds", {})
+    ratios = [mine[n] / others[n] for n in mine if others.get(n, 0) > 0]
+    return (max(ratios) - min(ratios)) / median(ratios) if len(ratios) > 1 else None
 
 
 def _add_ratio(figure, hosts):
@@ -74,6 +86,8 @@ def _add_ratio(figure, hosts):
         host = None
     base = delivery(host) if host else 0
     figure["ratio_to_host"] = round(delivery(figure) / base, 4) if base > 0 else None
+    if host and "rounds" in figure:
+        figure["ratio_spread"] = _ratio_spread(figure, host)
     return figure
 
 
@@ -115,27 +129,30 @@ def merge_missing(old, new, found):
     return [entry for entry in old if key(entry) not in have] + new
 
 
-def collect(folders):
-    """All figures of a run."""
+def collect(folders, source):
+    """All figures of a run of a state of the tree."""
     rounds = {}
     for line in lines(folders, "figures.jsonl"):
         figure = settled(line)
         same = rounds.setdefault((cell_of(figure), figure["path"]), {})
         same.setdefault(figure.get("round", 0), figure)
-    figures = [_merge(list(same.values())) for same in rounds.values()]
+    figures = [_merge(list(same.values())) | {"source": source} for same in rounds.values()]
     return settle(figures)
 
 
 def repeated(folders):
-    """Figures that two boots of a run measured: how many, and how far the worst are apart."""
+    """Figures that two boots of a run measured: how many, of which works, and how far the worst
+    are apart."""
     values = {}
     for folder in folders:
         for line in lines([folder], "figures.jsonl"):
             figure = settled(line)
             if not figure.get("round"):
                 values.setdefault((figure["path"], cell_of(figure)), []).append(figure["value"])
-    apart = [max(both) / min(both) - 1 for both in values.values() if len(both) > 1]
-    return {"figures": len(apart), "apart": round(max(apart, default=0), 5)}
+    apart = {key: max(both) / min(both) - 1 for key, both in values.items() if len(both) > 1}
+    works = sorted({cell[CELL.index("work")] for _, cell in apart})
+    return {"figures": len(apart), "works": works,
+            "apart": round(max(apart.values(), default=0), 5)}
 
 
 def missing(folders):
@@ -144,3 +161,9 @@ def missing(folders):
     for line in lines(folders, "missing.jsonl"):
         found.setdefault(json.dumps(line, sort_keys=True), line)
     return list(found.values())
+
+
+def names_of(what, given, known):
+    """What is wrong with names that somebody gave; None if nothing is."""
+    unknown = [name for name in given or () if name not in known]
+    return f"{', '.join(unknown)}: no such {what}: {', '.join(known)}" if unknown else None

@@ -9,15 +9,19 @@ FIREWALLS = ("conntrack", "nat", "rules20", "rules200")
 # Thousands of namespaces take minutes to make: each step for whom it says most.
 # A boot for each line, with the host in all of them.
 GROWTH = {
-    "shortcuts": (5000, ("passthru", "passthru-route", "passthru-device", "passthru-all")),
+    "shortcuts": (5000, ("passthru", "passthru-route", "passthru-socket", "passthru-device",
+                         "passthru-output", "passthru-all")),
     # A parent that ever had local routes validates sources more slowly.
     "local": (1000, ("passthru-netfilter",)),
-    "peers": (1000, ("veth", "netkit", "ipvlan-l2", "ipvlan-l3", "ipvlan-l3s", "macvlan")),
-    "few": (100, ("passthru-socket", "passthru-output", "veth-redirect-peer",
-                  "netkit-redirect-peer")),
+    "peers": (1000, ("veth", "veth-bridge", "netkit", "ipvlan-l2", "ipvlan-l3", "ipvlan-l3s",
+                     "macvlan")),
+    "redirect": (1000, ("veth-redirect-peer", "netkit-redirect-peer")),
 }
 STEPS = (1, 10, 100, 1000, 5000)
-LIVES = ("host", "passthru", "veth", "netkit", "ipvlan-l2", "macvlan")
+LIVES = {4: ("host", "passthru", "passthru-route", "passthru-all", "veth", "veth-bridge",
+             "veth-redirect-peer", "netkit", "netkit-redirect-peer", "ipvlan-l2", "ipvlan-l3",
+             "ipvlan-l3s", "macvlan"),
+         6: ("host", "passthru", "passthru-all", "veth", "netkit", "ipvlan-l2", "macvlan")}
 # pktgen counts frames without their checksum: 60 is a 64-byte frame.
 SMALL, LARGE = 60, 1400
 MEGABYTE = 1 << 20
@@ -71,7 +75,7 @@ def _full_receive(ip):
     for connected in (False, True):
         for size in (SMALL, LARGE):
             yield _receive(ip, connected=connected, size=size)
-    yield _receive(ip, flows=1000)
+    yield _receive(ip, flows=1000, warm=2000)
     yield _misses(ip)
     for firewall in ("filter20", *FIREWALLS):
         for connected in (False, True):
@@ -95,9 +99,8 @@ def _growth(most):
 
 
 def _lives():
-    # What children cost to make and to have hardly knows of IP.
-    return [_boot(f"life-{path}", [_cell("lifecycle", 4, children=1000)], [path])
-            for path in LIVES]
+    return [_boot(f"life-{path}-ip{ip}", [_cell("lifecycle", ip, children=1000)], [path])
+            for ip, paths in LIVES.items() for path in paths]
 
 
 def quick():
@@ -137,8 +140,9 @@ def native(is_quick=False):
         if is_quick:
             return
         yield _receive(ip, firewall="rules20", **keys)
-        yield from (_receive(ip, cpus=cpus, **keys) for cpus in (1, 2))
-        yield _receive(ip, flows=1000, **keys)
+        # A child for each CPU: a socket of two would be what is measured.
+        yield from (_receive(ip, cpus=cpus, children=2, **keys) for cpus in (1, 2))
+        yield _receive(ip, flows=1000, **(keys | {"warm": 2000}))
         if ip == 4:
             yield _misses(ip, **keys)
         yield from (c for c in (*_tcp(ip, scale=4), *_siblings(ip, scale=4))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Figures as text: for the terminal and for docs/benchmarks.md."""
-from figures import CELL, cell_of, delivery, is_passthru, is_rate, settled
+from figures import (CELL, FULL, LEAST, NONE, SOME, cell_of, delivery, is_passthru, is_rate,
+                     settled)
 
 HEAD = ("path", "value", "generation", "over host", "ratio to host", "ratio to best peer", "note")
 
@@ -39,12 +40,27 @@ def is_peer(path):
     return path != "host" and not is_passthru(path)
 
 
+def is_overstated(figure):
+    """Whether UML makes a figure look dearer than it is beside others: what hops by softirqs."""
+    path = figure["path"]
+    hops = path.startswith(("veth", "netkit")) or path in ("passthru", "passthru-output")
+    return figure["work"].endswith("stream") or hops and figure["work"].endswith("udp")
+
+
 def _note(figure):
     notes = []
-    if figure.get("seen") is False:
-        notes.append("parent's rules not seen")
+    if figure.get("seen") in (NONE, SOME):
+        notes.append({NONE: "parent's rules not seen",
+                      SOME: "parent's rules see some"}[figure["seen"]])
+    taken = figure.get("taken")
+    if taken is not None and taken < FULL:
+        notes.append("shortcut not taken" if taken < LEAST else f"shortcut taken by {taken:.0%}")
     if figure.get("spread") is not None:
         notes.append(f"spread {figure['spread']:.1%}")
+    if figure.get("ratio_spread") is not None:
+        notes.append(f"of the ratio {figure['ratio_spread']:.1%}")
+    if figure["lab"] == "uml" and is_overstated(figure):
+        notes.append("overstated by this lab")
     return "; ".join(notes)
 
 
@@ -54,7 +70,7 @@ def _row(figure, host, best):
     ratio = figure["ratio_to_host"]
     return (figure["path"], f"{figure['value']:,.0f}", f"{figure['generation']:,.0f}", over,
             f"{ratio:.3f}" if ratio is not None else "-",
-            f"{mine / best:.3f}" if best and best > 0 else "-", _note(figure))
+            f"{mine / best:.3f}" if best and best > 0 and mine > 0 else "-", _note(figure))
 
 
 def rows(figures, absent=()):

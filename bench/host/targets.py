@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from figures import delivery, is_passthru, settled
+from figures import NONE, delivery, is_passthru, settled
 
 FILE = Path(__file__).resolve().parents[1] / "targets.toml"
 PLAIN = {"connected": False, "size": 60, "flows": 1, "children": 1, "firewall": "none"}
@@ -34,14 +34,16 @@ def _best_peer(members, guarded):
     """The cheapest peer, or the cheapest whose packets the parent's rules see."""
     return min((delivery(f) for path, f in members.items()
                 if path != "host" and not is_passthru(path)
-                and not (guarded and f.get("seen") is False)), default=None)
+                and not (guarded and f.get("seen") == NONE)), default=None)
 
 
 def _base(figures, target, members, path, ip):
     """The cost that is 1."""
     of = target.get("of", "host")
     if of.endswith("peer"):
-        return _best_peer(members, of.startswith("guarding"))
+        # Who is not seen by the parent's rules may not choose among those that are.
+        seen = members[path].get("seen") != NONE
+        return _best_peer(members, of.startswith("guarding") and seen)
     if of == "child":
         cell = settled(_cell(target) | {"children": 1, "flows": 1})
         members, of = _members(figures, cell, ip), path

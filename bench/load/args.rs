@@ -17,16 +17,35 @@ pub struct Args {
     pub dst: SocketAddr,
     /// Bytes of one datagram, request or write.
     pub size: usize,
-    /// Operations (bytes for a stream) to measure.
-    pub count: u64,
-    /// Operations before the measured ones.
-    pub warm: u64,
     /// UDP: connect the socket first.
     pub connected: bool,
     /// Measure the load's own share too.
     pub own: bool,
     /// Stream: the listener sends.
     pub reverse: bool,
+}
+
+/// One run of a load.
+pub struct Run {
+    /// Operations (bytes of a stream) before the measured ones.
+    pub warm: u64,
+    /// Operations to measure.
+    pub count: u64,
+}
+
+impl FromStr for Run {
+    type Err = Error;
+
+    /// Reads `WARM COUNT`.
+    fn from_str(line: &str) -> Result<Self> {
+        let (warm, count) = line
+            .split_once(' ')
+            .ok_or_else(|| invalid(format!("{line}: not WARM COUNT")))?;
+        Ok(Run {
+            warm: number("warm", warm)?,
+            count: number("count", count)?,
+        })
+    }
 }
 
 fn invalid(text: String) -> Error {
@@ -48,8 +67,6 @@ impl Args {
             src: IpAddr::from([127, 0, 0, 1]),
             dst: SocketAddr::from(([127, 0, 0, 1], 5000)),
             size: 1,
-            count: 1000,
-            warm: 100,
             connected: false,
             own: true,
             reverse: false,
@@ -65,8 +82,6 @@ impl Args {
                 "dst" => args.dst.set_ip(number(key, value)?),
                 "port" => args.dst.set_port(number(key, value)?),
                 "size" => args.size = number(key, value)?,
-                "count" => args.count = number(key, value)?,
-                "warm" => args.warm = number(key, value)?,
                 "connected" => args.connected = number(key, value)?,
                 "own" => args.own = number(key, value)?,
                 "reverse" => args.reverse = number(key, value)?,

@@ -6,7 +6,9 @@
 //! arrived when the system call that sent it returns, the other end's turn
 //! follows at once, and the count of instructions is the same at every run.
 //!
-//! Arguments are `KEY=VALUE`; see [`args::Args`]. One line of JSON is printed.
+//! Arguments are `KEY=VALUE`; see [`args::Args`]. Each line of standard input,
+//! `WARM COUNT`, is a run over the same sockets, and is answered by one of JSON:
+//! what it measured, or what went wrong.
 
 mod args;
 mod clock;
@@ -18,6 +20,8 @@ mod udp;
 
 use std::io;
 
+use args::{Args, Run};
+
 /// What one run measured, after its warm-up.
 pub struct Outcome {
     /// Time of the measured part in nanoseconds (instructions under `-icount`).
@@ -28,15 +32,29 @@ pub struct Outcome {
     pub sent: u64,
     /// Those that were seen to arrive; a sender alone reports what it sent.
     pub delivered: u64,
+    /// How often it slept for want of progress in the measured part.
+    pub slept: u64,
 }
 
-fn run(name: &str, args: &args::Args) -> io::Result<Outcome> {
+/// Runs a load as often as standard input says.
+fn serve(mut load: impl FnMut(&Run) -> io::Result<Outcome>) -> io::Result<()> {
+    for line in io::stdin().lines() {
+        let o = load(&line?.parse()?)?;
+        println!(
+            "{{\"ns\":{},\"own_ns\":{},\"sent\":{},\"delivered\":{},\"slept\":{}}}",
+            o.ns, o.own_ns, o.sent, o.delivered, o.slept
+        );
+    }
+    Ok(())
+}
+
+fn run(name: &str, args: &Args) -> io::Result<()> {
     sys::take_the_cpu()?;
     match name {
-        "tx-udp" => udp::transmit(args),
-        "tcp-rr" => tcp::request_response(args),
-        "tcp-crr" => tcp::connect_request_response(args),
-        "tcp-stream" => tcp::stream(args),
+        "tx-udp" => serve(udp::transmit(args)?),
+        "tcp-rr" => serve(tcp::request_response(args)?),
+        "tcp-crr" => serve(tcp::connect_request_response(args)?),
+        "tcp-stream" => serve(tcp::stream(args)?),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "unknown load")),
     }
 }
@@ -48,15 +66,8 @@ fn main() {
         marker::mark();
         return;
     }
-    let outcome = args::Args::parse(words).and_then(|args| run(&name, &args));
-    match outcome {
-        Ok(o) => println!(
-            "{{\"ns\":{},\"own_ns\":{},\"sent\":{},\"delivered\":{}}}",
-            o.ns, o.own_ns, o.sent, o.delivered
-        ),
-        Err(error) => {
-            eprintln!("load {name}: {error}");
-            std::process::exit(1);
-        }
+    if let Err(error) = Args::parse(words).and_then(|args| run(&name, &args)) {
+        println!("{{\"error\":\"{error}\"}}");
+        std::process::exit(1);
     }
 }

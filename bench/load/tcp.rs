@@ -4,18 +4,25 @@
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::args::Args;
+use crate::args::{Args, Run};
 use crate::clock::timed;
 use crate::{own, sys, Outcome};
 
 /// Without progress for so long, the path lost something for good.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often this program has slept.
+static SLEPT: AtomicU64 = AtomicU64::new(0);
+
 /// Waits for what is not there yet: a little while busily, for a softirq that
-/// runs elsewhere, then asleep, which costs a counted guest nothing.
+/// runs elsewhere, then asleep, so that ordinary threads get to run.
+///
+/// A sleep counts like work, also where instructions are counted: the guest's
+/// clock goes on by what is slept. So [`Outcome::slept`] tells of it.
 struct Patience {
     since: Instant,
     turns: u32,
@@ -37,6 +44,7 @@ impl Patience {
         if self.turns < 100 {
             sys::give_way();
         } else {
+            SLEPT.fetch_add(1, Ordering::Relaxed);
             sleep(Duration::from_millis(1));
         }
         Ok(())
@@ -109,48 +117,52 @@ fn transact(near: &mut TcpStream, far: &mut TcpStream, data: &mut [u8]) -> Resul
     read_whole(near, data)
 }
 
+/// Runs a window: `body`, and how often it slept.
+fn window<T>(body: impl FnOnce() -> Result<T>) -> Result<(T, u64, u64)> {
+    let before = SLEPT.load(Ordering::Relaxed);
+    let (value, ns) = timed(body)?;
+    Ok((value, ns, SLEPT.load(Ordering::Relaxed) - before))
+}
+
+/// Runs `once` as often as told: first unmeasured, then measured.
+fn transactions(
+    args: &Args,
+    run: &Run,
+    calls: u64,
+    mut once: impl FnMut() -> Result<()>,
+) -> Result<Outcome> {
+    (0..run.warm).try_for_each(|_| once())?;
+    let (done, ns, slept) =
+        window(|| (0..run.count).try_fold(0, |done, _| once().map(|()| done + 1)))?;
+    let own_ns = own::share(args, calls * run.count, &[0])?;
+    Ok(Outcome {
+        ns,
+        own_ns,
+        sent: run.count,
+        delivered: done,
+        slept,
+    })
+}
+
 /// Requests and responses over one connection.
-pub fn request_response(args: &Args) -> Result<Outcome> {
+pub fn request_response(args: &Args) -> Result<impl FnMut(&Run) -> Result<Outcome> + '_> {
     let (mut near, mut far) = Ends::new(args)?.connect()?;
     sys::no_delay(near.as_raw_fd())?;
     sys::no_delay(far.as_raw_fd())?;
     let mut data = vec![0u8; args.size];
-    for _ in 0..args.warm {
-        transact(&mut near, &mut far, &mut data)?;
-    }
-    let (done, ns) = timed(|| {
-        (0..args.count).try_fold(0, |done, _| {
-            transact(&mut near, &mut far, &mut data).map(|()| done + 1)
-        })
-    })?;
-    let own_ns = own::share(args, 4 * args.count, &data)?;
-    Ok(Outcome {
-        ns,
-        own_ns,
-        sent: args.count,
-        delivered: done,
-    })
+    Ok(move |run: &Run| transactions(args, run, 4, || transact(&mut near, &mut far, &mut data)))
 }
 
 /// A connection for each request and response.
-pub fn connect_request_response(args: &Args) -> Result<Outcome> {
+pub fn connect_request_response(args: &Args) -> Result<impl FnMut(&Run) -> Result<Outcome> + '_> {
     let ends = Ends::new(args)?;
     let mut data = vec![0u8; args.size];
-    let mut once = || -> Result<()> {
-        let (mut near, mut far) = ends.connect()?;
-        transact(&mut near, &mut far, &mut data)
-    };
-    for _ in 0..args.warm {
-        once()?;
-    }
-    let (done, ns) = timed(|| (0..args.count).try_fold(0, |done, _| once().map(|()| done + 1)))?;
     // socket, bind, connect, accept, fcntl, four transfers, two closes
-    let own_ns = own::share(args, 11 * args.count, &[0])?;
-    Ok(Outcome {
-        ns,
-        own_ns,
-        sent: args.count,
-        delivered: done,
+    Ok(move |run: &Run| {
+        transactions(args, run, 11, || {
+            let (mut near, mut far) = ends.connect()?;
+            transact(&mut near, &mut far, &mut data)
+        })
     })
 }
 
@@ -202,8 +214,8 @@ fn pump(
     Ok((sent, seen, turns))
 }
 
-/// A stream of `count` bytes in writes of `size`.
-pub fn stream(args: &Args) -> Result<Outcome> {
+/// A stream of bytes in writes of `size`.
+pub fn stream(args: &Args) -> Result<impl FnMut(&Run) -> Result<Outcome> + '_> {
     let (near, far) = Ends::new(args)?.connect()?;
     let (mut from, mut to) = if args.reverse {
         (far, near)
@@ -211,14 +223,18 @@ pub fn stream(args: &Args) -> Result<Outcome> {
         (near, far)
     };
     let mut data = vec![0u8; args.size];
-    pump(&mut from, &mut to, &mut data, args.warm)?;
-    let ((sent, delivered, turns), ns) = timed(|| pump(&mut from, &mut to, &mut data, args.count))?;
-    let calls = (sent + delivered) / args.size as u64 + 2 * turns;
-    let own_ns = own::share(args, calls, &data)?;
-    Ok(Outcome {
-        ns,
-        own_ns,
-        sent,
-        delivered,
+    Ok(move |run: &Run| {
+        pump(&mut from, &mut to, &mut data, run.warm)?;
+        let ((sent, delivered, turns), ns, slept) =
+            window(|| pump(&mut from, &mut to, &mut data, run.count))?;
+        let calls = (sent + delivered) / args.size as u64 + 2 * turns;
+        let own_ns = own::share(args, calls, &data)?;
+        Ok(Outcome {
+            ns,
+            own_ns,
+            sent,
+            delivered,
+            slept,
+        })
     })
 }

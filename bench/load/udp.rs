@@ -4,7 +4,7 @@
 use std::io::Result;
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::args::Args;
+use crate::args::{Args, Run};
 use crate::clock::timed;
 use crate::{own, sys, Outcome};
 
@@ -20,20 +20,23 @@ fn send_all(socket: &UdpSocket, args: &Args, count: u64, data: &[u8]) -> Result<
 }
 
 /// Sends datagrams as fast as it can; the caller counts them on the uplink.
-pub fn transmit(args: &Args) -> Result<Outcome> {
+pub fn transmit(args: &Args) -> Result<impl FnMut(&Run) -> Result<Outcome> + '_> {
     sys::enter(&args.from)?;
     let socket = UdpSocket::bind(SocketAddr::new(args.src, 0))?;
     if args.connected {
         socket.connect(args.dst)?;
     }
     let data = vec![0u8; args.size];
-    send_all(&socket, args, args.warm, &data)?;
-    let (sent, ns) = timed(|| send_all(&socket, args, args.count, &data))?;
-    let own_ns = own::share(args, args.count, &data)?;
-    Ok(Outcome {
-        ns,
-        own_ns,
-        sent,
-        delivered: sent,
+    Ok(move |run: &Run| {
+        send_all(&socket, args, run.warm, &data)?;
+        let (sent, ns) = timed(|| send_all(&socket, args, run.count, &data))?;
+        let own_ns = own::share(args, run.count, &data)?;
+        Ok(Outcome {
+            ns,
+            own_ns,
+            sent,
+            delivered: sent,
+            slept: 0,
+        })
     })
 }
