@@ -4,8 +4,11 @@
 each leaves no device behind.
 
 usage: wrong_requests.py KIND
+       wrong_requests.py KIND --parent PID FD
 
-A device "taken" must exist in the namespace.
+A device "taken" must exist in the namespace. With --parent: what one may not do
+to another namespace, that of the process PID and of the open file FD; a child
+device "c0" may exist.
 """
 
 import errno
@@ -285,9 +288,21 @@ class Cases:
         self.accepted("a peer with all that there is for it", name, linkinfo(self.kind, mode, peer(*every)))
 
 
+    def parent(self, pid, fd):
+        """Nothing is made in, or moved to, a namespace that one is not root of."""
+        for way, there in (("process", u32(IFLA_NET_NS_PID, pid)), ("open file", u32(IFLA_NET_NS_FD, fd))):
+            self.create(f"no child in the namespace of the {way}", errno.EPERM, NONE, peer(there))
+            self.create(f"no port in the namespace of the {way}", errno.EPERM, NONE, port=[there])
+            if "c0" in links():
+                self.refused(f"no move to the namespace of the {way}", errno.EPERM, NONE, text(IFLA_IFNAME, "c0"), there, flags=CHANGE)
+
+
 def main():
     """Runs all cases."""
     cases = Cases(sys.argv[1])
+    if "--parent" in sys.argv:
+        cases.parent(int(sys.argv[3]), int(sys.argv[4]))
+        return
     cases.accepted_forms()
     cases.mode_and_role()
     cases.numbers()
