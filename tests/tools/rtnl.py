@@ -75,6 +75,16 @@ def peer(*attrs, header=None):
     return attr(IFLA_PASSTHRU_PEER_INFO, (ifinfomsg() if header is None else header) + b"".join(attrs))
 
 
+def parse(data):
+    """What attributes hold, by their types without flags; the last of each."""
+    found, offset = {}, 0
+    while offset + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, offset)
+        found[kind & 0x3FFF] = data[offset + 4 : offset + length]
+        offset += max((length + 3) & ~3, 4)
+    return found
+
+
 class Refused(Exception):
     """An error that the kernel answered with."""
 
@@ -130,6 +140,22 @@ class Rtnl:
     def request(self, kind, flags, body):
         """Sends and waits; returns (errno, message), errno 0 for success."""
         return self.answer(self.send(kind, flags, body))
+
+    def settings(self, name):
+        """What `ip -d link show` has of a device: role, shortcuts, check of sources; None for each
+        that is not shown."""
+        sequence = self.send(RTM_GETLINK, NLM_F_REQUEST, ifinfomsg() + text(IFLA_IFNAME, name))
+        while True:
+            data = self.sock.recv(65536)
+            _, kind, _, got, _ = struct.unpack_from("=IHHII", data)
+            if got == sequence:
+                break
+        if kind != RTM_NEWLINK:
+            raise Refused(-struct.unpack_from("=i", data, 16)[0], name)
+        info = parse(parse(data[32:]).get(IFLA_LINKINFO, b""))
+        shown = parse(info.get(IFLA_INFO_DATA, b""))
+        kinds = (IFLA_PASSTHRU_ROLE, IFLA_PASSTHRU_SHORTCUTS, IFLA_PASSTHRU_SPOOFCHK)
+        return tuple(struct.unpack("=I", shown[kind])[0] if kind in shown else None for kind in kinds)
 
     def newlink(self, *attrs, flags=CREATE, header=None):
         """RTM_NEWLINK."""
