@@ -294,8 +294,8 @@ fn check_form<T: LinkType>(link: Attributes<'_>, ack: ExtAck<'_>) -> Result {
         return Ok(());
     };
     for attr in info.nested(0) {
-        let attr = attr
-            .map_err(|error| ack.refuse_attribute(error, info, c"link info is malformed"))?;
+        let attr =
+            attr.map_err(|error| ack.refuse_attribute(error, info, c"link info is malformed"))?;
         if attr.kind() == bindings::IFLA_INFO_DATA {
             check_data::<T>(attr, ack)?;
         }
@@ -312,11 +312,7 @@ fn check_data<T: LinkType>(data: Attribute<'_>, ack: ExtAck<'_>) -> Result {
             return Err(ack.refuse_attribute(EINVAL, attr, c"unknown attribute in link data"));
         }
         if attr.is_swapped() {
-            return Err(ack.refuse_attribute(
-                EINVAL,
-                attr,
-                c"link data is in host byte order",
-            ));
+            return Err(ack.refuse_attribute(EINVAL, attr, c"link data is in host byte order"));
         }
     }
     Ok(())

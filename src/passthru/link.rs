@@ -338,12 +338,7 @@ fn explain(role: Role, error: Error, ack: ExtAck<'_>) -> Error {
 
 /// What is done to an end right after it was registered: the link is down until both ends are up,
 /// and of the queues that were allocated one is used where none were asked for.
-fn settle(
-    dev: &Registered<'_, End>,
-    link: Attributes<'_>,
-    ack: ExtAck<'_>,
-    rtnl: &Rtnl,
-) -> Result {
+fn settle(dev: &Registered<'_, End>, link: Attributes<'_>, ack: ExtAck<'_>, rtnl: &Rtnl) -> Result {
     let dev = dev.device();
     let allocated = dev.allocated_queues();
     dev.carrier_off();
