@@ -44,6 +44,7 @@ ours() { # NS...: how many hooks of the module there are
 		[ "$ns" != - ] || nft list hooks netdev device uplink
 	done 2>/dev/null | grep -c "\[passthru\]"
 }
+# shellcheck disable=SC2317 # called by name
 fill() { # NS FAMILY PLACE
 	local number
 	{

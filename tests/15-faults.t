@@ -32,6 +32,7 @@ done
 result $? "set-up: where device_rename() lies is known"
 
 # Only what is below the functions of the module itself is to fail from now on.
+# shellcheck disable=SC2317 # called by name
 only_ours() {
 	local size base kind
 	read -r size base < <(awk '$1 == "passthru" { print $2, $6 }' /proc/modules)
