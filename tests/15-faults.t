@@ -37,8 +37,8 @@ only_ours() {
 	local size base kind
 	read -r size base < <(awk '$1 == "passthru" { print $2, $6 }' /proc/modules)
 	for kind in failslab fail_page_alloc; do
-		echo "$base" >$knobs/$kind/require-start
-		printf '%#x\n' $((base + size)) >$knobs/$kind/require-end
+		echo "$base" >"$knobs/$kind/require-start"
+		printf '%#x\n' $((base + size)) >"$knobs/$kind/require-end"
 	done
 }
 
