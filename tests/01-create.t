@@ -55,6 +55,8 @@ makes - p0 blue c0 l2 link add p0 type "$KIND" mode l2 peer netns blue c0
 makes blue p0 red c0 l3 link add p0 netns blue type "$KIND" peer name c0 netns red
 makes blue p0 red c0 l3 -n blue link add p0 type "$KIND" peer name c0 netns red
 makes blue p0 blue c0 l2 -n blue link add p0 type "$KIND" mode l2 peer name c0
+# A child that is described, but for its namespace, is in that of the request.
+makes blue p0 - c0 l3 link add p0 netns blue type "$KIND" peer name c0
 
 sleep 1000 &
 JOBS+=($!)
@@ -68,6 +70,16 @@ is "$(wc -w <<<"$made")" 1 "no peer at all: the child has a name of the kernel's
 is_pair "no peer at all" - p0 - "$made" l3
 ip link del p0
 is "$(links_of -)" "" "no peer at all: both are gone"
+
+succeeds "no peer, the port elsewhere" ip link add p0 netns blue type "$KIND"
+made=$(links_of blue | grep -v '^p0$')
+is_pair "no peer, the port elsewhere: the child is with it" blue p0 blue "$made" l3
+ip -n blue link del p0
+
+# Another name for a namespace: for a child whose description names none.
+must ip netns set red 7
+makes - p0 red c0 l3 link add p0 link-netnsid 7 type "$KIND" peer name c0
+makes - p0 blue c0 l3 link add p0 link-netnsid 7 type "$KIND" peer name c0 netns blue
 
 succeeds "no name at all" ip link add type "$KIND"
 is "$(links_of - | wc -l)" 2 "no name at all: two devices"

@@ -9,7 +9,7 @@ use super::{
     device::{Device, NetDevice},
     driver::Driver,
     namespace::Namespace,
-    netlink::{Attributes, ExtAck, Message, Policy},
+    netlink::{Attribute, Attributes, ExtAck, Message, Policy},
     new_link::{NewLink, LINK_ATTRIBUTES},
     registration::{KillList, NewDevice},
 };
@@ -172,7 +172,11 @@ impl<T: LinkType> LinkOperations<T> {
                 ExtAck::from_raw(ack),
             )
         };
-        from_result(|| T::validate(link, Self::data(data), ack).map(|()| 0))
+        from_result(|| {
+            check_form::<T>(link, ack)?;
+            T::validate(link, Self::data(data), ack)?;
+            Ok(0)
+        })
     }
 
     /// # Safety
@@ -281,6 +285,37 @@ impl<T: LinkType> LinkOperations<T> {
             .namespace_locked(&rtnl)
             .as_raw()
     }
+}
+
+/// Refuses link info that is not attributes from beginning to end, each of a kind that there is:
+/// the kernel's parser leaves the rest alone, and whoever sent it would not be told.
+fn check_form<T: LinkType>(link: Attributes<'_>, ack: ExtAck<'_>) -> Result {
+    let Some(info) = link.get(bindings::IFLA_LINKINFO) else {
+        return Ok(());
+    };
+    for attr in info.nested(0) {
+        let attr =
+            attr.map_err(|error| ack.refuse_attribute(error, info, c"link info is malformed"))?;
+        if attr.kind() == bindings::IFLA_INFO_DATA {
+            check_data::<T>(attr, ack)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same of what is for the type alone.
+fn check_data<T: LinkType>(data: Attribute<'_>, ack: ExtAck<'_>) -> Result {
+    for attr in data.nested(0) {
+        let attr =
+            attr.map_err(|error| ack.refuse_attribute(error, data, c"link data is malformed"))?;
+        if attr.kind() == 0 || attr.kind() as usize >= T::POLICY.len() {
+            return Err(ack.refuse_attribute(EINVAL, attr, c"unknown attribute in link data"));
+        }
+        if attr.is_swapped() {
+            return Err(ack.refuse_attribute(EINVAL, attr, c"link data is in host byte order"));
+        }
+    }
+    Ok(())
 }
 
 /// A link type that is registered. Dropping this unregisters it and ends all its links, in all

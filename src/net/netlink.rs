@@ -14,21 +14,6 @@ pub(crate) const fn attribute_size(payload: usize) -> usize {
     (HEADER + payload).next_multiple_of(bindings::NLA_ALIGNTO as usize)
 }
 
-/// Whether `bytes` are attributes from beginning to end. The kernel's parsers put up with what
-/// follows the last one that is whole.
-pub(crate) fn is_well_formed(mut bytes: &[u8]) -> bool {
-    const HEADER: usize = size_of::<bindings::nlattr>();
-    while let [low, high, ..] = *bytes {
-        let len = usize::from(u16::from_ne_bytes([low, high]));
-        if len < HEADER || len > bytes.len() {
-            return false;
-        }
-        // The last one may lack its padding.
-        bytes = bytes.get(attribute_size(len - HEADER)..).unwrap_or(&[]);
-    }
-    bytes.is_empty()
-}
-
 /// An attribute of a request.
 ///
 /// # Invariants
@@ -57,10 +42,66 @@ impl<'a> Attribute<'a> {
         }
     }
 
+    /// What the attribute is, without the flags beside that. C: `nla_type()`.
+    pub(crate) fn kind(self) -> u32 {
+        u32::from(self.marked_kind()) & !(bindings::NLA_F_NESTED | bindings::NLA_F_NET_BYTEORDER)
+    }
+
+    /// Whether it says of itself that what it holds is in network byte order.
+    pub(crate) fn is_swapped(self) -> bool {
+        u32::from(self.marked_kind()) & bindings::NLA_F_NET_BYTEORDER != 0
+    }
+
+    fn marked_kind(self) -> u16 {
+        // SAFETY: by the type's invariant.
+        unsafe { (*self.as_raw()).nla_type }
+    }
+
+    /// The attributes within, behind the first `header` bytes.
+    pub(crate) fn nested(self, header: usize) -> Nested<'a> {
+        Nested {
+            rest: self.payload().get(header..),
+        }
+    }
+
     /// The number in the attribute. Fails with `EINVAL` where it holds something else.
     pub(crate) fn u32(self) -> Result<u32> {
         let bytes = self.payload().try_into().map_err(|_| EINVAL)?;
         Ok(u32::from_ne_bytes(bytes))
+    }
+}
+
+/// Attributes one after the other, as they are in a message: each that is whole, and `EINVAL` in
+/// place of what is not. The kernel's parsers put up with that where it comes last.
+pub(crate) struct Nested<'a> {
+    /// What is still to be read, from a multiple of four bytes on; none where not even that is
+    /// there which comes before.
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Iterator for Nested<'a> {
+    type Item = Result<Attribute<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        const HEADER: usize = size_of::<bindings::nlattr>();
+        let Some(rest) = self.rest.replace(&[]) else {
+            return Some(Err(EINVAL));
+        };
+        let len = match *rest {
+            [] => return None,
+            [low, high, ..] => usize::from(u16::from_ne_bytes([low, high])),
+            _ => 0,
+        };
+        if len < HEADER || len > rest.len() {
+            return Some(Err(EINVAL));
+        }
+        // The last one may lack its padding.
+        self.rest = Some(rest.get(attribute_size(len - HEADER)..).unwrap_or(&[]));
+        // INVARIANT: as many bytes as it says are there.
+        Some(Ok(Attribute {
+            attr: NonNull::from(rest).cast(),
+            request: PhantomData,
+        }))
     }
 }
 
@@ -147,14 +188,6 @@ impl Policy {
         Self(Self::of_kind(bindings::NLA_U32))
     }
 
-    /// A number up to `max`.
-    pub(crate) const fn u32_up_to(max: u32) -> Self {
-        let mut policy = Self::of_kind(bindings::NLA_U32);
-        policy.validation_type = bindings::nla_policy_validation_NLA_VALIDATE_MAX as u8;
-        policy.__bindgen_anon_1.__bindgen_anon_1.max = max as i16;
-        Self(policy)
-    }
-
     /// Nothing: a request with it fails with `EINVAL` and `message`.
     pub(crate) const fn reject(message: &'static CStr) -> Self {
         let mut policy = Self::of_kind(bindings::NLA_REJECT);
@@ -194,6 +227,15 @@ impl ExtAck<'_> {
             unsafe { (*ack.as_ptr())._msg = message.as_char_ptr() };
         }
         error
+    }
+
+    /// As [`Self::refuse`], unless what failed has given a reason of its own.
+    pub(crate) fn explain(&self, error: Error, message: &'static CStr) -> Error {
+        // SAFETY: valid, and only this thread writes it.
+        match self.ack {
+            Some(ack) if unsafe { !(*ack.as_ptr())._msg.is_null() } => error,
+            _ => self.refuse(error, message),
+        }
     }
 
     /// As [`Self::refuse`], and which attribute is to blame. C: `NL_SET_ERR_MSG_ATTR()`.

@@ -10,7 +10,7 @@ use super::{
     driver::Driver,
     link::LinkType,
     namespace::Namespace,
-    netlink::{is_well_formed, Attribute, Attributes, ExtAck},
+    netlink::{Attribute, Attributes, ExtAck},
     registration::{NewDevice, Registered},
 };
 use crate::net::bindings;
@@ -30,10 +30,37 @@ pub(super) const LINK_ATTRIBUTES: usize = bindings::__IFLA_MAX as usize;
 pub(crate) const IFLA_IFNAME: u32 = bindings::IFLA_IFNAME;
 /// The attribute with a device's link layer address.
 pub(crate) const IFLA_ADDRESS: u32 = bindings::IFLA_ADDRESS;
+/// The attribute with the address of all devices on a link.
+pub(crate) const IFLA_BROADCAST: u32 = bindings::IFLA_BROADCAST;
 /// The attribute with the number of a device's transmit queues.
 pub(crate) const IFLA_NUM_TX_QUEUES: u32 = bindings::IFLA_NUM_TX_QUEUES;
 /// The attribute with the number of a device's receive queues.
 pub(crate) const IFLA_NUM_RX_QUEUES: u32 = bindings::IFLA_NUM_RX_QUEUES;
+
+/// What `rtnl_create_link()` gives a device, and what names the namespace that it is made in. All
+/// else that a link can have is left alone there.
+const CREATED_WITH: [u32; 19] = [
+    bindings::IFLA_ADDRESS,
+    bindings::IFLA_BROADCAST,
+    bindings::IFLA_IFNAME,
+    bindings::IFLA_MTU,
+    bindings::IFLA_TXQLEN,
+    bindings::IFLA_OPERSTATE,
+    bindings::IFLA_LINKMODE,
+    bindings::IFLA_GROUP,
+    bindings::IFLA_NUM_TX_QUEUES,
+    bindings::IFLA_NUM_RX_QUEUES,
+    bindings::IFLA_GSO_MAX_SIZE,
+    bindings::IFLA_GSO_MAX_SEGS,
+    bindings::IFLA_GRO_MAX_SIZE,
+    bindings::IFLA_GSO_IPV4_MAX_SIZE,
+    bindings::IFLA_GRO_IPV4_MAX_SIZE,
+    bindings::IFLA_NET_NS_PID,
+    bindings::IFLA_NET_NS_FD,
+    bindings::IFLA_TARGET_NETNSID,
+    // Room that aligns others, and nothing to be had.
+    bindings::IFLA_PAD,
+];
 
 /// What comes before the attributes of a link: number, flags.
 pub(crate) type LinkHeader = bindings::ifinfomsg;
@@ -62,12 +89,16 @@ impl<'a> PeerInfo<'a> {
     /// Reads what is in `attr`. Fails with `EINVAL` and the like where it is malformed.
     /// C: `rtnl_nla_parse_ifinfomsg()`.
     pub(crate) fn parse(attr: Attribute<'a>, ack: ExtAck<'_>) -> Result<Self> {
-        let payload = attr.payload();
-        if payload.len() < size_of::<LinkHeader>() {
-            return Err(ack.refuse_attribute(EINVAL, attr, c"peer info is too short"));
-        }
-        if !is_well_formed(&payload[size_of::<LinkHeader>()..]) {
-            return Err(ack.refuse_attribute(EINVAL, attr, c"peer info is malformed"));
+        for inner in attr.nested(size_of::<LinkHeader>()) {
+            let inner = inner
+                .map_err(|error| ack.refuse_attribute(error, attr, c"peer info is malformed"))?;
+            if !CREATED_WITH.contains(&inner.kind()) {
+                return Err(ack.refuse_attribute(
+                    EOPNOTSUPP,
+                    inner,
+                    c"peer info has an attribute that no device is made with; set it afterwards",
+                ));
+            }
         }
         let mut table = [ptr::null_mut(); LINK_ATTRIBUTES];
         // SAFETY: the attribute is whole and long enough for the header that the function skips;
@@ -78,7 +109,7 @@ impl<'a> PeerInfo<'a> {
         Ok(Self {
             // SAFETY: long enough as checked, aligned as payloads of attributes are, and plain
             // numbers.
-            header: unsafe { &*payload.as_ptr().cast() },
+            header: unsafe { &*attr.payload().as_ptr().cast() },
             // INVARIANT: filled by the function, from within the attribute.
             table,
         })
@@ -156,7 +187,8 @@ impl<'a, D: Driver> CreatedLink<'a, D> {
                 link.as_raw(),
                 ack.as_raw(),
             )
-        })?;
+        })
+        .map_err(|error| ack.explain(error, c"cannot make a second device"))?;
         Ok(Self {
             // SAFETY: just allocated, and set up by `LinkOperations::setup()`.
             dev: unsafe { NewDevice::from_raw(dev) },

@@ -32,14 +32,17 @@ pub(super) static OPERATIONS: LinkOperations<Passthru> = LinkOperations::new();
 static POLICY: [Policy; uapi::IFLA_PASSTHRU_COUNT as usize] = [
     Policy::strict_from(uapi::IFLA_PASSTHRU_MODE),
     Policy::at_least::<LinkHeader>(),
-    Policy::u32_up_to(uapi::PASSTHRU_MODE_L2),
+    Policy::u32(),
     Policy::reject(c"role is read-only: the device that is asked for is the port"),
     Policy::u32(),
-    Policy::u32_up_to(1),
+    Policy::u32(),
 ];
 
 /// Names of devices that are given none.
 const NAME_TEMPLATE: &CStr = c"passthru%d";
+
+/// What is said of addresses of another length than Ethernet's.
+const NO_ADDRESS: &CStr = c"not an Ethernet address";
 
 impl LinkType for Passthru {
     const KIND: &'static CStr = c"passthru";
@@ -53,22 +56,26 @@ impl LinkType for Passthru {
     }
 
     fn validate(link: Attributes<'_>, _data: Option<Attributes<'_>>, ack: ExtAck<'_>) -> Result {
-        let Some(address) = link.get(new_link::IFLA_ADDRESS) else {
-            return Ok(());
-        };
-        match address.payload() {
-            [first, rest @ ..] if rest.len() == 5 => {
-                if first & 1 != 0 || address.payload().iter().all(|byte| *byte == 0) {
-                    return Err(ack.refuse_attribute(
-                        EADDRNOTAVAIL,
-                        address,
-                        c"not the address of a single Ethernet device",
-                    ));
-                }
-                Ok(())
+        for kind in [new_link::IFLA_ADDRESS, new_link::IFLA_BROADCAST] {
+            let Some(attr) = link.get(kind) else {
+                continue;
+            };
+            let [first, rest @ ..] = attr.payload() else {
+                return Err(ack.refuse_attribute(EINVAL, attr, NO_ADDRESS));
+            };
+            if rest.len() != 5 {
+                return Err(ack.refuse_attribute(EINVAL, attr, NO_ADDRESS));
             }
-            _ => Err(ack.refuse_attribute(EINVAL, address, c"not an Ethernet address")),
+            let is_single = first & 1 == 0 && attr.payload().iter().any(|byte| *byte != 0);
+            if kind == new_link::IFLA_ADDRESS && !is_single {
+                return Err(ack.refuse_attribute(
+                    EADDRNOTAVAIL,
+                    attr,
+                    c"not the address of a single Ethernet device",
+                ));
+            }
         }
+        Ok(())
     }
 
     fn new_link<'a>(
@@ -100,9 +107,9 @@ impl LinkType for Passthru {
             dev.set_random_address();
         }
         let port = dev
-            .register(End::new(mode, Role::Port)?, rtnl)
+            .register(new_end(mode, Role::Port, ack)?, rtnl)
             .map_err(|error| explain(Role::Port, error, ack))?;
-        settle(&port, request.link, rtnl)?;
+        settle(&port, request.link, ack, rtnl)?;
 
         if let Some(Some(check)) = check {
             port.device().driver().policy().check_sources(check, rtnl);
@@ -205,10 +212,10 @@ fn requested_check(data: Attributes<'_>, ack: ExtAck<'_>) -> Result<Option<bool>
     let Some(attr) = data.get(uapi::IFLA_PASSTHRU_SPOOFCHK) else {
         return Ok(None);
     };
-    let value = attr
-        .u32()
-        .map_err(|error| ack.refuse_attribute(error, attr, c"spoofchk is 0 or 1"))?;
-    Ok(Some(value != 0))
+    match attr.u32() {
+        Ok(value @ 0..=1) => Ok(Some(value != 0)),
+        _ => Err(ack.refuse_attribute(EINVAL, attr, c"spoofchk is 0 or 1")),
+    }
 }
 
 /// Does what a request says of the policy of a living port.
@@ -254,16 +261,26 @@ fn set_shortcuts(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
     Ok(())
 }
 
-/// A device without a link layer has no address there.
+/// A device without a link layer has no address there, neither of its own nor for all.
 fn check_address(mode: Mode, link: Attributes<'_>, ack: ExtAck<'_>) -> Result {
-    match (mode, link.get(new_link::IFLA_ADDRESS)) {
-        (Mode::L3, Some(address)) => Err(ack.refuse_attribute(
-            EOPNOTSUPP,
-            address,
-            c"devices in mode l3 have no MAC address",
-        )),
-        _ => Ok(()),
+    if mode == Mode::L2 {
+        return Ok(());
     }
+    for (kind, message) in [
+        (
+            new_link::IFLA_ADDRESS,
+            c"devices in mode l3 have no MAC address",
+        ),
+        (
+            new_link::IFLA_BROADCAST,
+            c"devices in mode l3 have no broadcast address",
+        ),
+    ] {
+        if let Some(address) = link.get(kind) {
+            return Err(ack.refuse_attribute(EOPNOTSUPP, address, message));
+        }
+    }
+    Ok(())
 }
 
 /// Makes and registers the child device. Without a description of its own it takes after the
@@ -293,20 +310,27 @@ fn create_child<'a>(
         child.set_random_address();
     }
     let child = child
-        .register(End::new(mode, Role::Child)?, rtnl)
+        .register(new_end(mode, Role::Child, ack)?, rtnl)
         .map_err(|error| explain(Role::Child, error, ack))?;
-    settle(&child, link, rtnl)?;
+    settle(&child, link, ack, rtnl)?;
     Ok(child)
 }
 
-/// Says in words why an end could not be registered.
+/// What a device knows as an end of a pair.
+fn new_end(mode: Mode, role: Role, ack: ExtAck<'_>) -> Result<End> {
+    End::new(mode, role).map_err(|error| ack.refuse(error, c"no memory for an end of the pair"))
+}
+
+/// Says in words why an end could not be registered: `EINVAL` is what wrong names are refused with.
 fn explain(role: Role, error: Error, ack: ExtAck<'_>) -> Error {
     let message = match (role, error) {
         (Role::Port, EEXIST) => c"the name of the port is taken",
         (Role::Port, EBUSY) => c"the index of the port is taken",
+        (Role::Port, EINVAL) => c"the name of the port is no name for a device",
         (Role::Port, _) => c"cannot register the port",
         (Role::Child, EEXIST) => c"the name of the child is taken",
         (Role::Child, EBUSY) => c"the index of the child is taken",
+        (Role::Child, EINVAL) => c"the name of the child is no name for a device",
         (Role::Child, _) => c"cannot register the child",
     };
     ack.refuse(error, message)
@@ -314,15 +338,16 @@ fn explain(role: Role, error: Error, ack: ExtAck<'_>) -> Error {
 
 /// What is done to an end right after it was registered: the link is down until both ends are up,
 /// and of the queues that were allocated one is used where none were asked for.
-fn settle(dev: &Registered<'_, End>, link: Attributes<'_>, rtnl: &Rtnl) -> Result {
+fn settle(dev: &Registered<'_, End>, link: Attributes<'_>, ack: ExtAck<'_>, rtnl: &Rtnl) -> Result {
     let dev = dev.device();
     let allocated = dev.allocated_queues();
     dev.carrier_off();
+    let mut result = Ok(());
     if allocated.tx > 1 && link.get(new_link::IFLA_NUM_TX_QUEUES).is_none() {
-        dev.set_tx_queues(1, rtnl)?;
+        result = dev.set_tx_queues(1, rtnl);
     }
     if allocated.rx > 1 && link.get(new_link::IFLA_NUM_RX_QUEUES).is_none() {
-        dev.set_rx_queues(1, rtnl)?;
+        result = result.and_then(|()| dev.set_rx_queues(1, rtnl));
     }
-    Ok(())
+    result.map_err(|error| ack.refuse(error, c"cannot set the number of queues"))
 }

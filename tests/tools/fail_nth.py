@@ -7,8 +7,8 @@ usage: fail_nth.py KIND OPERATION NS SECONDS
 /proc/thread-self/fail-nth counts the allocations of this thread, which tells how
 many the request makes; the system call that carries it is then repeated with
 another of them failing each time. After each round, what exists must be whole.
-NS is a named namespace for the children. When SECONDS are over, those that
-were tried, a few at least, lie evenly among all.
+NS is a named namespace for the children; a device "uplink" must exist. When
+SECONDS are over, those that were tried, a few at least, lie evenly among all.
 """
 
 import array
@@ -19,8 +19,10 @@ import socket
 import struct
 import sys
 import time
+from contextlib import contextmanager
 from math import gcd
 
+import fail_shortcuts
 from rtnl import (
     CHANGE,
     CREATE,
@@ -56,6 +58,7 @@ class Faults:
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
         self.rtnl = Rtnl(timeout=0.5)
         self.left = 0
+        self.said = ""
 
     def arm(self, nth):
         """The nth allocation from now on fails; 0 is none."""
@@ -79,10 +82,10 @@ class Faults:
         except OSError:
             sequence = None
         failed = self.failed()
-        error = None
+        error, self.said = None, ""
         if sequence is not None:
             try:
-                error, _ = self.rtnl.answer(sequence)
+                error, self.said = self.rtnl.answer(sequence)
             except OSError:
                 pass
         return error, failed
@@ -90,14 +93,30 @@ class Faults:
     def devices(self):
         """The ends that exist, here and in the child's namespace."""
         here = {name for _, name in socket.if_nameindex()} & {"p0", "c0"}
-        os.setns(self.namespace, os.CLONE_NEWNET)
-        there = {name for _, name in socket.if_nameindex()} & {"p0", "c0"}
-        os.setns(self.home, os.CLONE_NEWNET)
+        with self.away():
+            there = {name for _, name in socket.if_nameindex()} & {"p0", "c0"}
         return sorted(here) + sorted(there)
 
-    def make(self):
+    @contextmanager
+    def away(self):
+        """In the child's namespace."""
+        os.setns(self.namespace, os.CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            os.setns(self.home, os.CLONE_NEWNET)
+
+    @staticmethod
+    def ethtool(request):
+        """One request by ioctl about p0; what it holds then."""
+        data = array.array("B", request)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", b"p0", data.buffer_info()[0]) + bytes(16))
+        return bytes(data)
+
+    def make(self, *attrs):
         """A pair, for what is tried on one."""
-        answer = self.rtnl.newlink(text(IFLA_IFNAME, "p0"), linkinfo(self.kind, self.child_info()))
+        answer = self.rtnl.newlink(text(IFLA_IFNAME, "p0"), *attrs, linkinfo(self.kind, self.child_info()))
         self.rtnl.must(answer)
 
     def child_info(self):
@@ -109,9 +128,8 @@ class Faults:
         if not self.devices():
             return
         if self.rtnl.dellink("p0")[0]:
-            os.setns(self.namespace, os.CLONE_NEWNET)
-            there = Rtnl()
-            os.setns(self.home, os.CLONE_NEWNET)
+            with self.away():
+                there = Rtnl()
             there.must(there.dellink("p0"))
 
 
@@ -161,12 +179,9 @@ def change(faults, header, *attrs):
 def receive_offload(faults):
     """GRO turned on: it is on or off, and the pair whole. The ioctl answers nothing
     of whether the driver could do it, so the state stands for the answer."""
-    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def ethtool(command, value=0):
-        data = array.array("B", struct.pack("=II", command, value))
-        fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sP", b"p0", data.buffer_info()[0]) + bytes(16))
-        return struct.unpack("=II", bytes(data))[1]
+        return struct.unpack("=II", faults.ethtool(struct.pack("=II", command, value)))[1]
 
     def one(nth):
         if not faults.devices():
@@ -196,7 +211,7 @@ def operations(faults):
         "gro": receive_offload(faults),
         "mtu": change(faults, ifinfomsg(), u32(IFLA_MTU, 4000)),
         "move": change(faults, ifinfomsg(), u32(IFLA_NET_NS_FD, faults.namespace)),
-    }
+    } | fail_shortcuts.operations(faults)
 
 
 def spread(total):
@@ -211,7 +226,7 @@ def run(faults, name, one, seconds):
     total = NEVER - faults.left
     print(f"{'ok' if right and not failed and total > 3 else 'not ok'} {name}: {total} allocations without a failure, left {made}")
     end = time.monotonic() + seconds
-    errors, failures, tried = {}, 0, 0
+    errors, texts, failures, tried = {}, {}, 0, 0
     for nth in spread(total):
         if time.monotonic() > end and tried >= FEWEST:
             break
@@ -219,11 +234,13 @@ def run(faults, name, one, seconds):
         error, failed, right, made = one(nth)
         key = "no answer" if error is None else errno.errorcode.get(error, "success")
         errors[key] = errors.get(key, 0) + 1
+        if error and faults.said:
+            texts[faults.said] = texts.get(faults.said, 0) + 1
         failures += failed
         if not right:
             print(f"not ok {name}: allocation {nth} fails: {key}, left {made}")
     # An allocation more or less is a cache that was full or empty.
-    print(f"# {name}: {tried} of about {total} tried, {failures} failed, each alone: {errors}")
+    print(f"# {name}: {tried} of about {total} tried, {failures} failed, each alone: {errors} {texts}")
     print(f"{'ok' if failures > tried * 0.8 else 'not ok'} {name}: its allocations fail")
     error, failed, right, made = one(NEVER)
     print(f"{'ok' if right and not failed and not error else 'not ok'} {name}: it succeeds afterwards")
@@ -233,6 +250,7 @@ def main():
     """Runs one operation."""
     faults = Faults(sys.argv[1], sys.argv[3])
     run(faults, sys.argv[2], operations(faults)[sys.argv[2]], float(sys.argv[4]))
+    fail_shortcuts.check_end(faults, sys.argv[2])
     faults.remove()
     print(f"{'not ok' if faults.devices() else 'ok'} {sys.argv[2]}: nothing is left")
 

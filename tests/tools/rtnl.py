@@ -18,9 +18,10 @@ NLM_F_DUMP = 0x300
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS = 1, 2
-NLA_F_NESTED = 0x8000
+NLA_F_NESTED, NLA_F_NET_BYTEORDER = 0x8000, 0x4000
 
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
+IFLA_ADDRESS, IFLA_BROADCAST, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 2, 3, 4, 5, 10
+IFLA_TXQLEN, IFLA_IFALIAS, IFLA_GROUP, IFLA_CARRIER = 13, 20, 27, 33
 IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_AF_SPEC, IFLA_NET_NS_FD = 18, 19, 26, 28
 IFLA_INET_CONF, IPV4_DEVCONF_FORWARDING = 1, 1
 IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_TARGET_NETNSID = 31, 32, 46
@@ -72,6 +73,16 @@ def linkinfo(kind, *data):
 def peer(*attrs, header=None):
     """IFLA_PASSTHRU_PEER_INFO: a link message of its own."""
     return attr(IFLA_PASSTHRU_PEER_INFO, (ifinfomsg() if header is None else header) + b"".join(attrs))
+
+
+def parse(data):
+    """What attributes hold, by their types without flags; the last of each."""
+    found, offset = {}, 0
+    while offset + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, offset)
+        found[kind & 0x3FFF] = data[offset + 4 : offset + length]
+        offset += max((length + 3) & ~3, 4)
+    return found
 
 
 class Refused(Exception):
@@ -129,6 +140,22 @@ class Rtnl:
     def request(self, kind, flags, body):
         """Sends and waits; returns (errno, message), errno 0 for success."""
         return self.answer(self.send(kind, flags, body))
+
+    def settings(self, name):
+        """What `ip -d link show` has of a device: role, shortcuts, check of sources; None for each
+        that is not shown."""
+        sequence = self.send(RTM_GETLINK, NLM_F_REQUEST, ifinfomsg() + text(IFLA_IFNAME, name))
+        while True:
+            data = self.sock.recv(65536)
+            _, kind, _, got, _ = struct.unpack_from("=IHHII", data)
+            if got == sequence:
+                break
+        if kind != RTM_NEWLINK:
+            raise Refused(-struct.unpack_from("=i", data, 16)[0], name)
+        info = parse(parse(data[32:]).get(IFLA_LINKINFO, b""))
+        shown = parse(info.get(IFLA_INFO_DATA, b""))
+        kinds = (IFLA_PASSTHRU_ROLE, IFLA_PASSTHRU_SHORTCUTS, IFLA_PASSTHRU_SPOOFCHK)
+        return tuple(struct.unpack("=I", shown[kind])[0] if kind in shown else None for kind in kinds)
 
     def newlink(self, *attrs, flags=CREATE, header=None):
         """RTM_NEWLINK."""
