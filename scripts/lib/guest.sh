@@ -38,11 +38,20 @@ run_guest() {
 	lab=$(lab_of "$@")
 	guest_image
 	tree "$lab"
+	warn_if_old "$lab"
 	case " $* " in
 	*' --icount '*) ACCEL=tcg ;;
 	*) probe_kvm ;;
 	esac
 	boot_guest "$@"
+}
+
+# A guest gets the module as it was built last.
+warn_if_old() {
+	local newer
+	[ -e "$TOP/build/$1/passthru.ko" ] || return 0
+	newer=$(newer_source "$TOP/build/$1")
+	[ -z "$newer" ] || say "$newer is newer than build/$1/passthru.ko: 'scripts/lab build $1' builds it anew"
 }
 
 # boot_guest ARG... - IMAGE, TREE and ACCEL are known.
