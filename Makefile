@@ -11,7 +11,7 @@ export LAB KERNEL_SUITE PASSTHRU_CACHE
 
 lab := scripts/lab
 
-.PHONY: all install uninstall module demo test bench profile lint fmt clean distclean help
+.PHONY: all install uninstall module demo test bench profile lint fmt clean clean-cache distclean help
 
 all:
 	@$(lab) native
@@ -55,6 +55,9 @@ fmt:
 
 clean:
 	rm -rf build
+
+clean-cache:
+	@$(lab) clean --old
 
 distclean: clean
 	@$(lab) clean

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 . tests/tap.sh
-if [ "${LAB:-stock}" != stock ]; then skip_all "it is the same in every lab"; fi
+LAB=${LAB:-stock}
 
 # one_line NAME REGEX CMD...: it fails, and says why in one line and no more.
 one_line() {
@@ -26,105 +26,208 @@ one_line() {
 }
 
 # --- What there is to do ------------------------------------------------------
-is "$(make help | awk 'length($0) > 79')" "" "make help: no line is too long for a screen"
-between "$(make help | wc -l)" 10 24 "make help: one screen"
-for target in all demo test lint bench profile install uninstall module fmt clean distclean; do
-	like "$(make help)" "make ${target/#all/ *the}" "make help names $target"
-done
+what_there_is() {
+	is "$(make help | awk 'length($0) > 79')" "" "make help: no line is too long for a screen"
+	between "$(make help | wc -l)" 10 24 "make help: one screen"
+	for target in all demo test lint bench profile install uninstall module fmt clean clean-cache distclean; do
+		like "$(make help)" "make ${target/#all/ *the}" "make help names $target"
+	done
+}
 
 # --- What is missing ----------------------------------------------------------
-mkdir -p "$SCRATCH/tree/include/config"
-echo 6.12.1 >"$SCRATCH/tree/include/config/kernel.release"
-one_line "no such build tree" "no .config" make KDIR="$SCRATCH/none"
-echo '# CONFIG_RUST is not set' >"$SCRATCH/tree/.config"
-one_line "a kernel without Rust" "6.12.1 was built without CONFIG_RUST" make KDIR="$SCRATCH/tree"
-printf '%s\n' CONFIG_RUST=y 'CONFIG_RUSTC_VERSION_TEXT="rustc 1.2.3"' >"$SCRATCH/tree/.config"
-one_line "a tree without Rust's metadata" "no compiled Rust crates" make KDIR="$SCRATCH/tree"
-mkdir "$SCRATCH/tree/rust"
-touch "$SCRATCH/tree/rust/libkernel.rmeta"
-one_line "a kernel of another rustc" "built by rustc 1.2.3, but here is rustc 1" make KDIR="$SCRATCH/tree"
-rm "$SCRATCH/tree/include/config/kernel.release"
-one_line "a tree that is not prepared" "modules_prepare" make KDIR="$SCRATCH/tree"
-one_line "no configuration of a kernel" "install linux-headers-6.0.0" make KREL=6.0.0
-one_line "no such suite" "KERNEL_SUITE=none is not known" env KERNEL_SUITE=none scripts/lab where stock
-one_line "no such lab" "no lab 'none'" make module LAB=none
-one_line "a cache that cannot be written" "cannot write to /proc/none" env PASSTHRU_CACHE=/proc/none scripts/lab build
-export PASSTHRU_CACHE=${PASSTHRU_CACHE:-}
-one_line "no disk" "needs 99999999 GiB in .* GiB are free" env PASSTHRU_CACHE="$SCRATCH" \
-	bash -c '. scripts/lib/common.sh; need_space 99999999 everything'
-if [ "$(id -u)" = 0 ]; then
-	one_line "no root and no user namespaces" "not root, and user namespaces|apt-get install uidmap" \
-		setpriv --reuid 65534 --regid 65534 --clear-groups env -u PASSTHRU_IN_TOOLCHAIN \
-		bash -c '. scripts/lib/common.sh; . scripts/lib/suite.sh; . scripts/lib/toolchain.sh; need_privilege'
-else
-	skip "this is not root" "no root and no user namespaces"
-fi
+what_is_missing() {
+	mkdir -p "$SCRATCH/tree/include/config"
+	echo 6.12.1 >"$SCRATCH/tree/include/config/kernel.release"
+	one_line "no such build tree" "no .config" make KDIR="$SCRATCH/none"
+	echo '# CONFIG_RUST is not set' >"$SCRATCH/tree/.config"
+	one_line "a kernel without Rust" "6.12.1 was built without CONFIG_RUST" make KDIR="$SCRATCH/tree"
+	printf '%s\n' CONFIG_RUST=y 'CONFIG_RUSTC_VERSION_TEXT="rustc 1.2.3"' >"$SCRATCH/tree/.config"
+	one_line "a tree without Rust's metadata" "no compiled Rust crates" make KDIR="$SCRATCH/tree"
+	mkdir "$SCRATCH/tree/rust"
+	touch "$SCRATCH/tree/rust/libkernel.rmeta"
+	one_line "a kernel of another rustc" "built by rustc 1.2.3, but here is rustc 1" make KDIR="$SCRATCH/tree"
+	rm "$SCRATCH/tree/include/config/kernel.release"
+	one_line "a tree that is not prepared" "modules_prepare" make KDIR="$SCRATCH/tree"
+	one_line "no configuration of a kernel" "install linux-headers-6.0.0" make KREL=6.0.0
+	one_line "no such suite" "KERNEL_SUITE=none is not known" env KERNEL_SUITE=none scripts/lab where stock
+	one_line "no such lab" "no lab 'none'" make module LAB=none
+	one_line "a cache that cannot be written" "cannot write to /proc/none" env PASSTHRU_CACHE=/proc/none scripts/lab build
+	export PASSTHRU_CACHE=${PASSTHRU_CACHE:-}
+	one_line "no disk" "needs 99999999 GiB in .* GiB are free" env PASSTHRU_CACHE="$SCRATCH" \
+		bash -c '. scripts/lib/common.sh; need_space 99999999 everything'
+	if [ "$(id -u)" = 0 ]; then
+		one_line "no root and no user namespaces" "not root, and user namespaces|apt-get install uidmap" \
+			setpriv --reuid 65534 --regid 65534 --clear-groups env -u PASSTHRU_IN_TOOLCHAIN \
+			bash -c '. scripts/lib/common.sh; . scripts/lib/suite.sh; . scripts/lib/toolchain.sh; need_privilege'
+	else
+		skip "this is not root" "no root and no user namespaces"
+	fi
+}
 
 # --- Half a build -------------------------------------------------------------
-# shellcheck disable=SC2016 # the inner shell expands
-slow='. scripts/lib/common.sh
-recipe() { echo half >"$1/made"; [ -z "$WAIT" ] || sleep 60; echo whole >"$1/made"; }
-part test "$CACHE/part" 1 0 recipe'
-PASSTHRU_CACHE=$SCRATCH WAIT=1 setsid bash -euc "$slow" 2>"$SCRATCH/first" &
-builder=$!
-for ((i = 0; i < 400; i++)); do
-	[ -s "$SCRATCH/part/made" ] && break
-	sleep 0.05
-done
-kill -KILL -- "-$builder"
-wait "$builder" 2>/dev/null
-is "$(cat "$SCRATCH/part/made")" half "a build that is stopped leaves a half"
-succeeds "the next one makes it" env PASSTHRU_CACHE="$SCRATCH" WAIT= bash -euc "$slow"
-is "$(cat "$SCRATCH/part/made")" whole "and makes it whole"
-is "$(PASSTHRU_CACHE=$SCRATCH WAIT='' bash -euc "$slow" 2>&1)" "" "and once"
-# shellcheck disable=SC2016 # the inner shell expands
-fails_like "a recipe that fails says so" "lab: error: test: failed; the whole log is" env PASSTHRU_CACHE="$SCRATCH" \
-	bash -euc '. scripts/lib/common.sh; part test "$CACHE/bad" 1 0 false'
-fails "and does not count" test -e "$SCRATCH/bad/.complete"
-# shellcheck disable=SC2016 # the inner shell expands
-fails_like "nor does one go on that fails half way" "lab: error: test: failed" env PASSTHRU_CACHE="$SCRATCH" \
-	bash -euc '. scripts/lib/common.sh; recipe() { false; true; }; part test "$CACHE/half" 1 0 recipe'
-fails "or count" test -e "$SCRATCH/half/.complete"
+half_a_build() {
+	# shellcheck disable=SC2016 # the inner shell expands
+	slow='. scripts/lib/common.sh
+	recipe() { echo half >"$1/made"; [ -z "$WAIT" ] || sleep 60; echo whole >"$1/made"; }
+	part test "$CACHE/part" 1 0 recipe'
+	PASSTHRU_CACHE=$SCRATCH WAIT=1 setsid bash -euc "$slow" 2>"$SCRATCH/first" &
+	builder=$!
+	for ((i = 0; i < 400; i++)); do
+		[ -s "$SCRATCH/part/made" ] && break
+		sleep 0.05
+	done
+	kill -KILL -- "-$builder"
+	wait "$builder" 2>/dev/null
+	is "$(cat "$SCRATCH/part/made")" half "a build that is stopped leaves a half"
+	succeeds "the next one makes it" env PASSTHRU_CACHE="$SCRATCH" WAIT= bash -euc "$slow"
+	is "$(cat "$SCRATCH/part/made")" whole "and makes it whole"
+	is "$(PASSTHRU_CACHE=$SCRATCH WAIT='' bash -euc "$slow" 2>&1)" "" "and once"
+	# shellcheck disable=SC2016 # the inner shell expands
+	fails_like "a recipe that fails says so" "lab: error: test: failed; the whole log is" env PASSTHRU_CACHE="$SCRATCH" \
+		bash -euc '. scripts/lib/common.sh; part test "$CACHE/bad" 1 0 false'
+	fails "and does not count" test -e "$SCRATCH/bad/.complete"
+	# shellcheck disable=SC2016 # the inner shell expands
+	fails_like "nor does one go on that fails half way" "lab: error: test: failed" env PASSTHRU_CACHE="$SCRATCH" \
+		bash -euc '. scripts/lib/common.sh; recipe() { false; true; }; part test "$CACHE/half" 1 0 recipe'
+	fails "or count" test -e "$SCRATCH/half/.complete"
+}
+
+# --- The cache ----------------------------------------------------------------
+# lab_parts CODE ARG... - in a shell with the parts of the lab.
+lab_parts() {
+	local code=$1
+	shift
+	# shellcheck disable=SC2016 # the inner shell expands
+	bash -euc 'for lib in common suite toolchain kernel image build guest native clean; do . "scripts/lib/$lib.sh"; done
+		'"$code" - "$@"
+}
+
+# fake_part DIR: as the lab leaves one.
+fake_part() {
+	mkdir -p "$1"
+	touch "$1/.complete" "$1.lock"
+}
+
+what_is_removed() {
+	local cache=$SCRATCH/home own=(env PASSTHRU_CACHE="$SCRATCH/home" scripts/lab) kept part
+	mkdir -p "$cache"/{log,kernel/mine}
+	touch "$cache"/log/{stock.log,diary} "$cache/kernel/mine/file" "$cache"/{letter,native.config,kvm-0123456789ab}
+	echo 9.9 9.9-1 >"$cache/kernel/${KERNEL_SUITE:-trixie-backports}"
+	# What today's recipes use is asked of them.
+	# shellcheck disable=SC2016 # the inner shell expands
+	kept=$(PASSTHRU_CACHE=$cache lab_parts parts_in_use | sort -u)
+	between "$(wc -l <<<"$kept")" 10 10 "the parts in use: toolchain, guest, boot, image, source and three kernels, this machine's" || diag "$kept"
+	for part in $kept "$cache"/{toolchain/trixie-old,kernel/9.9/uml-old,kernel/9.8/stock}; do fake_part "$part"; done
+	succeeds "clean --old" "${own[@]}" clean --old
+	# shellcheck disable=SC2086 # one a word
+	succeeds "clean --old leaves what is in use" ls -d $kept
+	is "$(find "$cache" -name '*-old*' -o -name 9.8)" "" "and nothing else of ours"
+	succeeds "clean" "${own[@]}" clean
+	is "$(cd "$cache" && find . -type f | sort | tr '\n' ' ')" "./kernel/mine/file ./letter ./log/diary " "clean takes what the lab made, and nothing else"
+	mkdir "$SCRATCH/emptied"
+	touch "$SCRATCH/emptied/native.config"
+	succeeds "clean, where all is ours" env PASSTHRU_CACHE="$SCRATCH/emptied" scripts/lab clean
+	fails "leaves no directory" test -e "$SCRATCH/emptied"
+}
+
+# A mirror on which 2.0 has taken the place of 1.0, which was the answer an hour ago.
+which_kernel_it_is() {
+	local bin=$SCRATCH/bin cache=$SCRATCH/gone said
+	is "$(env KREL=6.0.0 KDIR=/none TOOLCHAIN=/none scripts/lab where stock)" "$(scripts/lab where stock)" \
+		"KREL, KDIR and TOOLCHAIN of other purposes do not mislead the lab"
+	mkdir -p "$bin" "$cache/kernel"
+	# shellcheck disable=SC2016 # the inner shell expands
+	printf '#!/bin/bash\n%s\n' '[[ " $* " != *" download "* ]]' >"$bin/apt-get"
+	printf '#!/bin/bash\n%s\n' 'printf "%s\n" "Version: 2.0-1" "Depends: kmod, linux-image-2.0 (= 2.0-1)"' >"$bin/apt-cache"
+	printf '#!/bin/bash\n%s\n' 'echo "99999999 * 4096"' >"$bin/stat"
+	chmod +x "$bin"/*
+	echo 1.0 1.0-1 >"$cache/kernel/${KERNEL_SUITE:-trixie-backports}"
+	said=$(env PATH="$bin:$PATH" PASSTHRU_CACHE="$cache" scripts/lab where stock 2>&1)
+	like "$said" "source-1.0: failed.*kernel 1.0 has left the mirror; once more with 2.0.*source-2.0: failed" \
+		"a kernel that has left the mirror: its successor is taken, once"
+	is "$(cat "$cache/kernel/${KERNEL_SUITE:-trixie-backports}")" "2.0 2.0-1" "and remembered"
+}
 
 # --- Guests -------------------------------------------------------------------
 # guest STATUS NAME REGEX ARG...: a guest's end, and what is said of it.
 guest() {
-	local want=$1 name=$2 regex=$3 out status
+	local want=$1 name="$lab: $2" regex=$3 out status
 	shift 3
-	out=$(scripts/lab run "$@" 2>&1)
+	out=$(scripts/lab run --lab "$lab" "$@" 2>&1)
 	status=$?
 	is "$status" "$want" "$name: the status" || diag "$out"
 	like "$out" "$regex" "$name: what is said"
 }
 
-echo question >"$SCRATCH/ask"
-# shellcheck disable=SC2016 # the guest expands
-guest 7 "a command that fails" "here it is: question" --in "$SCRATCH/ask" --out "$SCRATCH/out" -- \
-	bash -c 'echo "here it is: $(cat ask)"; mkdir "$OUT/deep"; echo answer >"$OUT/deep/file"; exit 7'
-is "$(cat "$SCRATCH/out/deep/file")" answer "files come back"
-guest 97 "a guest that hangs" "still running after 25 s.*its console ends:.*last words" --timeout 25 -- \
-	bash -c 'echo last words >/dev/kmsg; sleep 1000'
-# Paused from its first instruction on.
-guest 97 "a guest that does not boot" "stood still before the command began; once more.*did not come as far as its command" \
-	--timeout 4 --qemu=-S -- true
-guest 97 "a guest that dies" "the guest died; its console ends:" -- bash -c 'echo o >/proc/sysrq-trigger; sleep 100'
-guest 98 "a kernel that complains" "the kernel complained:.*WARNING: a fake" -- \
-	bash -c 'echo "WARNING: a fake one" >/dev/kmsg'
+# guests LAB: how they end there. The debug lab takes four seconds for one. One that
+# does not boot is paused from its first instruction on; in UML its first process
+# does nothing.
+guests() {
+	local lab=$1 said=5 unbooted=(--boot-timeout 4 --qemu=-S)
+	case $lab in
+	debug) said=20 unbooted=(--boot-timeout 1 --qemu=-S) ;;
+	uml) unbooted=(--boot-timeout 2 --append 'init=/bin/sleep -- 1000') ;;
+	esac
+	echo question >"$SCRATCH/ask"
+	# shellcheck disable=SC2016 # the guest expands
+	guest 7 "a command that fails" "here it is: question" --in "$SCRATCH/ask" --out "$SCRATCH/out-$lab" -- \
+		bash -c 'echo "here it is: $(cat ask)"; mkdir "$OUT/deep"; echo answer >"$OUT/deep/file"; exit 7'
+	is "$(cat "$SCRATCH/out-$lab/deep/file")" answer "$lab: files come back"
+	guest 97 "a guest that hangs" "still running after $said s.*its console ends:.*last words" --timeout 5 -- \
+		bash -c 'echo last words >/dev/kmsg; sleep 1000'
+	guest 97 "a guest that does not boot" "stood still before the command began; once more.*did not come as far as its command" \
+		"${unbooted[@]}" -- true
+	guest 97 "a guest that dies" "the guest died; its console ends:" -- bash -c 'echo o >/proc/sysrq-trigger; sleep 100'
+	guest 98 "a kernel that complains" "the kernel complained:.*WARNING: a fake" -- \
+		bash -c 'echo "WARNING: a fake one" >/dev/kmsg'
+	PASSTHRU_END=1 guest 96 "a guest that all have no time for" "there was no time left" -- true
+	is "$(PASSTHRU_END=1 LAB=$lab scripts/lab test tests/01-create.t 2>/dev/null)" "1..0 # SKIP there was no time left for it" \
+		"$lab: a test that there was no time for"
+}
 
-# What a test says of its failures goes beside the results, for prove shows but numbers.
-mkdir "$SCRATCH/tests"
-cat >"$SCRATCH/tests/fails.t" <<-'END'
-	#!/bin/bash
-	# lab: --host
-	printf '%s\n' "ok 1 - fine" "# of it" "not ok 2 - broken" "# got:  1" "ok 3 - fine" 1..3
-	exit 1
-END
-chmod +x "$SCRATCH/tests/fails.t"
+# is_made LAB: its kernel is there already.
 # shellcheck disable=SC2016 # the inner shell expands
-said=$(bash -c 'set -euo pipefail; . scripts/lib/guest.sh
-	in_toolchain() { "$@"; }
-	cd "$1" && run_test tests/fails.t' - "$SCRATCH" 2>&1 >/dev/null)
-is "$?" 1 "a test that fails: the status"
-is "$said" $'fails.t: not ok 2 - broken\nfails.t: # got:  1' "a test that fails: what is said"
+is_made() { lab_parts 'part() { exit 1; }; tree "$1"' "$1"; }
+
+# --- What a test says ---------------------------------------------------------
+# tap CODE: what a test with that in it says, in one line.
+tap() { bash -c ". tests/tap.sh; $1" | grep -v '^#' | paste -sd' '; }
+
+what_a_test_says() {
+	# What a test says of its failures goes beside the results, for prove shows but numbers.
+	mkdir "$SCRATCH/tests"
+	cat >"$SCRATCH/tests/fails.t" <<-'END'
+		#!/bin/bash
+		# lab: --host
+		printf '%s\n' "ok 1 - fine" "# of it" "not ok 2 - broken" "# got:  1" "ok 3 - fine" 1..3
+		exit 1
+	END
+	chmod +x "$SCRATCH/tests/fails.t"
+	# shellcheck disable=SC2016 # the inner shell expands
+	said=$(bash -c 'set -euo pipefail; . scripts/lib/guest.sh
+		in_toolchain() { "$@"; }
+		cd "$1" && run_test tests/fails.t' - "$SCRATCH" 2>&1 >/dev/null)
+	is "$?" 1 "a test that fails: the status"
+	is "$said" $'fails.t: not ok 2 - broken\nfails.t: # got:  1' "a test that fails: what is said"
+
+	# What the stock kernel can do a test must not leave out there.
+	is "$(LAB=stock KIND=passthru tap 'skip "no netem" netem')" "not ok 1 - netem" "a check that is skipped on the stock kernel fails"
+	is "$(LAB=stock KIND=passthru tap 'skip_all "no netem"')" "not ok 1 - the whole test 1..1" "so does a test"
+	is "$(LAB=stock KIND=passthru tap 'skip_all "this kernel injects no faults"')" "1..0 # SKIP this kernel injects no faults" \
+		"but not for what it lacks"
+	is "$(LAB=uml KIND=passthru tap 'skip "no netem" netem')" "ok 1 - netem # SKIP no netem" "nor in another lab"
+	is "$(LAB=stock KIND=veth tap 'skip "no netem" netem')" "ok 1 - netem # SKIP no netem" "nor for another kind"
+}
+
+if [ "$LAB" = stock ]; then
+	what_there_is
+	what_is_missing
+	half_a_build
+	what_is_removed
+	which_kernel_it_is
+	what_a_test_says
+	! is_made uml || guests uml
+fi
+guests "$LAB"
 
 plan

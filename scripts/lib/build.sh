@@ -2,13 +2,32 @@
 # shellcheck shell=bash
 # Build the module for a lab's kernel, and what runs beside it.
 
+# A build leaves the time when it was begun in DIR/.built: what has changed since is
+# not in it.
+begin_build() {
+	mkdir -p "$1"
+	touch "$1/.begun"
+}
+end_build() { mv "$1/.begun" "$1/.built"; }
+
+# newer_source DIR [MORE...] - a source of the module (and of MORE) that is newer
+# than the build in DIR, if one is.
+newer_source() {
+	local built=$1/.built newer
+	shift
+	[ -e "$built" ] || built=${built%.built}passthru.ko
+	newer=$(cd "$TOP" && find src include Kbuild "$@" -type f -newer "$built" -print -quit)
+	echo "$newer"
+}
+
 # build_into DIR LAB - the module for that lab's kernel, in DIR.
 build_into() {
 	local out=$1 lab=$2 vars
 	tree "$lab"
 	mapfile -t vars < <(in_toolchain "$TOP/scripts/kernel/vars" "$lab" "$TREE")
-	mkdir -p "$out"
+	begin_build "$out"
 	in_toolchain make -s -C "$TREE" M="$TOP" MO="$out" "${vars[@]}" ${CLIPPY:+CLIPPY=1} ${W:+W=$W} -j"$(nproc)" modules
+	end_build "$out"
 }
 
 # build_module LAB - module and plugin into build/, nothing beside sources.

@@ -10,7 +10,11 @@ export PASSTHRU_CACHE=$CACHE
 KERNEL_SUITE=${KERNEL_SUITE:-trixie-backports}
 SUITE=${KERNEL_SUITE%-backports}
 
-say() { printf 'lab: %s\n' "$*" >&2; }
+# On a terminal a ticker may stand in the line.
+say() {
+	[ ! -t 2 ] || printf '\r\033[K' >&2
+	printf 'lab: %s\n' "$*" >&2
+}
 
 die() {
 	say "error: $*"
@@ -38,11 +42,15 @@ recipe_hash() {
 	done | sha256sum | cut -c1-12
 }
 
-# elapsed_ticker WHAT ESTIMATE - on a terminal, show that time goes by.
+# elapsed_ticker WHAT ESTIMATE - on a terminal, show that time goes by. Of several
+# parts that are made at once one has the line, whose ticker got the lock first.
 elapsed_ticker() {
 	local start=$SECONDS
-	while sleep 1; do
-		printf '\rlab: %s: %d s of about %d s ' "$1" $((SECONDS - start)) "$2" >&2
+	[ -w /proc/self/fd/2 ] || return 0
+	exec 8>>/proc/self/fd/2
+	while sleep 1 8>&-; do
+		flock -n 8 || continue
+		printf '\r\033[Klab: %s: %d s of about %d s ' "$1" $((SECONDS - start)) "$2" >&2
 	done
 }
 

@@ -2,6 +2,9 @@
 # shellcheck shell=bash
 # Run a command in a fresh guest of a lab.
 
+# The status of run.py when PASSTHRU_END came before the command's end.
+NO_TIME=96
+
 # Sets ACCEL. Whether KVM works is found by booting: where it can be opened, a
 # guest may still die in it. The answer is kept per host kernel.
 probe_kvm() {
@@ -10,7 +13,7 @@ probe_kvm() {
 	[ -w /dev/kvm ] || return 0
 	answer=$CACHE/kvm-$(uname -rnv | cat - /proc/sys/kernel/random/boot_id | sha256sum | cut -c1-12)
 	if [ ! -e "$answer" ]; then
-		if ACCEL=kvm TREE='' boot_guest --lab stock --timeout 20 -- true >"$CACHE/log/kvm.log" 2>&1; then
+		if ACCEL=kvm TREE='' boot_guest --lab stock --timeout 20 --boot-timeout 20 -- true >"$CACHE/log/kvm.log" 2>&1; then
 			echo kvm >"$answer"
 		else
 			echo tcg >"$answer"
@@ -38,11 +41,20 @@ run_guest() {
 	lab=$(lab_of "$@")
 	guest_image
 	tree "$lab"
+	warn_if_old "$lab"
 	case " $* " in
 	*' --icount '*) ACCEL=tcg ;;
 	*) probe_kvm ;;
 	esac
 	boot_guest "$@"
+}
+
+# A guest gets the module as it was built last.
+warn_if_old() {
+	local newer
+	[ -e "$TOP/build/$1/passthru.ko" ] || return 0
+	newer=$(newer_source "$TOP/build/$1")
+	[ -z "$newer" ] || say "$newer is newer than build/$1/passthru.ko: 'scripts/lab build $1' builds it anew"
 }
 
 # boot_guest ARG... - IMAGE, TREE and ACCEL are known.
@@ -53,11 +65,12 @@ boot_guest() {
 
 # run_test FILE - one test in a guest of its own, which may ask for more of the
 # guest by a line "# lab: OPTIONS"; "# lab: --host" asks for none. None begins
-# after PASSTHRU_UNTIL (seconds since 1970); prove names those.
+# after PASSTHRU_UNTIL, or goes on after PASSTHRU_END (seconds since 1970); prove
+# names those.
 run_test() {
-	local options status=0 output
+	local options status=0 output late='1..0 # SKIP there was no time left for it'
 	if [ -n "${PASSTHRU_UNTIL:-}" ] && [ "$(date +%s)" -gt "$PASSTHRU_UNTIL" ]; then
-		echo "1..0 # SKIP there was no time left for it"
+		echo "$late"
 		return
 	fi
 	# A test that has begun may run tests of its own to their end.
@@ -72,11 +85,19 @@ run_test() {
 		else
 			run_guest "${options[@]}" -- "./$1"
 		fi
-	} | tee "$output" || status=$?
+	} | keep_output "$output" || status=$?
+	if [ "$status" = "$NO_TIME" ] && ! grep -q '^not ok' "$output"; then
+		echo "$late" >"$output"
+		status=0
+	fi
+	[ -z "${PASSTHRU_END:-}" ] || cat "$output"
 	[ "$status" = 0 ] || show_failures "$1" "$output" >&2
 	rm -f "$output"
 	return "$status"
 }
+
+# keep_output FILE - and show it at once, unless it may have to be taken back.
+keep_output() { if [ -n "${PASSTHRU_END:-}" ]; then cat >"$1"; else tee "$1"; fi; }
 
 # show_failures FILE OUTPUT - the failed checks of a test and what they say, each
 # line with the test's name, as several tests run at once.

@@ -6,6 +6,10 @@
 # configuration and Module.symvers: its Rust symbols are then those the stock
 # kernel exports.
 
+# Set once it is known which kernel; KREL and KDIR the user may have set for another
+# purpose (`make KREL=`).
+KERNEL_KNOWN=
+
 # Asks apt in the toolchain root. Debian's package names carry the release:
 # linux-image-cloud-amd64 depends on linux-image-<release>.
 query_kernel() {
@@ -20,19 +24,47 @@ query_kernel() {
 # Sets KREL (uname -r) and KVER (Debian's version). What the suite has is asked
 # once a day; without a network the last answer serves.
 resolve_kernel() {
-	local file=$CACHE/kernel/$KERNEL_SUITE answer
-	[ -n "${KREL:-}" ] && return
+	local file=$CACHE/kernel/$KERNEL_SUITE
+	[ -z "$KERNEL_KNOWN" ] || return 0
 	toolchain
 	mkdir -p "$CACHE/kernel"
-	if [ -z "$(find "$file" -mmin -1440 2>/dev/null)" ]; then
-		if answer=$(in_toolchain bash -c "$(declare -f query_kernel); query_kernel $KERNEL_SUITE" 2>"$CACHE/log/resolve.log"); then
-			echo "$answer" >"$file.$$" && mv "$file.$$" "$file"
-		elif [ ! -e "$file" ]; then
-			die "apt found no linux-image-cloud-amd64 in $KERNEL_SUITE; see $CACHE/log/resolve.log"
-		fi
+	if [ -z "$(find "$file" -mmin -1440 2>/dev/null)" ] && ! ask_kernel "$file" && [ ! -e "$file" ]; then
+		die "apt found no linux-image-cloud-amd64 in $KERNEL_SUITE; see $CACHE/log/resolve.log"
 	fi
 	read -r KREL KVER <"$file"
 	KDIR=$CACHE/kernel/$KREL
+	KERNEL_KNOWN=1
+}
+
+# ask_kernel FILE - the answer into FILE, if there is one.
+ask_kernel() {
+	local answer
+	answer=$(in_toolchain bash -c "$(declare -f query_kernel); query_kernel $KERNEL_SUITE" 2>"$CACHE/log/resolve.log") || return
+	echo "$answer" >"$1.$$" && mv "$1.$$" "$1"
+}
+
+# A mirror keeps the newest kernel only: one that could not be fetched may just have
+# been replaced. next_kernel ARG... - at the end of scripts/lab ARG...: if that was why
+# it failed, it is begun anew.
+next_kernel() {
+	local status=$? gone=$CACHE/kernel/.gone-$$
+	if [ "$status" -ne 0 ] && [ -z "${LAB_GONE:-}" ] && [ -e "$gone" ]; then
+		LAB_GONE=$(cat "$gone")
+		export LAB_GONE
+		exec "$TOP/scripts/lab" "$@"
+	fi
+	rm -f "$gone"
+	exit "$status"
+}
+
+# ask_again - and then what the suite has now is asked. All has been said if it is
+# what could not be fetched.
+ask_again() {
+	local file=$CACHE/kernel/$KERNEL_SUITE
+	rm -f "$CACHE/kernel/.gone-$$"
+	toolchain
+	ask_kernel "$file" && [ "$(cat "$file")" != "$LAB_GONE" ] || exit 1
+	say "kernel ${LAB_GONE% *} has left the mirror; once more with $(cut -d' ' -f1 "$file")"
 }
 
 # fetch_packages DIR NAME... - download and unpack exact versions into DIR.
@@ -41,7 +73,11 @@ fetch_packages() {
 	shift
 	mkdir -p "$dir/deb"
 	for name in "$@"; do
-		(cd "$dir/deb" && in_toolchain apt-get -qq -o APT::Sandbox::User=root download "$name=$KVER")
+		(cd "$dir/deb" && in_toolchain apt-get -qq -o APT::Sandbox::User=root download "$name=$KVER") || {
+			# Only where it is the suite's of today is there another answer.
+			! grep -sqxF "$KREL $KVER" "$CACHE/kernel/$KERNEL_SUITE" || echo "$KREL $KVER" >"$CACHE/kernel/.gone-$$"
+			exit 1
+		}
 	done
 	# shellcheck disable=SC2016 # the inner shell expands
 	in_toolchain bash -ec 'for deb in "$1"/deb/*.deb; do dpkg-deb -x "$deb" "$1"; done' - "$dir"

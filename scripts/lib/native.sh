@@ -82,6 +82,7 @@ matched_tree() {
 	*~bpo*) KERNEL_SUITE=$SUITE-backports ;;
 	esac
 	KDIR=$CACHE/kernel/$KREL
+	KERNEL_KNOWN=1
 	tree stock
 }
 
@@ -94,11 +95,40 @@ build_native() {
 	local vars=()
 	native_tree
 	mapfile -t vars < <(in_toolchain "$TOP/scripts/kernel/vars" stock "$TREE")
-	mkdir -p "$NATIVE"
+	# To a build with another tree, what the last one left is of no use.
+	[ "$(cat "$NATIVE/tree" 2>/dev/null)" = "$TREE" ] || rm -rf "$NATIVE"
+	begin_build "$NATIVE"
+	echo "$TREE" >"$NATIVE/tree"
 	in_toolchain make -s -C "$TREE" M="$TOP" MO="$NATIVE" "${vars[@]}" -j"$(nproc)" modules
 	in_toolchain make -s -C "$TOP/iproute2" O="$TOP/build/iproute2"
 	echo "$KREL" >"$NATIVE/release"
+	end_build "$NATIVE"
 	say "built build/native/passthru.ko for $KREL and build/iproute2/link_passthru.so"
+}
+
+# ready_to_install - build/native is as who installs wants it. The owner of the
+# checkout builds. Root in another's (`sudo make install`) would leave there what
+# its owner cannot remove, and make a toolchain in a cache of its own: it installs
+# what stands ready, but nothing else than what was asked for.
+ready_to_install() {
+	local newer
+	if [ -O "$TOP" ]; then
+		build_native
+		return
+	fi
+	which_kernel
+	[ -e "$NATIVE/.built" ] || die "nothing is built yet: run 'make' first, as who owns $TOP"
+	[ "$KREL" = "$(cat "$NATIVE/release")" ] ||
+		die "what is built is for kernel $(cat "$NATIVE/release"), not for $KREL: run 'make' first, or name the kernel by KREL= or KDIR= here too"
+	[ "${KDIR_GIVEN:-$(cat "$NATIVE/tree")}" = "$(cat "$NATIVE/tree")" ] ||
+		die "what is built is for $(cat "$NATIVE/tree"), not for $KDIR_GIVEN: run 'make' with it first"
+	newer=$(newer_source "$NATIVE" iproute2)
+	[ -z "$newer" ] || die "$newer is newer than what is built: run 'make' first"
+}
+
+# refuses_unsigned SYSFS - whether the kernel that runs loads signed modules only.
+refuses_unsigned() {
+	grep -qs Y "$1/module/module/parameters/sig_enforce" || grep -qsE '\[(integrity|confidentiality)\]' "$1/kernel/security/lockdown"
 }
 
 # Where modprobe, ip and man look.
@@ -122,9 +152,7 @@ index_modules() {
 
 install_native() {
 	local release from to
-	if ! [ -e "$NATIVE/passthru.ko" ] || ! [ -e "$TOP/build/iproute2/link_passthru.so" ]; then
-		build_native
-	fi
+	ready_to_install
 	release=$(cat "$NATIVE/release")
 	while read -r from to; do
 		install -D -m 644 "$TOP/$from" "${DESTDIR:-}$to" || die "cannot install to ${DESTDIR:-}$to: are you root?"
@@ -133,14 +161,21 @@ install_native() {
 		die "cannot install the plugin for ip"
 	index_modules "$release"
 	say "installed for $release; 'ip link add type passthru' loads the module by itself"
+	if [ -z "${DESTDIR:-}" ] && [ "$release" = "$(uname -r)" ] && refuses_unsigned /sys; then
+		say "but this kernel (Secure Boot) loads signed modules only: sign /lib/modules/$release/updates/passthru.ko by the kernel's scripts/sign-file, with a key enrolled by mokutil"
+	fi
 }
 
+# From every kernel: what is built now need not be what was installed.
 uninstall_native() {
-	local release from to
-	release=$(cat "$NATIVE/release" 2>/dev/null || uname -r)
-	while read -r from to; do
-		rm -f "${DESTDIR:-}$to"
-	done < <(installed_files "$release")
+	local module release
+	rm -f "${DESTDIR:-}/usr/share/man/man8/passthru.8"
+	for module in "${DESTDIR:-}"/lib/modules/*/updates/passthru.ko; do
+		[ -e "$module" ] || continue
+		release=${module%/updates/*}
+		release=${release##*/}
+		rm -f "$module"
+		index_modules "$release"
+	done
 	make -s -C "$TOP/iproute2" DESTDIR="${DESTDIR:-}" uninstall
-	index_modules "$release"
 }

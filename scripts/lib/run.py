@@ -4,6 +4,7 @@
 
 Called by scripts/lab inside the toolchain root. The command's output is our
 standard output; the exit status is the command's, or one of:
+  96  the time was up that PASSTHRU_END (seconds since 1970) sets for all
   97  the guest hung or died (its console is shown)
   98  the kernel complained: a WARN, BUG, lockdep, KASAN or leak report
 """
@@ -21,7 +22,7 @@ import tarfile
 import tempfile
 import time
 
-HUNG, SPLAT = 97, 98
+NO_TIME, HUNG, SPLAT = 96, 97, 98
 OUT_DISK_BYTES = 512 << 20
 # A guest boots in 3 s, on a machine that is busy with others in 20. One that has
 # not by then never will.
@@ -50,6 +51,7 @@ def parse_args():
     parser = argparse.ArgumentParser(prog="scripts/lab run", description=__doc__.split("\n")[0])
     parser.add_argument("--lab", default=os.environ.get("LAB") or "stock", choices=["stock", "uml", "debug"])
     parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds that the command may take")
+    parser.add_argument("--boot-timeout", type=float, default=BOOT_SECONDS, metavar="S", help="... until it begins")
     parser.add_argument("--mem", type=int, default=1500, metavar="MB")
     parser.add_argument("--cpus", type=int, default=2, metavar="N")
     parser.add_argument("--icount", action="store_true", help="one instruction is one nanosecond (implies one CPU)")
@@ -228,6 +230,11 @@ def given_up(console):
         return GIVEN_UP in file.read()
 
 
+def time_left():
+    """Seconds until the time that is set for all guests together."""
+    return float(os.environ.get("PASSTHRU_END") or "inf") - time.time()
+
+
 def boot(args, scratch):
     """Boot once. Returns how that ended ("ended", "hung", "crashed": the emulator) and the console."""
     with open(f"{scratch}/console", "wb") as console:
@@ -241,8 +248,8 @@ def boot(args, scratch):
             env={**os.environ, "TMPDIR": scratch},
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    timeout = args.timeout * SLOWER[args.lab]
-    boot_deadline = time.monotonic() + min(timeout, BOOT_SECONDS * SLOWER[args.lab])
+    timeout = min(args.timeout * SLOWER[args.lab], time_left())
+    boot_deadline = time.monotonic() + min(args.boot_timeout * SLOWER[args.lab], time_left())
     try:
         ended = pump(process, f"{scratch}/console", boot_deadline, timeout)
         crashed = ended and args.lab != "uml" and process.returncode < 0
@@ -262,7 +269,7 @@ def boot_until_it_starts(args, scratch):
     command does cannot be a reason for it."""
     for attempt in range(1, BOOTS + 1):
         outcome, console = boot(args, scratch)
-        if outcome == "ended" or START in console or GIVEN_UP in console or SPLATS.search(console) or attempt == BOOTS:
+        if outcome == "ended" or START in console or GIVEN_UP in console or SPLATS.search(console) or attempt == BOOTS or time_left() <= 0:
             break
         why = "the emulator crashed" if outcome == "crashed" else "the guest stood still"
         print(f"lab: {why} before the command began; once more:", *console.splitlines()[-30:], sep="\n", file=sys.stderr)
@@ -327,6 +334,9 @@ def main():
               sep="\n", file=sys.stderr)
         return SPLAT
     if outcome != "ended" or status is None:
+        if outcome == "hung" and time_left() <= 0:
+            print("lab: the guest was ended: there was no time left", file=sys.stderr)
+            return NO_TIME
         if outcome != "hung":
             why = "died"
         elif START in console:

@@ -4,6 +4,9 @@
 # and checkers. A kernel module must be built by the very rustc its kernel
 # names, and a host of another release cannot install that one.
 
+# Set once it is there; the user's own TOOLCHAIN is not ours.
+TOOLCHAIN=
+
 # host_tools TOOL=PACKAGE... - see that the host has the few tools that bring
 # up the rest; as root they are installed, else asked for.
 host_tools() {
@@ -60,7 +63,7 @@ make_toolchain() { debootstrap_root "$1/root" "$(packages toolchain)"; }
 # Sets TOOLCHAIN to the root, made where it is not there yet.
 toolchain() {
 	local key
-	[ -n "${TOOLCHAIN:-}" ] && return
+	[ -z "$TOOLCHAIN" ] || return 0
 	suite_gcc >/dev/null
 	make_cache
 	if [ -n "${PASSTHRU_IN_TOOLCHAIN:-}" ]; then
