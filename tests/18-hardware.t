@@ -33,10 +33,12 @@ for mode in l3 l2; do
 	succeeds "$mode: the card moves into the child" ip link set "$card" netns blue
 	fails "$mode: the parent has it no more" has_link - "$card"
 	must ip link set "$far" netns lan
+	# QEMU has a router on the wire, which would have the default route for IPv6.
+	must in_ns blue sysctl -qw "net.ipv6.conf.$card.accept_ra=0"
+	must in_ns lan sysctl -qw "net.ipv6.conf.$far.accept_ra=0"
 	must ip -n blue link set "$card" up
 	must ip -n lan link set "$far" up
-	# A VLAN, because QEMU has somebody on the wire who answers for everybody, and
-	# does not know VLANs.
+	# A VLAN, because that router answers TCP for everybody, and knows no VLANs.
 	must ip -n blue link add link "$card" name wire type vlan id 7
 	must ip -n lan link add link "$far" name wire type vlan id 7
 	address blue wire 192.168.77.2/24 fd77::2/64
