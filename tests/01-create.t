@@ -16,6 +16,13 @@ end_of() {
 		"$(in_ns "$1" cat "/sys/class/net/$2/ifindex" "/sys/class/net/$2/iflink" | xargs)"
 }
 
+shown() { # NS DEV KEY...: values of what ip shows, one line
+	local json key values=()
+	json=$(ip_ns "$1" -d -j link show dev "$2")
+	for key in "${@:3}"; do values+=("$(json_value "$json" "$key")"); done
+	echo "${values[*]}"
+}
+
 ifindex() { # NS DEV
 	in_ns "$1" cat "/sys/class/net/$2/ifindex"
 }
@@ -58,10 +65,22 @@ makes blue p0 blue c0 l2 -n blue link add p0 type "$KIND" mode l2 peer name c0
 # A child that is described, but for its namespace, is in that of the request.
 makes blue p0 - c0 l3 link add p0 netns blue type "$KIND" peer name c0
 
+# Where the port is to be says nothing of the child.
+makes blue p0 - c0 l3 link add p0 netns blue type "$KIND" peer name c0
+makes - p0 blue c0 l3 link add p0 link-netns blue type "$KIND" peer name c0
+
 sleep 1000 &
 JOBS+=($!)
 ip netns attach green "$!"
 makes - p0 green c0 l3 link add p0 type "$KIND" peer name c0 netns "$!"
+
+# Names that the kernel completes.
+succeeds "names with a number to be found" ip link add p%d type "$KIND" peer name c%d netns blue
+is_pair "the first" - p0 blue c0 l3
+succeeds "names with a number to be found, again" ip link add p%d type "$KIND" peer name c%d netns blue
+is_pair "the second" - p1 blue c1 l3
+ip link del p0
+ip link del p1
 
 # Without names the kernel finds them.
 succeeds "no peer at all" ip link add p0 type "$KIND"
@@ -106,6 +125,21 @@ is "$(link_value blue c0 num_tx_queues) $(link_value blue c0 num_rx_queues)" "4 
 eventually 5 "both up: the port runs" equals UP link_value - p0 operstate
 eventually 5 "both up: the child runs" equals UP link_value blue c0 operstate
 ip link del p0
+
+succeeds "groups and sizes of both ends" \
+	ip link add p0 group 7 gso_max_size 30000 gso_max_segs 100 gro_max_size 50000 \
+	type "$KIND" peer name c0 group 8 gso_max_size 40000 gso_max_segs 200 netns blue
+is "$(shown - p0 group gso_max_size gso_max_segs gro_max_size)" "7 30000 100 50000" "the port's"
+is "$(shown blue c0 group gso_max_size gso_max_segs gro_max_size)" "8 40000 200 65536" "the child's"
+ip link del p0
+
+ip link add br0 type bridge
+succeeds "a bridge from the start" ip link add p0 master br0 type "$KIND" mode l2 peer name c0 netns blue
+is "$(shown - p0 master)" br0 "the port is a part of it"
+fails_like "a bridge from the start, in mode l3" "Invalid argument" ip link add p1 master br0 type "$KIND" mode l3 peer name c1 netns blue
+is "$(links_of - | xargs) $(links_of blue)" "br0 p0 c0" "nothing was made of that"
+ip link del p0
+ip link del br0
 
 succeeds "addresses of both ends" \
 	ip link add p0 address 02:00:00:00:00:01 type "$KIND" mode l2 peer name c0 address 02:00:00:00:00:02 netns blue

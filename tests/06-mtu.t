@@ -20,6 +20,13 @@ drops() { # all that both ends dropped
 	echo "$sum"
 }
 
+too_long() { # what the port dropped for that
+	ethtool -S p1 | sed -n 's/^ *tx_drop_too_long: //p'
+}
+
+TRACE=/sys/kernel/tracing
+can_trace_drops
+
 for mode in l3 l2; do
 	[ "$KIND:$mode" = veth:l3 ] && continue
 	child "$mode" blue 1
@@ -66,8 +73,19 @@ for mode in l3 l2; do
 	isnt "$(drops)" "$before" "$mode: the packet is counted as dropped"
 	before=$(drops)
 	discard_server blue
+	too_long=$(too_long)
+	[ ! -e "$TRACE/trace" ] || { echo >"$TRACE/trace" && echo 1 >"$TRACE/events/skb/kfree_skb/enable"; }
 	send_udp - 10.0.1.2 3 1472
 	is "$(drops)" $((before + 3)) "$mode: each packet is counted as dropped once"
+	if [ "$KIND" = passthru ]; then
+		is "$(too_long)" $((too_long + 3)) "$mode: ... because it is too long"
+	fi
+	if [ -e "$TRACE/trace" ]; then
+		echo 0 >"$TRACE/events/skb/kfree_skb/enable"
+		is "$(grep -c 'reason: PKT_TOO_BIG' "$TRACE/trace")" 3 "$mode: ... and the kernel says so"
+	else
+		skip "no drop tracing" "$mode: ... and the kernel says so"
+	fi
 	ping_ok "$mode: 1300 bytes do" - 10.0.1.2 -s 1272 -M "do"
 	echo_server blue
 	probe "$mode: TCP across unequal MTUs: " - --size 200000 tcp:10.0.1.2 tcp:fd00:1::2

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # mode l2 is Ethernet: bridge ports with VLAN filtering, VLAN and macvlan devices
-# above it, ARP and neighbour discovery, broadcast and multicast.
+# above it, ARP and neighbour discovery, broadcast and multicast; the last also in
+# mode l3, which is no Ethernet, but says that it can do it.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -30,15 +31,38 @@ fails "a frame for another station is not for the child's stack" pings - 10.0.1.
 ip neigh flush dev p1
 
 # --- Broadcast and multicast -------------------------------------------------
-in_ns blue sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+
+# joined NAME NS SOURCE NS DEV: what the one sends to a group comes to the other,
+# once that has joined it.
+joined() {
+	local name=$1 from=$2 source=$3 ns=$4 dev=$5
+	: >"$SCRATCH/group"
+	background "$ns" socat -u "UDP4-RECV:5000,ip-add-membership=239.1.1.1:$dev" "OPEN:$SCRATCH/group,creat,append"
+	wait_until 10 listening "$ns" udp 5000
+	for _ in 1 2 3; do echo joined | in_ns "$from" socat -u - "UDP4-DATAGRAM:239.1.1.1:5000,ip-multicast-if=$source"; done
+	eventually 5 "$name" grep -q joined "$SCRATCH/group"
+	end_background
+}
+
+multicast() { # MODE: of a pair that child() made
+	in_ns blue sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+	sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
+	ping_ok "$1: IPv4 multicast is answered" - 224.0.0.1 -I p1
+	ping_ok "$1: IPv6 multicast is answered" - ff02::1%p1
+	ping_ok "$1: IPv4 multicast is answered, from the child" blue 224.0.0.1 -I c0
+	ping_ok "$1: IPv6 multicast is answered, from the child" blue ff02::1%c0
+	joined "$1: a group that the child joined reaches it" - 10.0.1.1 blue c0
+	joined "$1: a group that the parent joined on the port reaches it" blue 10.0.1.2 - p1
+}
+multicast l2
 ping_ok "IPv4 broadcast is answered" - 10.0.1.255 -b
-ping_ok "IPv4 multicast is answered" - 224.0.0.1 -I p1
-ping_ok "IPv6 multicast is answered" - ff02::1%p1
-background blue socat -u UDP4-RECV:5000,ip-add-membership=239.1.1.1:c0 "OPEN:$SCRATCH/group,creat,append"
-wait_until 10 listening blue udp 5000
-for _ in 1 2 3; do echo joined | socat -u - UDP4-DATAGRAM:239.1.1.1:5000,ip-multicast-if=10.0.1.1; done
-eventually 5 "a group that the child joined reaches it" grep -q joined "$SCRATCH/group"
 reset_net
+if [ "$KIND" != veth ]; then
+	child l3 blue 1
+	like "$(ip link show p1) $(ip -n blue link show c0)" "MULTICAST.*MULTICAST" "l3: both ends say that they do multicast"
+	multicast l3
+	reset_net
+fi
 
 # --- A bridge with VLAN filtering --------------------------------------------
 # blue and red in VLAN 10, green in VLAN 20, trunk has both, tagged.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The device by itself: carrier, operational state, what ethtool shows and sets,
-# headroom, switches of `ip link set`.
+# queues, headroom, switches of `ip link set` and what mode l3 refuses.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -17,6 +17,21 @@ carriers() {
 
 drops() { # NS DEV
 	echo $(($(in_ns "$1" cat "/sys/class/net/$2/statistics/tx_dropped") + $(in_ns "$1" cat "/sys/class/net/$2/statistics/rx_dropped")))
+}
+
+peer_down() { # what the port dropped for that
+	ethtool -S p1 | sed -n 's/^ *tx_drop_peer_down: //p'
+}
+
+# down_under_traffic: takes the child down and up again, often; true when the port's
+# device had something to drop meanwhile.
+# shellcheck disable=SC2317 # called by name
+down_under_traffic() {
+	local flips=()
+	for _ in {1..20}; do flips+=("link set c0 down" "link set c0 up"); done
+	batch blue "${flips[@]}"
+	runs - p1
+	[ "$(peer_down)" -gt 0 ]
 }
 
 for mode in l3 l2; do
@@ -62,16 +77,24 @@ for mode in l3 l2; do
 	ip link set p1 up
 	eventually 5 "$mode: and of the carrier" grep -q 'c0.*LOWER_UP' "$SCRATCH/monitor"
 
-	# A packet for a peer that is down is dropped, and counted by its sender.
+	# A packet for a peer that is down is dropped, and counted once by its sender: by
+	# the device as long as the kernel has not heard of the carrier, then by the
+	# kernel, which has shut the device's queue.
 	address - p1 10.0.1.1/24
 	address blue c0 10.0.1.2/24
 	eventually 5 "$mode: up" equals "UP UP" states
 	quiet - p1
+	quiet blue c0
+	background - python3 -S "$TOOLS/frame.py" send p1 --count 1000000000 --may-drop ipv4 >/dev/null
+	[ "$KIND" != passthru ] || eventually 20 "$mode: frames on their way to a peer that goes down are dropped by the device" down_under_traffic
+	kill "$JOB"
+	wait "$JOB" 2>/dev/null
 	ip -n blue link set c0 down
-	before=$(drops - p1)
-	# Refused at once, or taken by a queue that is being shut.
-	from_tool "$mode: frames to a peer that is down: " python3 -S "$TOOLS/frame.py" send p1 --count 5 --may-drop ipv4
-	between "$(($(drops - p1) - before))" 0 5 "$mode: no more drops than packets"
+	must wait_until 5 equals 0 carrier - p1
+	before="$(drops - p1) $(counter - p1 tx packets)" by_device=$(peer_down)
+	from_tool "$mode: frames to a peer that is down: " python3 -S "$TOOLS/frame.py" send p1 --count 5 ipv4
+	is "$(drops - p1) $(counter - p1 tx packets)" "$((${before% *} + 5)) ${before#* }" "$mode: each is counted as dropped once, and not as sent"
+	is "$(peer_down)" "$by_device" "$mode: by the kernel"
 	ip -n blue link set c0 up
 	eventually 5 "$mode: traffic returns with the carrier" pings - 10.0.1.2
 
@@ -106,7 +129,46 @@ for mode in l3 l2; do
 	reset_net
 done
 
-# Queues.
+# What needs a link layer is refused where there is none.
+if [ "$KIND" = passthru ]; then
+	netns_add blue
+	pair l3 p0 c0 blue
+	ip link add br0 type bridge
+	for ns in - blue; do
+		dev=p0
+		[ "$ns" = blue ] && dev=c0
+		fails_like "l3: $dev: no address can be set" "not supported" ip_ns "$ns" link set "$dev" address 02:00:00:00:00:01
+		fails_like "l3: $dev: no VLAN above it" "VLANs not supported|not supported" ip_ns "$ns" link add link "$dev" name up0 type vlan id 5
+		fails_like "l3: $dev: no macvlan above it" "." ip_ns "$ns" link add link "$dev" name up0 type macvlan
+	done
+	fails_like "l3: no bridge takes it" "." ip link set p0 master br0
+	is "$(links_of - | sort | xargs) $(links_of blue)" "br0 p0 c0" "l3: nothing was made of them"
+	reset_net
+fi
+
+# Queues: as many as there may be CPUs, one of each in use until told otherwise.
+used_queues() { # NS DEV: tx and rx
+	in_ns "$1" sh -c 'cd "/sys/class/net/$1/queues" && echo $(ls -d tx-* | wc -l) $(ls -d rx-* | wc -l)' - "$2"
+}
+allocated_queues() { # NS DEV
+	echo "$(link_value "$1" "$2" num_tx_queues) $(link_value "$1" "$2" num_rx_queues)"
+}
+cpus=$(($(sed 's/.*[-,]//' /sys/devices/system/cpu/possible) + 1))
+child l3 blue 1
+discard_server blue
+for end in "- p1" "blue c0"; do
+	# shellcheck disable=SC2086 # two words
+	is "$(allocated_queues $end), $(used_queues $end)" "$cpus $cpus, 1 1" "${end#* }: $cpus queues of each kind, one of each in use"
+	# shellcheck disable=SC2086
+	succeeds "${end#* }: ethtool -L rx 2 tx 2" in_ns ${end% *} ethtool -L "${end#* }" rx 2 tx 2
+	# shellcheck disable=SC2086
+	is "$(used_queues $end)" "2 2" "${end#* }: two of each in use"
+	before=$(counter blue c0 rx packets)
+	send_udp - 10.0.1.2 400 64 4
+	eventually 5 "${end#* }: all arrive" at_least $((before + 400)) counter blue c0 rx packets
+done
+reset_net
+
 netns_add blue
 must ip link add p1 numtxqueues 4 numrxqueues 4 type "$KIND" peer name c0 numtxqueues 4 numrxqueues 4 netns blue
 is "$(find /sys/class/net/p1/queues -name 'tx-*' | wc -l) $(find /sys/class/net/p1/queues -name 'rx-*' | wc -l)" "4 4" "four queues of each kind"
@@ -133,8 +195,31 @@ if [ "$KIND" != netkit ]; then
 fi
 reset_net
 
+# A receiver with fewer queues than its sender: a queue of the sender's is none of the
+# receiver's, and whoever looks at the receiver's (RPS here) finds one that exists.
+child l3 blue 1
+ip link del p1
+must ip link add p1 numtxqueues 4 type "$KIND" peer name c0 numrxqueues 2 netns blue
+address - p1 10.0.1.1/24
+address blue c0 10.0.1.2/24
+runs - p1
+discard_server blue
+if tc qdisc add dev p1 clsact && tc filter add dev p1 egress matchall action skbedit queue_mapping 3; then
+	in_ns blue sh -c 'for queue in /sys/class/net/c0/queues/rx-*; do echo 3 >"$queue/rps_cpus"; done'
+	before=$(counter blue c0 rx packets)
+	send_udp - 10.0.1.2 40 64
+	eventually 5 "from the fourth queue to a device with two: all arrive" at_least $((before + 40)) counter blue c0 rx packets
+	is "$(dmesg | grep 'received packet on queue')" "" "from the fourth queue to a device with two: by one of them"
+else
+	skip "no skbedit" "from the fourth queue to a device with two"
+fi
+reset_net
+
 # Headroom: a bridge asks its ports for what its other ports need, and a port
 # passes that on, so that a tunnel beyond the pair finds room in front.
+headroom() { # NS DEV: what it asks of its senders
+	in_ns "$1" python3 -S "$TOOLS/headroom.py" "$2"
+}
 if can_load vxlan && can_load bridge; then
 	child l2 blue 1
 	child l2 red 2
@@ -148,8 +233,16 @@ if can_load vxlan && can_load bridge; then
 	ip -n red link set vx0 up
 	ip -n blue route replace 10.0.1.0/24 dev c0
 	ping_ok "headroom: from a child through a bridge into VXLAN" blue 10.0.1.3 -s 1300
-	ip link set vx0 nomaster
-	ip link set p1 nomaster
+	if [ "$(headroom - p1)" = - ]; then
+		skip "the kernel does not tell" "headroom: the child's device asks for what VXLAN needs"
+	else
+		# Ethernet, IPv4, UDP and VXLAN.
+		between "$(headroom blue c0)" 50 200 "headroom: the child's device asks for what VXLAN needs"
+		is "$(headroom blue c0)" "$(headroom - p1)" "headroom: and so does the port"
+		ip link set vx0 nomaster
+		ip link set p1 nomaster
+		is "$(headroom blue c0) $(headroom - p1)" "0 0" "headroom: out of the bridge none is asked for"
+	fi
 	reset_net
 else
 	skip "no vxlan or bridge" "headroom"

@@ -37,6 +37,10 @@ fresh() {
 	must wait_until 5 pings up 10.1.0.2
 }
 
+routes_of_pair() {
+	{ ip -n up route show table all; ip -n up -6 route show table all; } | grep -E '10\.1\.0\.|fd01:'
+}
+
 # One pair, one way for it to end.
 for mode in l3 l2; do
 	[ "$KIND:$mode" = veth:l3 ] && continue
@@ -49,9 +53,10 @@ for mode in l3 l2; do
 	gone "$mode: the child deleted"
 
 	fresh "$mode"
+	isnt "$(routes_of_pair)" "" "$mode: the parent has routes over it"
 	ip netns del down
 	gone "$mode: the child's namespace deleted"
-	is "$(ip -n up route show dev p 2>/dev/null)" "" "$mode: the parent's routes over it are gone"
+	is "$(routes_of_pair)" "" "$mode: the parent's routes over it are gone"
 
 	fresh "$mode"
 	ip netns del up
@@ -112,13 +117,44 @@ revive() { # NS OF THE PORT, NS OF THE CHILD
 	eventually 5 "$3: alive" pings "$1" 10.1.0.2
 	ping_ok "$3: alive with IPv6" "$2" fd01::1
 }
+ifindex() { # NS DEV
+	in_ns "$1" cat "/sys/class/net/$2/ifindex"
+}
+
+# link_of NS DEV: NAMESPACE:INDEX of its other end, no namespace where it is the same.
+link_of() {
+	local netns
+	netns=$(ip_ns "$1" -d link show "$2" | sed -n 's/.*link-netns \([a-z]*\).*/\1/p')
+	echo "$netns:$(in_ns "$1" cat "/sys/class/net/$2/iflink")"
+}
+
+# within_one MODE: a packet that crosses a pair of which both ends are in the
+# namespace `fourth` arrives as it is, with its mark: it crosses no border.
+within_one() {
+	is "$(link_of fourth p) $(link_of fourth c)" ":$(ifindex fourth c) :$(ifindex fourth p)" "$1: in one namespace: each is the other's link"
+	must in_ns fourth nft 'table inet t {
+		counter marked {}
+		counter seen {}
+		chain pre { type filter hook prerouting priority -300; iifname c udp dport 9 counter name seen; iifname c meta mark 7 counter name marked; }
+	}'
+	capture fourth c "$SCRATCH/within.pcap" udp port 9
+	from_tool "$1: in one namespace: " in_ns fourth python3 -S "$TOOLS/frame.py" send p \
+		--to "$(link_value fourth c address)" --source 10.1.0.1 --dest 10.1.0.2 --count 3 --mark 7 ipv4
+	eventually 5 "$1: in one namespace: they arrive" sh -c "ip netns exec fourth nft list counter inet t seen | grep 'packets 3 '"
+	like "$(in_ns fourth nft list counter inet t marked)" "packets 3 " "$1: in one namespace: with their mark"
+	capture_end
+	is "$(captured "$SCRATCH/within.pcap" | grep -c '10.1.0.1.* > 10.1.0.2.9')" 3 "$1: in one namespace: a tap on the child sees them"
+	in_ns fourth nft flush ruleset
+	end_background
+}
+
 for mode in l3 l2; do
 	[ "$KIND:$mode" = veth:l3 ] && continue
 	fresh "$mode"
 	netns_add third fourth
 	succeeds "$mode: the child moves" ip -n down link set c netns third
 	revive up third "$mode: the child moved"
-	is "$(ip -n up -d link show p | grep -o 'link-netns [a-z]*')" "link-netns third" "$mode: the port knows where its child is"
+	is "$(link_of up p) $(link_of third c)" "third:$(ifindex third c) up:$(ifindex up p)" "$mode: each knows where the other one is"
 	succeeds "$mode: the child moves back" ip -n third link set c netns down
 	revive up down "$mode: the child moved back"
 	succeeds "$mode: the port moves" ip -n up link set p netns fourth
@@ -130,6 +166,7 @@ for mode in l3 l2; do
 	succeeds "$mode: the port moves to its child" ip -n third link set p netns fourth
 	revive fourth fourth
 	is "$(in_ns fourth cat /sys/class/net/p/carrier)" 1 "$mode: both in one namespace have their carrier"
+	within_one "$mode"
 	succeeds "$mode: the child moves out, with another name" ip -n fourth link set c netns down name other
 	must ip -n down link set other name c
 	revive fourth down "$mode: apart again"

@@ -73,5 +73,9 @@ pub(super) fn remove(child: &NetDevice, rtnl: &Rtnl) {
             outlets.children.retain(|other| *other != number(child));
         }
         all.retain(|outlets| !outlets.children.is_empty());
+        // As for places of parents: see `registry`.
+        if all.is_empty() {
+            *all = KVec::new();
+        }
     });
 }

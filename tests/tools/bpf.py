@@ -11,8 +11,11 @@ import struct
 import sys
 
 SYS_BPF = 321  # x86-64
+BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM = 0, 1
 BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_PROG_ATTACH, BPF_PROG_DETACH = 5, 6, 8, 9
+BPF_MAP_TYPE_ARRAY = 2
 MOV_IMM, CALL, EXIT = 0xB7, 0x85, 0x95
+LOAD_64, ATOMIC_ADD_64 = 0x18, 0xDB
 
 
 def instruction(opcode, register=0, immediate=0):
@@ -49,6 +52,24 @@ def pin(program, path):
     """Makes the program known by a path in bpffs."""
     name = ctypes.create_string_buffer(path.encode())
     bpf(BPF_OBJ_PIN, struct.pack("=QI", ctypes.addressof(name), program))
+
+
+class Counter:
+    """A number that programs add to: the only value of a map."""
+
+    def __init__(self):
+        self.map = bpf(BPF_MAP_CREATE, struct.pack("=IIII", BPF_MAP_TYPE_ARRAY, 4, 8, 1))
+
+    def increment(self):
+        """The instructions: *value += 1, by the registers 1 and 2."""
+        value = instruction(LOAD_64, 1 | 2 << 4, self.map) + instruction(0)
+        return value + instruction(MOV_IMM, 2, 1) + instruction(ATOMIC_ADD_64, 1 | 2 << 4)
+
+    def read(self):
+        """What it is now."""
+        key, value = ctypes.create_string_buffer(4), ctypes.create_string_buffer(8)
+        bpf(BPF_MAP_LOOKUP_ELEM, struct.pack("=I4xQQ", self.map, ctypes.addressof(key), ctypes.addressof(value)))
+        return struct.unpack("=Q", value.raw)[0]
 
 
 def attach(group, program, attach_type):
