@@ -82,12 +82,21 @@ short() {
 	return 1
 }
 
-# cycles COUNT: what is judged after them stands on them, so that one which fails
-# is the end of the test.
+# bare: the module and a pair that nobody uses, for many times in little time.
+# shellcheck disable=SC2317 # called by name
+bare() { # NUMBER
+	insmod "$PASSTHRU_KO" &&
+		ip link add p1 type passthru mode "$([ $(($1 % 2)) = 0 ] && echo l3 || echo l2)" shortcut all peer name c0 netns blue &&
+		ip link set p1 up && { [ $(($1 % 4)) -lt 2 ] || ip link del p1; } &&
+		rmmod passthru
+}
+
+# cycles COUNT [FUNCTION]: what is judged after them stands on them, so that one
+# which fails is the end of the test.
 cycles() {
 	local i out
 	for ((i = 0; i < $1; i++)); do
-		out=$(reload "$i" 2>&1) && continue
+		out=$("${2:-reload}" "$i" 2>&1) && continue
 		result 1 "reload $((i + 1)) of $1" || diag "$out"
 		rmmod passthru 2>/dev/null
 		done_testing
@@ -101,8 +110,9 @@ leak_world() {
 
 leak_world
 if [ -n "${LAB_LEAKS:-}" ]; then
+	cycles 40 bare
 	cycles 10
-	result 0 "10 reloads"
+	result 0 "50 reloads, 10 of them with shortcuts in use"
 	no_leaks
 fi
 reset_net
@@ -188,7 +198,7 @@ lost_percpu() { # COUNT
 }
 
 leak_world
-times=$(scale 30 20)
+times=$(scale 50 20)
 if [ -r /proc/slabinfo ] && [ "$(wc -l </proc/slabinfo)" -gt 10 ]; then
 	fill_trackers "$(scale 0 60)"
 	cycles 5
