@@ -241,13 +241,7 @@ pub(crate) fn by_device(skb: SkBuff, port: &Device<End>, place: Shortcut, bh: Bo
 /// Somebody looks at what the child's device receives, so it has to receive the packet itself.
 #[cold]
 #[inline(never)]
-fn receive_again(
-    skb: SkBuff,
-    child: &Device<End>,
-    place: Shortcut,
-    len: u32,
-    bh: BottomHalf<'_>,
-) {
+fn receive_again(skb: SkBuff, child: &Device<End>, place: Shortcut, len: u32, bh: BottomHalf<'_>) {
     match child.driver().peer(bh.read_side()) {
         Some(port) => receive_from(skb, child, port, place, len, bh),
         None => skb.drop_with(DropReason::DEV_READY),
