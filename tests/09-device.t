@@ -148,6 +148,7 @@ fi
 
 # Queues: as many as there may be CPUs, one of each in use until told otherwise.
 used_queues() { # NS DEV: tx and rx
+	# shellcheck disable=SC2016 # the inner shell expands
 	in_ns "$1" sh -c 'cd "/sys/class/net/$1/queues" && echo $(ls -d tx-* | wc -l) $(ls -d rx-* | wc -l)' - "$2"
 }
 allocated_queues() { # NS DEV
@@ -205,6 +206,7 @@ address blue c0 10.0.1.2/24
 runs - p1
 discard_server blue
 if tc qdisc add dev p1 clsact && tc filter add dev p1 egress matchall action skbedit queue_mapping 3; then
+	# shellcheck disable=SC2016 # the inner shell expands
 	in_ns blue sh -c 'for queue in /sys/class/net/c0/queues/rx-*; do echo 3 >"$queue/rps_cpus"; done'
 	before=$(counter blue c0 rx packets)
 	send_udp - 10.0.1.2 40 64

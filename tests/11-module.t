@@ -46,6 +46,7 @@ fails_like "the type went with the module" "Unknown device type" ip link add p0 
 # shortcuts: their hooks, tables of flows, exits and sources are there. One of the
 # two is deleted, by turns, the other one is left to rmmod: what only one way of
 # ending, or one mode, loses is lost every other time.
+# shellcheck disable=SC2317 # called by name
 reload() { # NUMBER
 	insmod "$PASSTHRU_KO" &&
 		batch - "${pairs[@]}" && batch blue "${children[@]//N/1}" && batch red "${children[@]//N/2}" &&
@@ -63,6 +64,7 @@ children=("addr add 10.0.N.2/24 dev c0" "addr add fd00:N::2/64 dev c0 nodad" "li
 
 # reached: packets from outside come to both children by IPv4 and IPv6, and back. Of
 # IPv6 the first may come too early to be remembered.
+# shellcheck disable=SC2317 # called by name
 reached() {
 	local n pids=() pid status=0
 	for n in 1 2; do
@@ -74,6 +76,7 @@ reached() {
 }
 
 # short PORT: packets took shortcuts, both ways.
+# shellcheck disable=SC2317 # called by name
 short() {
 	local counts
 	counts=$(ethtool -S "$1")
