@@ -231,9 +231,12 @@ impl ExtAck<'_> {
 
     /// As [`Self::refuse`], unless what failed has given a reason of its own.
     pub(crate) fn explain(&self, error: Error, message: &'static CStr) -> Error {
-        // SAFETY: valid, and only this thread writes it.
+        let is_told = |ack: NonNull<bindings::netlink_ext_ack>| {
+            // SAFETY: by the type's invariant it exists, and only this thread writes it.
+            unsafe { !(*ack.as_ptr())._msg.is_null() }
+        };
         match self.ack {
-            Some(ack) if unsafe { !(*ack.as_ptr())._msg.is_null() } => error,
+            Some(ack) if is_told(ack) => error,
             _ => self.refuse(error, message),
         }
     }
