@@ -110,7 +110,7 @@ def setting(faults, old, new):
             right = right and pair.ask(old, nth)[0] == 0
         else:
             right = right and pair.ask(old, 0)[0] == 0
-        faults.left = left  # of what was asked for first
+        faults.left, faults.said = left, said  # of what was asked for first
         return error, failed, right and pair.shown() == old and pair.passes(), made
 
     return one
