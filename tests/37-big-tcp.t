@@ -45,7 +45,7 @@ taken() {
 	fi
 }
 
-for words in none route,output all; do
+for words in none all; do
 	for port in p1 p2; do must ip link set "$port" type passthru shortcut "$words"; done
 	for version in 4 6; do
 		if [ $version = 4 ]; then
