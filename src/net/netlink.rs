@@ -232,7 +232,7 @@ impl ExtAck<'_> {
     /// As [`Self::refuse`], unless what failed has given a reason of its own.
     pub(crate) fn explain(&self, error: Error, message: &'static CStr) -> Error {
         let is_told = |ack: NonNull<bindings::netlink_ext_ack>| {
-            // SAFETY: by the type's invariant it exists, and only this thread writes it.
+            // SAFETY: valid as `from_raw()` was promised, and only this thread writes it.
             unsafe { !(*ack.as_ptr())._msg.is_null() }
         };
         match self.ack {
