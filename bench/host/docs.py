@@ -25,7 +25,7 @@ window that agrees with the one before it to within 0.5 %. Caches and locks are
 not in them. *The run*, at the end, says how far two boots are apart.
 [bench/README.md](../bench/README.md) says how it is done and how to read it.
 
-This file is generated: `make bench` measures all of it again (some 20 minutes
+This file is generated: `make bench` measures all of it again (some 40 minutes
 on two cores), `make bench QUICK=1` the main figures (two minutes), and
 `make profile PATH=veth` shows where one path's instructions go.
 """,
