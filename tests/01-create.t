@@ -64,9 +64,6 @@ makes blue p0 red c0 l3 -n blue link add p0 type "$KIND" peer name c0 netns red
 makes blue p0 blue c0 l2 -n blue link add p0 type "$KIND" mode l2 peer name c0
 # A child that is described, but for its namespace, is in that of the request.
 makes blue p0 - c0 l3 link add p0 netns blue type "$KIND" peer name c0
-
-# Where the port is to be says nothing of the child.
-makes blue p0 - c0 l3 link add p0 netns blue type "$KIND" peer name c0
 makes - p0 blue c0 l3 link add p0 link-netns blue type "$KIND" peer name c0
 
 sleep 1000 &

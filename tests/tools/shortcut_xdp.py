@@ -15,7 +15,7 @@ import sys
 
 from bpf import EXIT, MOV_IMM, Counter, instruction, load
 from rtnl import CHANGE, RTM_SETLINK, Rtnl, ifinfomsg, nest, u32
-from world import FAMILIES, PORT, Space, difference, drain, gather, report, same, shortcut, statistics
+from world import FAMILIES, PORT, SILENCE, Space, difference, drain, gather, report, same, shortcut, statistics
 
 BPF_PROG_TYPE_XDP, XDP_DROP, XDP_PASS = 6, 1, 2
 IFLA_XDP, IFLA_XDP_FD, IFLA_XDP_FLAGS, XDP_FLAGS_SKB_MODE = 43, 1, 3, 1 << 1
@@ -66,7 +66,7 @@ class Way:
         before = statistics(PARENT, "p1")
         for _ in range(COUNT):
             self.sender.send(b"xdp")
-        got = gather(self.receiver, COUNT, b"xdp") if arrive else drain(self.receiver, 0.2)
+        got = gather(self.receiver, COUNT, b"xdp") if arrive else drain(self.receiver, SILENCE)
         return len(got), difference(statistics(PARENT, "p1"), before).get(self.counter, 0)
 
     def meets(self, space, device, dropped):
