@@ -31,7 +31,8 @@ remove_empty() {
 remove_cache() {
 	[ -d "$CACHE" ] || return 0
 	parts_but '' | remove_parts
-	rm -f "$CACHE"/kernel/{trixie,forky,sid}{,-backports}{,.*[0-9]} "$CACHE"/kernel/.gone-* "$CACHE"/log/*.log \
+	rm -f "$CACHE"/kernel/{trixie,forky,sid}{,-backports}{,.*[0-9]} "$CACHE"/kernel/.gone-* \
+		"$CACHE"/log/{boot,debug,guest,image,source,stock,toolchain,uml}-*.log "$CACHE"/log/{host,kvm,resolve}.log \
 		"$CACHE"/kvm-???????????? "$CACHE/native.config"
 	remove_empty "$CACHE"/kernel/* "$CACHE"/{toolchain,guest,kernel,log} "$CACHE"
 	[ ! -d "$CACHE" ] || say "$CACHE stays: there is more in it than the lab made"
