@@ -111,7 +111,7 @@ fake_part() {
 what_is_removed() {
 	local cache=$SCRATCH/home own=(env PASSTHRU_CACHE="$SCRATCH/home" scripts/lab) kept part
 	mkdir -p "$cache"/{log,kernel/mine}
-	touch "$cache"/log/{stock.log,diary} "$cache/kernel/mine/file" "$cache"/{letter,native.config,kvm-0123456789ab}
+	touch "$cache"/log/{stock-9.9.log,kvm.log,syslog.log,diary} "$cache/kernel/mine/file" "$cache"/{letter,native.config,kvm-0123456789ab}
 	echo 9.9 9.9-1 >"$cache/kernel/${KERNEL_SUITE:-trixie-backports}"
 	# What today's recipes use is asked of them.
 	# shellcheck disable=SC2016 # the inner shell expands
@@ -123,7 +123,7 @@ what_is_removed() {
 	succeeds "clean --old leaves what is in use" ls -d $kept
 	is "$(find "$cache" -name '*-old*' -o -name 9.8)" "" "and nothing else of ours"
 	succeeds "clean" "${own[@]}" clean
-	is "$(cd "$cache" && find . -type f | sort | tr '\n' ' ')" "./kernel/mine/file ./letter ./log/diary " "clean takes what the lab made, and nothing else"
+	is "$(cd "$cache" && find . -type f | sort | tr '\n' ' ')" "./kernel/mine/file ./letter ./log/diary ./log/syslog.log " "clean takes what the lab made, and nothing else"
 	mkdir "$SCRATCH/emptied"
 	touch "$SCRATCH/emptied/native.config"
 	succeeds "clean, where all is ours" env PASSTHRU_CACHE="$SCRATCH/emptied" scripts/lab clean
