@@ -38,8 +38,10 @@ pub(crate) struct Parent {
     generation: Once32,
     ipv4: ipv4::Flows,
     ipv4_destinations: ipv4::destinations::Destinations,
+    ipv4_locals: ipv4::Flows,
     ipv4_strangers: strangers::Ipv4Strangers,
     ipv6: ipv6::Flows,
+    ipv6_locals: ipv6::Flows,
     ipv6_settling: Settling,
     ipv6_strangers: strangers::Ipv6Strangers,
 }
@@ -51,8 +53,10 @@ impl Parent {
             generation: Once32::new(0),
             ipv4: ipv4::Flows::new(IPV4_FLOWS)?,
             ipv4_destinations: ipv4::Flows::new(ipv4::destinations::SIZE)?,
+            ipv4_locals: ipv4::Flows::new(ipv4::locals::SIZE)?,
             ipv4_strangers: strangers::Ipv4Strangers::new()?,
             ipv6: ipv6::Flows::new(IPV6_FLOWS)?,
+            ipv6_locals: ipv6::Flows::new(ipv6::locals::SIZE)?,
             ipv6_settling: Settling::new(),
             ipv6_strangers: strangers::Ipv6Strangers::new()?,
         })
@@ -69,7 +73,9 @@ impl Parent {
         self.changed();
         self.ipv4.purge(rtnl);
         self.ipv4_destinations.purge(rtnl);
+        self.ipv4_locals.purge(rtnl);
         self.ipv6.purge(rtnl);
+        self.ipv6_locals.purge(rtnl);
     }
 }
 

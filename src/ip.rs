@@ -7,6 +7,8 @@ use crate::{
     net::{
         context::BottomHalf,
         device::{Device, NetDevice},
+        dst::Dst,
+        flow_table::Place,
         ipv4, ipv6,
         netfilter::{Family, Passing},
         percpu::Traffic,
@@ -50,6 +52,23 @@ pub(crate) trait Ip: 'static {
 
     /// Whether it is known already that the packet is for no child.
     fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool;
+
+    /// The route of a packet for the parent itself, if that comes to mind at once. If not,
+    /// [`Self::learn_local`] is to be asked, with what this says.
+    fn recall_local<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+    ) -> Result<Dst<'r>, Option<Place>>;
+
+    /// Gives a packet that is about to be routed, and is for no child, its route, if that is for
+    /// the parent itself and known, or worth being known. Others are left to the stack.
+    fn learn_local(
+        parent: &Parent,
+        packet: &mut Passing<'_>,
+        header: &Self::Header,
+        place: Option<Place>,
+    );
 
     /// Whose the packet is, if that comes to mind at once. It is for a packet that came by before.
     fn recall<'r>(
@@ -132,6 +151,24 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool {
         parent.is_for_stranger_ipv4(packet)
+    }
+
+    #[inline(always)]
+    fn recall_local<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+    ) -> Result<Dst<'r>, Option<Place>> {
+        parent.recall_local_ipv4(packet, header)
+    }
+
+    fn learn_local(
+        parent: &Parent,
+        packet: &mut Passing<'_>,
+        header: &Self::Header,
+        place: Option<Place>,
+    ) {
+        parent.learn_local_ipv4(packet, header, place);
     }
 
     #[inline(always)]
@@ -223,6 +260,24 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool {
         parent.is_for_stranger_ipv6(packet)
+    }
+
+    #[inline(always)]
+    fn recall_local<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+    ) -> Result<Dst<'r>, Option<Place>> {
+        parent.recall_local_ipv6(packet, header)
+    }
+
+    fn learn_local(
+        parent: &Parent,
+        packet: &mut Passing<'_>,
+        header: &Self::Header,
+        place: Option<Place>,
+    ) {
+        parent.learn_local_ipv6(packet, header, place);
     }
 
     #[inline(always)]

@@ -83,21 +83,17 @@ pub(crate) enum Exit<'r> {
 }
 
 impl<'r> Exit<'r> {
-    /// What an entry of a table says: with the port itself in it the route is meant.
+    /// What an entry of a table says: where it names nobody the route is meant.
     #[inline(always)]
-    fn remembered(dev: &'r Device<End>, dst: Dst<'r>, port: &Device<End>) -> Self {
-        if dev.is(port) {
-            Self::Uplink(dst)
-        } else {
-            Self::Sibling(dev)
-        }
+    fn remembered(sibling: Option<&'r Device<End>>, dst: Dst<'r>) -> Self {
+        sibling.map_or(Self::Uplink(dst), Self::Sibling)
     }
 
-    /// The device that stands for the exit in a table.
-    fn device(self, port: &'r Device<End>) -> &'r Device<End> {
+    /// Who receives the packet, if it does not leave.
+    fn sibling(self) -> Option<&'r Device<End>> {
         match self {
-            Self::Uplink(_) => port,
-            Self::Sibling(child) => child,
+            Self::Uplink(_) => None,
+            Self::Sibling(child) => Some(child),
         }
     }
 }

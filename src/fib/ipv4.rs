@@ -3,6 +3,7 @@
 //! Whose an IPv4 packet is.
 
 pub(super) mod destinations;
+pub(super) mod locals;
 
 use super::{
     holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
@@ -59,6 +60,15 @@ impl<'r> Question<'r> {
                 pair(state, header.dscp().into()),
             ]),
         })
+    }
+
+    /// Whether the packet's way depends on nothing that is not in the key. Changing the rules, or
+    /// the policies of IPsec, changes the generation of routes.
+    fn depends_on_key(&self, rcu: ReadSide<'_>) -> bool {
+        let namespace = self.dev.namespace(rcu);
+        !namespace.ipv4_rules_look_deeper()
+            && !namespace.has_transform_policies()
+            && !self.dev.is_in_vrf()
     }
 }
 
@@ -133,13 +143,7 @@ impl Parent {
         at: At,
     ) -> Answer<'r> {
         let rcu = question.bh.read_side();
-        let namespace = question.dev.namespace(rcu);
-        // Changing the rules, or the policies of IPsec, changes the generation of routes.
-        if namespace.ipv4_rules_look_deeper()
-            || namespace.has_transform_policies()
-            || question.dev.is_in_vrf()
-            || question.header.is_to_many()
-        {
+        if !question.depends_on_key(rcu) || question.header.is_to_many() {
             return Answer::Pass;
         }
         if at == At::Routing && is_held_source(question, rcu) {
@@ -294,7 +298,7 @@ impl Parent {
             return;
         }
         let found = Found {
-            dev: claim.child,
+            dev: Some(claim.child),
             dst,
             near: held.flatten(),
             notes: [note(generation, claim, near, far)],
@@ -323,16 +327,16 @@ fn material(dev: &NetDevice, question: &Question<'_>, checks: Checks, rcu: ReadS
 #[inline(always)]
 fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Claim<'r>> {
     let rcu = question.bh.read_side();
-    let [noted] = flow.notes;
+    let (child, [noted]) = (flow.dev?, flow.notes);
     let way = Way::from_note(flow.dst, noted as u32);
-    let holds = (noted >> 32) as u32 == flow.dev.namespace(rcu).ipv4_generation()
+    let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation()
         && flow.dst.is_current()
         && (question.forwards || flow.near.is_some())
-        && (flow.dev.ipv4_forwards(rcu)? || way.is_local())
+        && (child.ipv4_forwards(rcu)? || way.is_local())
         && (noted & CHECKED == 0
-            || checks_are_the_same(noted as u32, question.dev, question.mark, flow.dev, rcu));
+            || checks_are_the_same(noted as u32, question.dev, question.mark, child, rcu));
     holds.then_some(Claim {
-        child: flow.dev,
+        child,
         way,
         near: flow.near,
         shortcuts: shortcuts_in(noted as u32),

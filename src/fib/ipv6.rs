@@ -2,13 +2,15 @@
 
 //! Whose an IPv6 packet is.
 
+pub(super) mod locals;
+
 use super::{
     holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
     AFTER_CLAIM,
 };
 use crate::{
     net::{
-        context::BottomHalf,
+        context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
         dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
@@ -68,6 +70,15 @@ impl<'r> Question<'r> {
             key,
             of_destination,
         })
+    }
+
+    /// Whether the packet's way depends on nothing that is not in its flow's key. Changing the
+    /// rules, or the policies of IPsec, makes all cookies worthless.
+    fn depends_on_key(&self, rcu: ReadSide<'_>) -> bool {
+        let namespace = self.dev.namespace(rcu);
+        !namespace.ipv6_rules_look_deeper()
+            && !namespace.has_transform_policies()
+            && !self.dev.is_in_vrf()
     }
 
     /// The key of the packet's own flow.
@@ -183,11 +194,7 @@ impl Parent {
         let rcu = question.bh.read_side();
         let namespace = question.dev.namespace(rcu);
         let rules = namespace.ipv6_has_rules();
-        // Changing the rules, or the policies of IPsec, makes all cookies worthless.
-        if namespace.ipv6_rules_look_deeper() || namespace.has_transform_policies() {
-            return Answer::Pass;
-        }
-        if question.dev.is_in_vrf() {
+        if !question.depends_on_key(rcu) {
             return Answer::Pass;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
@@ -282,7 +289,7 @@ impl Parent {
         };
         if settled && self.ipv6.wants(&key, question.bh) {
             let found = Found {
-                dev: child,
+                dev: Some(child),
                 dst: far.hold()?,
                 near: Some(near_held),
                 notes: [
@@ -316,13 +323,13 @@ fn note(claim: &Claim<'_>) -> u32 {
 /// What is remembered of a flow, if it still holds. Only what is forwarded depends on the switches.
 #[inline(always)]
 fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'r>> {
-    let [cookies, noted] = flow.notes;
+    let (child, [cookies, noted]) = (flow.dev?, flow.notes);
     let (generation, noted) = ((noted >> 32) as u32, noted as u32);
     let near = flow.near?;
     let way = Way::from_note(flow.dst, noted);
     let rcu = question.bh.read_side();
-    let switches = flow.dev.ipv6_switches(rcu)?;
-    let holds = flow.dev.namespace(rcu).ipv6_generation() == generation
+    let switches = child.ipv6_switches(rcu)?;
+    let holds = child.namespace(rcu).ipv6_generation() == generation
         && (way.is_local() || forwards(switches))
         && (noted & NEAR != 0 || forwards(question.switches))
         && flow
@@ -330,7 +337,7 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
             .still_has_ipv6_cookie(Cookie((cookies >> 32) as u32))
         && near.still_has_ipv6_cookie(Cookie(cookies as u32));
     holds.then_some(Claim {
-        child: flow.dev,
+        child,
         way,
         near: (noted & NEAR != 0).then_some(near),
         shortcuts: shortcuts_in(noted),

@@ -5,7 +5,7 @@
 use crate::{
     arrive,
     fib::{Answer, At, Claim, Parent, Way},
-    ip::{Ip, Ipv4, Ipv6},
+    ip::{Ip, Ipv4, Ipv6, TCP},
     net::{
         conntrack::Tracking,
         device::Device,
@@ -151,10 +151,42 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
         if is_for_other::<I>(&self.parent, &packet) {
-            return packet.pass();
+            return stranger::<I>(&self.parent, packet);
         }
         before_routing::<I>(&self.parent, packet)
     }
+}
+
+/// The packet is for no child. If it is for the parent's own sockets, routing may have to find out
+/// nothing. Connections of TCP have their routes with them.
+#[inline(never)]
+fn stranger<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> {
+    if !is_undecided(&packet) {
+        return packet.pass();
+    }
+    let Some(header) = I::plain(packet.skb()).filter(|header| I::protocol(header) != TCP) else {
+        return packet.pass();
+    };
+    match I::recall_local(parent, &packet, &header) {
+        Ok(dst) => packet.skb_mut().set_dst(dst),
+        Err(place) => I::learn_local(parent, &mut packet, &header, place),
+    }
+    pass_routed::<I>(packet, I::protocol(&header))
+}
+
+/// Lets a packet go on that may have its route by now. With one the stack will not look for its
+/// connection before it is where the sockets are, so that rules which ask for it would not find it.
+/// C: `ip_rcv_finish_core()`.
+#[inline(always)]
+fn pass_routed<'a, I: Ip>(mut packet: Passing<'a>, protocol: u8) -> Verdict<'a> {
+    let (dev, bh) = (packet.dev(), packet.bh());
+    if packet.skb().dst(bh.read_side()).is_some() {
+        let found = Connection::find(packet.skb_mut(), dev, I::FAMILY, protocol, bh);
+        if let Some(connection) = found {
+            connection.attach(packet.skb_mut());
+        }
+    }
+    packet.pass()
 }
 
 /// The packet may be a child's.
@@ -201,7 +233,7 @@ fn new_before_routing<'a, I: Ip>(
         Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
         Answer::Refused(reason) => packet.refuse(reason),
         Answer::Leaves => packet.send(),
-        Answer::Held | Answer::Pass => packet.pass(),
+        Answer::Held | Answer::Pass => pass_routed::<I>(packet, I::protocol(&header)),
     }
 }
 

@@ -77,9 +77,9 @@ pub(crate) struct Place(usize);
 
 /// What is known of a flow, for an RCU read-side critical section.
 pub(crate) struct Flow<'r, D, const N: usize> {
-    /// The device that the flow goes to.
-    pub(crate) dev: &'r Device<D>,
-    /// The route of the flow behind that device.
+    /// The device that the flow goes to, if to one of driver `D`.
+    pub(crate) dev: Option<&'r Device<D>>,
+    /// The route of the flow behind that device, or all there is.
     pub(crate) dst: Dst<'r>,
     /// The route of the flow before that device, where it matters.
     pub(crate) near: Option<Dst<'r>>,
@@ -92,7 +92,7 @@ pub(crate) struct Flow<'r, D, const N: usize> {
 /// # Invariants
 ///
 /// `dev` is null or a device of driver `D` to which the entry holds a reference; so do `dst` and
-/// `near` for routes. `dst` is not null where `dev` is not.
+/// `near` for routes. The entry is empty where `dst` is null, and then all are.
 #[repr(C, align(64))]
 struct Slot<D, const K: usize, const N: usize> {
     words: [Once64; K],
@@ -143,7 +143,7 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     /// Whether the entry can be filled for `key` without driving out one that may be found again.
     fn is_for<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
         let has_passed = || (self.words[K - 1].read() ^ key.words[K - 1]) & key.count != 0;
-        self.dev.read() == 0 || has_passed() || self.has_after_all(key)
+        self.dst.read() == 0 || has_passed() || self.has_after_all(key)
     }
 
     /// What the entry says of `key`.
@@ -157,22 +157,21 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
         if !self.has(key) {
             return None;
         }
-        let dev = self.dev.read();
-        let dst = self.dst.read();
+        let dev = self.dev.read() as *const bindings::net_device;
+        let dst = self.dst.read() as *mut bindings::dst_entry;
         let near = NonNull::new(self.near.read() as *mut bindings::dst_entry);
         let notes = array::from_fn(|index| self.notes[index].read());
-        if !self.sequence.unchanged_since(begin) || dev == 0 {
+        if !self.sequence.unchanged_since(begin) {
             return None;
         }
+        let dst = NonNull::new(dst)?;
         // SAFETY: what was read belongs together, so by the type's invariant the entry held
-        // references to all of it while `rcu` lasted, and there is a route where there is a
-        // device. They are released by `clear()` at the earliest now; routes are then freed after
-        // a grace period, and devices too, because entries are purged before the kernel waits for
-        // readers of a device that goes.
+        // references to all of it while `rcu` lasted. They are released by `clear()` at the
+        // earliest now; routes are then freed after a grace period, and devices too, because
+        // entries are purged before the kernel waits for readers of a device that goes.
         unsafe {
-            let dst = NonNull::new_unchecked(dst as *mut bindings::dst_entry);
             Some(Flow {
-                dev: Device::from_raw(dev as *const bindings::net_device),
+                dev: (!dev.is_null()).then(|| Device::from_raw(dev)),
                 dst: Dst::from_raw(dst, rcu),
                 near: near.map(|near| Dst::from_raw(near, rcu)),
                 notes,
@@ -205,12 +204,13 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
             ours.write(*theirs);
         }
         let near = found.near.map_or(ptr::null_mut(), HeldDst::into_raw);
-        // SAFETY: the device exists.
-        unsafe { bindings::passthru_helper_dev_hold(found.dev.as_raw()) };
+        let dev = found.dev.map_or(ptr::null_mut(), |dev| dev.as_raw());
+        // SAFETY: the device exists, or the pointer is null, which the function takes too.
+        unsafe { bindings::passthru_helper_dev_hold(dev) };
         // INVARIANT: one reference to each of them.
         self.near.write(near as usize);
         self.dst.write(found.dst.into_raw() as usize);
-        self.dev.write(found.dev.as_raw() as usize);
+        self.dev.write(dev as usize);
     }
 }
 
@@ -228,7 +228,7 @@ impl<D, const K: usize, const N: usize> Drop for Slot<D, K, N> {
 /// What is to be remembered of a flow.
 pub(crate) struct Found<'a, D, const N: usize> {
     /// As in [`Flow`].
-    pub(crate) dev: &'a Device<D>,
+    pub(crate) dev: Option<&'a Device<D>>,
     /// As in [`Flow`].
     pub(crate) dst: HeldDst,
     /// As in [`Flow`].
@@ -290,9 +290,19 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         key: &Key<K, HASHED>,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        let first = key.hash(&self.seeds) & self.mask;
+        self.find_first_from(key, self.place(key), rcu)
+    }
+
+    /// As [`Self::find_first`], for a key whose place is known.
+    #[inline(always)]
+    pub(crate) fn find_first_from<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        place: Place,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
         // SAFETY: `mask` is the number of slots less one.
-        let slot = unsafe { self.slots.as_slice().get_unchecked(first) };
+        let slot = unsafe { self.slots.as_slice().get_unchecked(place.0 & self.mask) };
         slot.get(key, rcu)
     }
 
@@ -356,6 +366,14 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         })
     }
 
+    /// Whether a flow that is not where it is looked for first is worth a second look: because that
+    /// place is empty, or as [`Self::comes_again`] says. Touches nothing but that place.
+    #[inline]
+    pub(crate) fn invites(&self, place: Place, bh: BottomHalf<'_>) -> bool {
+        let mut ways = self.ways(place);
+        ways.next().is_some_and(|slot| slot.dst.read() == 0) || self.comes_again(place, bh)
+    }
+
     /// Remembers what was found out about a flow, or not, where another CPU is just writing there.
     ///
     /// `holds` must tell whether what was found out still is so: it is asked again once the entry
@@ -400,7 +418,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         self.filled.write(0);
         full_barrier();
         for slot in self.slots.as_slice() {
-            let empty = || slot.dev.read() == 0 && slot.sequence.begin() & 1 == 0;
+            let empty = || slot.dst.read() == 0 && slot.sequence.begin() & 1 == 0;
             if empty() {
                 continue;
             }

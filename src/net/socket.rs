@@ -51,11 +51,12 @@ impl<'r> Connection<'r> {
         })
     }
 
-    /// Gives the packet to the socket: the protocol will look no further.
+    /// Gives the packet, which has no socket, to this one: the protocol will look no further.
     pub(crate) fn attach(self, skb: &mut SkBuff) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: the skb has no socket, for it was re-homed; the reference passes to it. UDP's
-        // sockets need none until a grace period has passed.
+        // SAFETY: the skb has no socket: it was re-homed, or IP's input has taken it away before its
+        // hooks and none of them has given it one. The reference passes to it; UDP's sockets need
+        // none until a grace period has passed.
         unsafe {
             bindings::passthru_helper_skb_set_socket(skb.as_raw(), this.sk.as_ptr(), this.protocol);
         }

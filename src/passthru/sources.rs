@@ -206,7 +206,7 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     let cookie = owned.by.get(rcu).ipv6_cookie();
     if let Some(cookie) = cookie.filter(|_| settled && !namespace.ipv6_has_rules()) {
         let found = Found {
-            dev: port,
+            dev: None,
             dst: owned.by,
             near: None,
             notes: [generation | u64::from(cookie.0)],

@@ -55,7 +55,7 @@ fn recall<'r>(flow: Flow<'r, End, 1>, port: &Device<End>, rcu: ReadSide<'r>) -> 
     let holds = flow.dst.is_current()
         && (port.ipv4_forwards(rcu)? || noted & OWN != 0)
         && (noted & CHECKED == 0 || checks_are_the_same(noted as u32, port, rcu));
-    holds.then_some(Exit::remembered(flow.dev, flow.dst, port))
+    holds.then_some(Exit::remembered(flow.dev, flow.dst))
 }
 
 /// Whether the port checks sources as when the note was made.
@@ -126,7 +126,7 @@ impl Exits {
             return Ok(exit);
         }
         let found = Found {
-            dev: exit.device(port),
+            dev: exit.sibling(),
             dst,
             near: None,
             notes: [note(is_own, checks)],

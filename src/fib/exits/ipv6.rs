@@ -39,7 +39,7 @@ fn key(port: &Device<End>, header: &Header, state: u32, switches: u32) -> Key<6,
 
 /// What is remembered, if it still holds.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 1>, port: &Device<End>) -> Option<Exit<'r>> {
+fn recall<'r>(flow: Flow<'r, End, 1>) -> Option<Exit<'r>> {
     let [cookies] = flow.notes;
     let route = Cookie((cookies >> 32) as u32);
     let source = Cookie(cookies as u32);
@@ -47,7 +47,7 @@ fn recall<'r>(flow: Flow<'r, End, 1>, port: &Device<End>) -> Option<Exit<'r>> {
         && flow
             .near
             .is_none_or(|near| near.still_has_ipv6_cookie(source));
-    holds.then_some(Exit::remembered(flow.dev, flow.dst, port))
+    holds.then_some(Exit::remembered(flow.dev, flow.dst))
 }
 
 impl Exits {
@@ -70,7 +70,7 @@ impl Exits {
     ) -> Option<Exit<'r>> {
         let switches = port.ipv6_switches(rcu)?;
         let key = key(port, header, self.ipv6_state(port, rcu), switches);
-        recall(self.ipv6.find_first(&key, rcu)?, port)
+        recall(self.ipv6.find_first(&key, rcu)?)
     }
 
     /// As [`Self::find_out_ipv4`], for IPv6.
@@ -90,7 +90,7 @@ impl Exits {
         let state = self.ipv6_state(port, rcu);
         let key = key(port, header, state, switches);
         let known = self.ipv6.find_elsewhere(&key, rcu);
-        if let Some(exit) = known.and_then(|flow| recall(flow, port)) {
+        if let Some(exit) = known.and_then(recall) {
             return Ok(exit);
         }
         let namespace = port.namespace(rcu);
@@ -140,7 +140,7 @@ impl Exits {
             None => Cookie(0),
         };
         let found = Found {
-            dev: exit.device(port),
+            dev: exit.sibling(),
             dst,
             near: source,
             notes: [pair(route_cookie.0, source_cookie.0)],

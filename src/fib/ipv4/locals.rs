@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The routes of IPv4 packets for the parent's own sockets.
+//!
+//! A parent's own packets come by the hooks that its children's need. In return they need not be
+//! routed: what the kernel found out about such a flow, by a lookup and by source validation, is
+//! remembered like what is found out about a child's.
+
+use super::{material, Checks, End, Header, Kind, Parent, Passing, Question};
+use crate::net::{
+    dst::Dst,
+    flow_table::{Flow, Found, Place},
+};
+
+/// Flows that are remembered of each namespace: a quarter of a MiB.
+pub(in crate::fib) const SIZE: usize = 4096;
+
+impl Parent {
+    /// The route of a packet for this namespace, if that is remembered in the place where it is
+    /// looked for first; or the place, for [`Self::learn_local_ipv4`].
+    #[inline(always)]
+    pub(crate) fn recall_local_ipv4<'r>(
+        &self,
+        packet: &Passing<'r>,
+        header: &Header,
+    ) -> Result<Dst<'r>, Option<Place>> {
+        let question = Question::new(self, packet, header).ok_or(None)?;
+        let (table, rcu) = (&self.ipv4_locals, question.bh.read_side());
+        let place = table.place(&question.key);
+        table
+            .find_first_from(&question.key, place, rcu)
+            .and_then(|flow| recall(flow, &question))
+            .ok_or(Some(place))
+    }
+
+    /// Gives a packet that is about to be routed, and is for no child, its route, if that is
+    /// remembered elsewhere or is to be remembered.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn learn_local_ipv4(
+        &self,
+        packet: &mut Passing<'_>,
+        header: &Header,
+        place: Option<Place>,
+    ) {
+        // Who makes up sources ends here.
+        let Some(place) = place.filter(|place| self.ipv4_locals.invites(*place, packet.bh()))
+        else {
+            return;
+        };
+        let Some(question) = Question::new(self, packet, header) else {
+            return;
+        };
+        let known = self
+            .ipv4_locals
+            .find_elsewhere_from(&question.key, place, question.bh.read_side())
+            .and_then(|flow| recall(flow, &question));
+        match known {
+            Some(dst) => packet.skb_mut().set_dst(dst),
+            None => self.remember_local(packet, &question),
+        }
+    }
+
+    /// Routes the packet, and remembers that.
+    fn remember_local(&self, packet: &mut Passing<'_>, question: &Question<'_>) {
+        let (dev, bh) = (question.dev, question.bh);
+        let rcu = bh.read_side();
+        let namespace = dev.namespace(rcu);
+        if !question.depends_on_key(rcu) || question.header.is_to_many() {
+            return;
+        }
+        let Some(checks) = dev.ipv4_checks(namespace, question.mark, rcu) else {
+            return;
+        };
+        // What is refused here is left to the stack, which will refuse it too.
+        let skb = packet.skb_mut();
+        let Ok(route) = skb.route_ipv4(&question.header, dev, bh) else {
+            return;
+        };
+        if route.kind != Kind::Local || route.classified {
+            return;
+        }
+        let Some(dst) = route.dst.hold() else {
+            return;
+        };
+        let found = Found {
+            dev: None,
+            dst,
+            near: None,
+            notes: [material(dev, question, checks, rcu).to_note().into()],
+        };
+        let unchanged = || self.ipv4_state(namespace) == question.state;
+        self.ipv4_locals.insert(&question.key, found, unchanged, bh);
+    }
+}
+
+/// What is remembered, if it still holds; what routes had to say is in the key.
+#[inline(always)]
+fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Dst<'r>> {
+    let [noted] = flow.notes;
+    let checks = Checks::from_note(noted as u32);
+    let holds =
+        flow.dst.is_current() && (checks == Checks::ALL || checks_are_the_same(checks, question));
+    holds.then_some(flow.dst)
+}
+
+/// Whether the device that the packet came in by checks sources as it did.
+#[inline(never)]
+fn checks_are_the_same(checks: Checks, question: &Question<'_>) -> bool {
+    let (dev, rcu) = (question.dev, question.bh.read_side());
+    dev.ipv4_checks(dev.namespace(rcu), question.mark, rcu) == Some(checks)
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The routes of IPv6 packets for the parent's own sockets, as `ipv4/locals.rs` has it.
+
+use super::{Cookie, End, Header, Kind, Parent, Passing, Question};
+use crate::net::{
+    dst::Dst,
+    flow_table::{Flow, Found, Place},
+};
+
+/// Flows that are remembered of each namespace: half a MiB.
+pub(in crate::fib) const SIZE: usize = 4096;
+
+impl Parent {
+    /// As [`Parent::recall_local_ipv4`], for IPv6.
+    #[inline(always)]
+    pub(crate) fn recall_local_ipv6<'r>(
+        &self,
+        packet: &Passing<'r>,
+        header: &Header,
+    ) -> Result<Dst<'r>, Option<Place>> {
+        let question = Question::new(self, packet, header).ok_or(None)?;
+        let (table, rcu) = (&self.ipv6_locals, question.bh.read_side());
+        let place = table.place(&question.key);
+        table
+            .find_first_from(&question.key, place, rcu)
+            .and_then(recall)
+            .ok_or(Some(place))
+    }
+
+    /// As [`Parent::learn_local_ipv4`], for IPv6.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn learn_local_ipv6(
+        &self,
+        packet: &mut Passing<'_>,
+        header: &Header,
+        place: Option<Place>,
+    ) {
+        let Some(place) = place.filter(|place| self.ipv6_locals.invites(*place, packet.bh()))
+        else {
+            return;
+        };
+        // What depends on the link is never remembered.
+        let question = Question::new(self, packet, header).filter(|_| header.is_global());
+        let Some(question) = question else {
+            return;
+        };
+        let known = self
+            .ipv6_locals
+            .find_elsewhere_from(&question.key, place, question.bh.read_side())
+            .and_then(recall);
+        match known {
+            Some(dst) => packet.skb_mut().set_dst(dst),
+            None => self.remember_local_ipv6(packet, &question),
+        }
+    }
+
+    /// Routes the packet, and remembers that.
+    fn remember_local_ipv6(&self, packet: &mut Passing<'_>, question: &Question<'_>) {
+        let (bh, rcu) = (question.bh, question.bh.read_side());
+        let namespace = question.dev.namespace(rcu);
+        let unchanged = || self.ipv6_flow_state(namespace) == question.state;
+        let settled = self
+            .ipv6_settling
+            .is_done(namespace, namespace.ipv6_state(), bh);
+        if !settled || !unchanged() || !question.depends_on_key(rcu) {
+            return;
+        }
+        let skb = packet.skb_mut();
+        let Some(dst) = skb.route_ipv6(bh) else {
+            return;
+        };
+        let destination = dst.ipv6_destination(rcu);
+        if destination.kind != Kind::Local || !destination.is_plain() {
+            return;
+        }
+        let (Some(cookie), Some(held)) = (dst.ipv6_cookie(), dst.hold()) else {
+            return;
+        };
+        let found = Found {
+            dev: None,
+            dst: held,
+            near: None,
+            notes: [cookie.0.into(), 0],
+        };
+        self.ipv6_locals.insert(&question.key, found, unchanged, bh);
+    }
+}
+
+/// What is remembered, if it still holds.
+#[inline(always)]
+fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Dst<'r>> {
+    let [cookie, _] = flow.notes;
+    let holds = flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32));
+    holds.then_some(flow.dst)
+}
