@@ -310,7 +310,7 @@ def main():
     means = Means(mode)
     ears = Ears([OUTSIDE, PARENT, RED])
     for family in FAMILIES:
-        for words in ("none", "output"):
+        for words in ("none", "output", "all"):
             shortcut("p1", words)
             for act in (lies, routes, switch):
                 act(means, family, words, ears)
