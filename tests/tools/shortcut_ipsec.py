@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""IPsec between the outside and a child, and between the outside and the parent
+for a child's packets, by every set of shortcuts.
+
+usage: shortcut_ipsec.py
+"""
+
+import socket
+import sys
+
+from world import (
+    FAMILIES,
+    PORT,
+    SILENCE,
+    V4,
+    Space,
+    connected,
+    difference,
+    drain,
+    exchange,
+    gather,
+    places_taken,
+    report,
+    same,
+    seen,
+    shortcut,
+    skip,
+    unwatch,
+    watch,
+)
+
+PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
+SETS = ("none", "device", "route", "socket", "netfilter", "output", "all")
+KEY = "0x" + "42" * 20
+ESP = 50
+
+
+def associate(space, source, dest, spi, mode):
+    """Makes a security association; tells whether this kernel can do that."""
+    space.call(
+        *("ip", "xfrm", "state", "add", "src", source, "dst", dest, "proto", "esp", "spi", str(spi), "mode", mode),
+        *("aead", "rfc4106(gcm(aes))", KEY, "128"),
+        check=False,
+    )
+    return f"spi {spi:#010x}" in space.call("ip", "xfrm", "state")
+
+
+def policy(space, direction, selector, ends, mode):
+    """What a namespace sends, takes or lets through between two addresses is ESP."""
+    space.call(
+        *("ip", "xfrm", "policy", "add", "src", selector[0], "dst", selector[1], "dir", direction),
+        *("tmpl", "src", ends[0], "dst", ends[1], "proto", "esp", "mode", mode),
+    )
+
+
+def forget():
+    """No association and no policy is left."""
+    for space in (PARENT, OUTSIDE, BLUE):
+        for what in ("state", "policy"):
+            space.call("ip", "xfrm", what, "flush")
+
+
+class Tap:
+    """What there is of UDP, TCP and ESP outside."""
+
+    def __init__(self, family):
+        every = 3  # ETH_P_ALL
+        self.version, self.at = family.version, 9 if family is V4 else 6
+        self.sock = OUTSIDE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(every))
+        self.sock.bind(("out0", every))
+
+    def protocols(self):
+        """Those seen so far."""
+        found = {data[self.at] for data in drain(self.sock) if data[0] >> 4 == self.version}
+        return found & {ESP, socket.IPPROTO_UDP, socket.IPPROTO_TCP}
+
+
+def talk(family, name):
+    """Datagrams and a connection, both ways."""
+    dest = family.child(1)
+    here, there = OUTSIDE.udp(family), BLUE.udp(family, PORT)
+    got = []
+    for number in range(5):
+        here.sendto(b"%d" % number, (dest, PORT))
+        try:
+            data, source = there.recvfrom(100)
+            there.sendto(data + b" too", source[:2])
+            got.append(here.recv(100))
+        except OSError as error:
+            got.append(error)
+    same(got, [b"%d too" % number for number in range(5)], f"{name}: datagrams and their answers")
+    here.close()
+    there.close()
+    for client, server, address in ((OUTSIDE, BLUE, dest), (BLUE, OUTSIDE, family.outside)):
+        one, other = connected(client, server, family, address, 7300)
+        with one, other:
+            report(exchange(one, other, 3, 200_000), f"{name}: a connection from {client.name}, and much by it")
+
+
+def childs_own(family):
+    """The child is the end: the parent carries what it cannot read."""
+    ends = family.outside, family.child(1)
+    for space in (OUTSIDE, BLUE):
+        for spi, (source, dest) in ((0x101, ends), (0x102, ends[::-1])):
+            if not associate(space, source, dest, spi, "transport"):
+                skip(f"{family.name}: ESP", "no ESP")
+                forget()
+                return
+            outward = (space is OUTSIDE) == (source == ends[0])
+            policy(space, "out" if outward else "in", (source, dest), (source, dest), "transport")
+    for words in SETS:
+        name = f"{family.name}, shortcut {words}, ESP of the child's"
+        shortcut("p1", words)
+        if words == "netfilter":
+            PARENT.call(*family.ip("route", "add", "local", family.child(1), "dev", "p1"))
+        tap, before = Tap(family), places_taken("p1")
+        talk(family, name)
+        same(tap.protocols(), {ESP}, f"{name}: nothing else is outside")
+        tap.sock.close()
+        taken = difference(places_taken("p1"), before)
+        # To no socket of a connection, as far as can be told.
+        want = {"device": {"device"}, "route": {"route"}, "netfilter": {"netfilter"}, "all": {"device"}}.get(words, set())
+        same(set(taken), want, f"{name}: the shortcut that it takes")
+        if words == "netfilter":
+            PARENT.call(*family.ip("route", "del", "local", family.child(1), "dev", "p1"))
+    shortcut("p1", "none")
+    forget()
+
+
+def parents(family):
+    """The parent is the end, and sends on what was in it."""
+    inner, outer = (family.outside, family.child(1)), (family.outside, family.uplink)
+    for space, directions in ((OUTSIDE, ("out",)), (PARENT, ("in", "fwd"))):
+        associate(space, *outer, 0x201, "tunnel")
+        for direction in directions:
+            policy(space, direction, inner, outer, "tunnel")
+    for words in SETS:
+        name = f"{family.name}, shortcut {words}, ESP of the parent's"
+        shortcut("p1", words)
+        watch(BLUE, f"udp dport {PORT} meta ipsec exists", ("pre", "in"))
+        here, there = OUTSIDE.udp(family), BLUE.udp(family, PORT)
+        tap = Tap(family)
+        for number in range(5):
+            here.sendto(b"%d" % number, (family.child(1), PORT))
+        same(gather(there, 5), [b"%d" % number for number in range(5)], f"{name}: what was in it arrives")
+        same(tap.protocols(), {ESP}, f"{name}: ... and came in it")
+        same(seen(BLUE), {}, f"{name}: the child's rules do not see that")
+        unwatch(BLUE)
+        # What the child wants encrypted was encrypted for somebody else.
+        policy(BLUE, "in", inner, inner, "transport")
+        here.sendto(b"in clear", (family.child(1), PORT))
+        same(drain(there, SILENCE), [], f"{name}: to the child's own policies it is in clear")
+        BLUE.call("ip", "xfrm", "policy", "flush")
+        here.sendto(b"again", (family.child(1), PORT))
+        same(gather(there, 1), [b"again"], f"{name}: ... and is let in without them")
+        for sock in (here, there, tap.sock):
+            sock.close()
+    shortcut("p1", "none")
+    forget()
+
+
+def main():
+    """Both, for both IP versions."""
+    for family in FAMILIES:
+        childs_own(family)
+        parents(family)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
