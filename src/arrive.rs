@@ -96,18 +96,21 @@ fn pass_on<I: Ip>(
 }
 
 /// Gives a packet that has passed the parent's hooks before its sockets to the child's sockets.
+/// Where the child `holds` addresses for children of its own those are not the only ones it may be
+/// for.
 #[inline(always)]
 pub(crate) fn to_sockets<I: Ip>(
     skb: SkBuff,
     header: &I::Header,
     claim: &Claim<'_>,
+    holds: bool,
     bh: BottomHalf<'_>,
 ) {
     let Some(mut skb) = prepare::<I>(skb, header) else {
         return;
     };
     let (child, place, len) = (claim.child, Shortcut::Netfilter, skb.len());
-    if !claim.way.is_local() {
+    if holds || !claim.way.is_local() {
         // The child sends it on, so its own rules have to see it.
         return receive_again(skb, child, place, len, bh);
     }

@@ -460,9 +460,12 @@ fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return refuse_nested(packet, Some(claim.child));
     }
+    let rcu = bh.read_side();
+    let namespace = claim.child.namespace(rcu);
+    let holds = namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu);
     let (mut skb, verdict) = packet.take();
     match skb.confirm() {
-        Ok(()) => arrive::to_sockets::<I>(skb, header, claim, bh),
+        Ok(()) => arrive::to_sockets::<I>(skb, header, claim, holds, bh),
         Err(reason) => skb.drop_with(reason),
     }
     verdict

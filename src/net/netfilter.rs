@@ -12,7 +12,7 @@ use super::{
     skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
-use core::{marker::PhantomData, ptr};
+use core::{marker::PhantomData, ptr, slice};
 use kernel::{error::to_result, prelude::*, sync::Arc, types::Opaque};
 
 /// Where a hook is.
@@ -111,8 +111,26 @@ impl Namespace {
     pub(crate) fn has_before_sockets_only<W: Watcher>(
         &self,
         family: Family,
-        _rcu: ReadSide<'_>,
+        rcu: ReadSide<'_>,
     ) -> bool {
+        let hooks = self.hooks_before_sockets(family, rcu);
+        hooks.len() == 1 && hooks.iter().all(is_hook_of::<W>)
+    }
+
+    /// Whether a `W` looks at packets before the sockets.
+    #[inline(always)]
+    pub(crate) fn has_before_sockets<W: Watcher>(&self, family: Family, rcu: ReadSide<'_>) -> bool {
+        self.hooks_before_sockets(family, rcu)
+            .iter()
+            .any(is_hook_of::<W>)
+    }
+
+    #[inline(always)]
+    fn hooks_before_sockets<'r>(
+        &self,
+        family: Family,
+        _rcu: ReadSide<'r>,
+    ) -> &'r [bindings::nf_hook_entry] {
         const PLACE: usize = bindings::nf_inet_hooks_NF_INET_LOCAL_IN as usize;
         let net = self.as_raw();
         // SAFETY: the namespace exists, and what hangs off it by single loads for as long as the
@@ -123,14 +141,20 @@ impl Namespace {
                 Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[PLACE],
             };
             let hooks = hooks.read_volatile();
-            if hooks.is_null() || (*hooks).num_hook_entries != 1 {
-                return false;
+            if hooks.is_null() {
+                return &[];
             }
             let first = (&raw const (*hooks).hooks).cast::<bindings::nf_hook_entry>();
-            let ours: bindings::nf_hookfn = Some(Hook::<W>::hook);
-            (*first).hook.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
+            slice::from_raw_parts(first, (*hooks).num_hook_entries.into())
         }
     }
+}
+
+/// Whether what stands there is a [`Hook`] for `W`.
+#[inline(always)]
+fn is_hook_of<W: Watcher>(entry: &bindings::nf_hook_entry) -> bool {
+    let ours: bindings::nf_hookfn = Some(Hook::<W>::hook);
+    entry.hook.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
 }
 
 /// What looks at packets.

@@ -423,9 +423,11 @@ def nested(family, words):
     name = f"{family.name}, shortcut {words}, three deep"
     middle, low = Space("middle"), Space("low")
     dest = "10.2.2.2" if family is V4 else "fd00:22::2"
-    for space, port in ((PARENT, "p1"), (BLUE, "p1"), (middle, "p1")):
-        shortcut(port, words, space)
     spaces = (PARENT, BLUE, middle, low)
+    for space in spaces[:3]:
+        shortcut("p1", words, space)
+        if words == "netfilter":
+            space.call(*family.ip("route", "add", "local", dest, "dev", "p1"))
     for space in spaces:
         watch(space, f"{family.nft} daddr {dest} udp dport {PORT}")
     with low.udp(family, PORT) as there, OUTSIDE.udp(family) as here:
@@ -441,6 +443,9 @@ def nested(family, words):
     if words in ("device", "route"):
         # A child device is the uplink of whoever has children of its own.
         same([view.get("fwd", 0) for view in views], [0, 0, 0, 0], f"{name}: nobody forwards")
+    if words == "netfilter":
+        # The child's rules are not asked where it has a socket; where it sends it on they are.
+        same([view.get("in", 0) for view in views], [10, 10, 10, 0], f"{name}: INPUT of each above sees all")
     for space in spaces:
         unwatch(space)
     report(ping(OUTSIDE, family, dest, 3) == 3, f"{name}: ping")
@@ -450,8 +455,10 @@ def nested(family, words):
     here, there = connected(low, OUTSIDE, family, family.outside, 7305)
     with here, there:
         report(exchange(here, there, 3, 300_000), f"{name}: TCP by the lowest")
-    for space, port in ((PARENT, "p1"), (BLUE, "p1"), (middle, "p1")):
-        shortcut(port, "none", space)
+    for space in spaces[:3]:
+        if words == "netfilter":
+            space.call(*family.ip("route", "del", "local", dest, "dev", "p1"))
+        shortcut("p1", "none", space)
 
 
 def our_hooks(space):
@@ -528,7 +535,7 @@ def places():
             if words != "all":
                 run(other_uplinks, case)
             case.close()
-        for words in ("none", "device", "route", "all"):
+        for words in ("none", "device", "route", "netfilter", "socket", "all"):
             run(nested, family, words)
         shortcut("p1", "none")
 
