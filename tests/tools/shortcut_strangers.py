@@ -11,7 +11,7 @@ import sys
 import time
 
 from shortcut_validation import SOURCES, Trial, switches
-from world import FAMILIES, PORT, V4, Ears, Space, outside_wire, report, runs, same, seen, shortcut, skip, udp_packet, unwatch, watch
+from world import FAMILIES, PORT, V4, Ears, Space, report, runs, same, seen, shortcut, skip, unwatch, watch
 
 PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
 SETS = ("route", "netfilter", "all")
