@@ -7,7 +7,7 @@
 
 use crate::{
     fib::{Claim, Way},
-    ip::{Ip, TCP, UDP},
+    ip::{self, Ip, TCP, UDP},
     net::{
         context::BottomHalf,
         device::{Device, NetDevice},
@@ -49,7 +49,8 @@ pub(crate) fn by_route<I: Ip>(
     let child = claim.child;
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
-    if child.is_watched(namespace) {
+    let kind = I::kind(header);
+    if child.is_watched(namespace) || child.driver().in_flight().is_ahead(kind) {
         return receive_again(skb, child, place, len, bh);
     }
     let (way, traffic) = (claim.way, traffic(child, place, len));
@@ -110,8 +111,9 @@ pub(crate) fn to_sockets<I: Ip>(
         return;
     };
     let (child, place, len) = (claim.child, Shortcut::Netfilter, skb.len());
-    if holds || !claim.way.is_local() {
-        // The child sends it on, so its own rules have to see it.
+    let kind = I::kind(header);
+    if holds || !claim.way.is_local() || child.driver().in_flight().is_ahead(kind) {
+        // The child sends it on, so its own rules have to see it; or others are before it.
         return receive_again(skb, child, place, len, bh);
     }
     I::enter(&mut skb, child, header, traffic(child, place, len), bh);
@@ -261,6 +263,7 @@ fn receive_from(
     len: u32,
     bh: BottomHalf<'_>,
 ) {
+    let kind = ip::kind_of(Some(skb.linear()));
     skb.rehome(child);
     deepen(&mut skb);
     if skb
@@ -268,6 +271,7 @@ fn receive_from(
         .is_ok()
     {
         traffic(child, place, len).count();
+        child.driver().in_flight().note(kind, bh);
     }
 }
 

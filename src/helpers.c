@@ -810,6 +810,39 @@ unsigned long passthru_helper_jiffies(void)
 	return jiffies;
 }
 
+static u32 passthru_backlog_len(const struct softnet_data *sd)
+{
+	return skb_queue_len_lockless(&sd->process_queue) +
+	       skb_queue_len_lockless(&sd->input_pkt_queue);
+}
+
+/* This CPU, of which there is none with number 0, and where its backlog ends. */
+u64 passthru_helper_backlog_mark(void)
+{
+	u64 mark = (u64)(smp_processor_id() + 1) << 32;
+#ifdef CONFIG_RPS
+	mark |= this_cpu_read(softnet_data.input_queue_tail);
+#endif
+	return mark;
+}
+
+/*
+ * Whether what was there at the mark is there still. The count of what has left a backlog lags
+ * behind; its end and its length do not. Without RPS none is kept: then until it is empty.
+ */
+bool passthru_helper_backlog_has(u64 mark)
+{
+	const struct softnet_data *sd = &per_cpu(softnet_data, (mark >> 32) - 1);
+	const u32 len = passthru_backlog_len(sd);
+#ifdef CONFIG_RPS
+	const u32 begin = READ_ONCE(sd->input_queue_tail) - len;
+
+	return len && (s32)((u32)mark - begin) > 0;
+#else
+	return len;
+#endif
+}
+
 u64 passthru_helper_get_random_u64(void)
 {
 	return get_random_u64();

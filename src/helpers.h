@@ -124,6 +124,8 @@ void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb);
 void passthru_helper_local_bh_disable(void);
 void passthru_helper_local_bh_enable(void);
 unsigned long passthru_helper_jiffies(void);
+u64 passthru_helper_backlog_mark(void);
+bool passthru_helper_backlog_has(u64 mark);
 u64 passthru_helper_get_random_u64(void);
 
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);

@@ -47,6 +47,9 @@ pub(crate) trait Ip: 'static {
     /// What the packet carries.
     fn protocol(header: &Self::Header) -> u8;
 
+    /// What [`kind_of`] says of a packet with this header.
+    fn kind(header: &Self::Header) -> u8;
+
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
 
@@ -113,6 +116,19 @@ pub(crate) trait Ip: 'static {
     fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason>;
 }
 
+/// A number that is the same for all packets of a flow, and another one for most others: of the
+/// ends of both addresses. `packet` begins with its network header, if with any.
+pub(crate) fn kind_of(packet: Option<&[u8]>) -> u8 {
+    let packet = packet.unwrap_or_default();
+    let ends = match packet.first().map(|first| first >> 4) {
+        Some(4) => [15, 19],
+        _ => [23, 39],
+    };
+    ends.into_iter()
+        .filter_map(|end| packet.get(end))
+        .fold(0, |kind, byte| kind ^ byte)
+}
+
 /// IPv4.
 pub(crate) struct Ipv4;
 
@@ -142,6 +158,12 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn protocol(header: &Self::Header) -> u8 {
         header.protocol
+    }
+
+    #[inline(always)]
+    fn kind(header: &Self::Header) -> u8 {
+        let [.., end] = (header.saddr ^ header.daddr).to_ne_bytes();
+        end
     }
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {
@@ -251,6 +273,12 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn protocol(header: &Self::Header) -> u8 {
         header.protocol
+    }
+
+    #[inline(always)]
+    fn kind(header: &Self::Header) -> u8 {
+        let [.., end] = (header.saddr[1] ^ header.daddr[1]).to_ne_bytes();
+        end
     }
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {

@@ -10,6 +10,7 @@ use crate::{
     fib::exits::Exits,
     hooks,
     net::{
+        backlog::InFlight,
         context::{BottomHalf, ReadSide, Rtnl},
         device::{Device, NetDevice},
         driver::{Driver, OtherTraffic, Transmit},
@@ -56,6 +57,8 @@ pub(crate) struct End {
     /// What the parent lets the packets of its port do. A child device is no port of anybody's:
     /// its policy stays that of no shortcut.
     policy: shortcut::Policy,
+    /// What was handed to this end by way of a backlog.
+    in_flight: InFlight,
     /// Room before packets that something above this end wants for what it receives.
     rx_headroom: Atomic<u32>,
 }
@@ -74,6 +77,7 @@ impl End {
             sources: Sources::new()?,
             settling: Settling::new(),
             policy: shortcut::Policy::new(),
+            in_flight: InFlight::new(),
             rx_headroom: Atomic::new(0),
         })
     }
@@ -99,6 +103,12 @@ impl End {
     /// What left this end by the shortcut, if it is a child.
     pub(crate) fn departures(&self) -> &Departures {
         &self.departures
+    }
+
+    /// What was handed to this end by way of a backlog.
+    #[inline(always)]
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     /// Where what this end sends may go on at once, if it is a child whose port allows that.

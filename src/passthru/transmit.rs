@@ -4,6 +4,7 @@
 
 use super::{device::End, drops::Drop, sources, Mode, Role};
 use crate::{
+    ip,
     net::{
         context::BottomHalf,
         device::{Device, NetDevice},
@@ -97,9 +98,12 @@ fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHal
     skb.tx_timestamp();
     skb.scrub(dev.namespace(rcu) != peer.namespace(rcu));
     dev.count_tx(len, bh);
-    match skb.receive(peer, dev.driver().mode().framing(), bh) {
+    let framing = dev.driver().mode().framing();
+    let kind = ip::kind_of(skb.linear().get(framing.header_len()..));
+    match skb.receive(peer, framing, bh) {
         Ok(()) => {
             peer.count_rx(len, bh);
+            peer.driver().in_flight().note(kind, bh);
             Transmit::Sent
         }
         // It was sent; the kernel has counted it as dropped by the receiver.
