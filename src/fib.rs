@@ -17,10 +17,10 @@ use crate::{
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
         dst::Dst,
-        ipv4::{Destination, Kind},
+        ipv4::{Destination, KeptDst, Kind},
         once::Once32,
         settling::Settling,
-        skb::DropReason,
+        skb::{DropReason, SkBuff},
     },
     passthru::{End, Role},
     shortcut::{Set, Shortcut},
@@ -165,6 +165,16 @@ impl<'r> Way<'r> {
 }
 
 impl<'r> Claim<'r> {
+    /// The answer to who asks for a packet that had its `kept` route already, and needs it unless
+    /// its address is held for a child that may have it.
+    fn answer_at_sockets(self, skb: &mut SkBuff, kept: KeptDst) -> Answer<'r> {
+        if self.near.is_some() && self.shortcuts.contains(Shortcut::Netfilter) {
+            return Answer::Claimed(self);
+        }
+        skb.put_dst(kept);
+        Answer::Pass
+    }
+
     /// The answer to who asks for a port that allows one of `shortcuts`.
     #[inline(always)]
     fn answer(self, shortcuts: Set) -> Answer<'r> {
@@ -187,13 +197,24 @@ pub(crate) enum At {
     Sockets,
 }
 
+impl At {
+    /// The answer to who asks for a packet that cannot be judged.
+    fn unknown<'r>(self) -> Answer<'r> {
+        match self {
+            Self::Device | Self::Routing => Answer::Pass,
+            // Its address may be a child's, whose stack can judge it.
+            Self::Sockets => Answer::Held,
+        }
+    }
+}
+
 /// What was found out about a packet.
 pub(crate) enum Answer<'r> {
     /// It is a child's.
     Claimed(Claim<'r>),
     /// It is nobody's, or cannot be told: the stack that has it must see to it.
     Pass,
-    /// It is a child's, but the child will not have it by this shortcut.
+    /// It may be a child's for which the address is held, but not by this shortcut.
     Held,
     /// It comes from a child whose address the parent holds for it, so that the parent's stack
     /// would take it for a forgery: it is to be sent as if the parent had made it.
@@ -224,6 +245,10 @@ fn holder<'r>(destination: &Destination<'r>) -> Option<&'r Device<End>> {
 fn shortcuts_between(dev: &NetDevice, port: &Device<End>, near: bool) -> Set {
     const OUTPUT: Set = Set::NONE.with(Shortcut::Output);
     let allowed = port.driver().policy().shortcuts().without(OUTPUT);
+    // Without that the address is the parent's: then all of its packets have to be.
+    if near && !allowed.contains(Shortcut::Netfilter) {
+        return Set::NONE;
+    }
     let is_siblings = |end: &Device<End>| {
         let shortcuts = end.driver().policy().shortcuts();
         end.driver().role() == Role::Port && !end.is(port) && shortcuts.contains(Shortcut::Output)

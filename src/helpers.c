@@ -438,8 +438,11 @@ struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_
 	return had;
 }
 
-/* Sends a packet that another namespace made, as if this one had made it. */
-int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
+/*
+ * Gives a packet that another namespace made the route of one that this one makes, and returns of
+ * what type that is.
+ */
+int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net)
 {
 	const struct iphdr *iph = ip_hdr(skb);
 	struct flowi4 fl4 = {
@@ -453,12 +456,21 @@ int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
 	};
 	struct rtable *rt = ip_route_output_key(net, &fl4);
 
-	if (IS_ERR(rt)) {
-		kfree_skb_reason(skb, SKB_DROP_REASON_IP_OUTNOROUTES);
+	if (IS_ERR(rt))
 		return PTR_ERR(rt);
-	}
 	skb_dst_drop(skb);
 	skb_dst_set(skb, &rt->dst);
+	return rt->rt_type;
+}
+
+bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family)
+{
+	return xfrm_policy_check(NULL, XFRM_POLICY_IN, skb, family);
+}
+
+/* Sends such a packet. */
+int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
+{
 	skb_forward_csum(skb);
 	skb->ignore_df = 0;
 	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));

@@ -65,13 +65,14 @@ pub(crate) trait Ip: 'static {
     ) -> Result<Dst<'r>, Option<Place>>;
 
     /// Gives a packet that is about to be routed, and is for no child, its route, if that is for
-    /// the parent itself and known, or worth being known. Others are left to the stack.
+    /// the parent itself and known, or worth being known. Others are left to the stack. Fails
+    /// where routing refuses the packet.
     fn learn_local(
         parent: &Parent,
         packet: &mut Passing<'_>,
         header: &Self::Header,
         place: Option<Place>,
-    );
+    ) -> Result<(), DropReason>;
 
     /// Whose the packet is, if that comes to mind at once. It is for a packet that came by before.
     fn recall<'r>(
@@ -189,8 +190,8 @@ impl Ip for Ipv4 {
         packet: &mut Passing<'_>,
         header: &Self::Header,
         place: Option<Place>,
-    ) {
-        parent.learn_local_ipv4(packet, header, place);
+    ) -> Result<(), DropReason> {
+        parent.learn_local_ipv4(packet, header, place)
     }
 
     #[inline(always)]
@@ -304,8 +305,8 @@ impl Ip for Ipv6 {
         packet: &mut Passing<'_>,
         header: &Self::Header,
         place: Option<Place>,
-    ) {
-        parent.learn_local_ipv6(packet, header, place);
+    ) -> Result<(), DropReason> {
+        parent.learn_local_ipv6(packet, header, place)
     }
 
     #[inline(always)]

@@ -101,7 +101,7 @@ impl Parent {
         at: At,
     ) -> Answer<'r> {
         let Some(question) = Question::new(self, packet, header) else {
-            return Answer::Pass;
+            return at.unknown();
         };
         let rcu = question.bh.read_side();
         let place = self.ipv4.place(&question.key);
@@ -119,7 +119,12 @@ impl Parent {
     #[inline(always)]
     fn ipv4_state(&self, namespace: &Namespace) -> u32 {
         let generation = self.generation.read();
-        namespace.ipv4_generation().wrapping_add(generation)
+        // That may be said after the generation has changed.
+        let local = u32::from(namespace.ipv4_has_custom_local_routes());
+        namespace
+            .ipv4_generation()
+            .wrapping_add(generation)
+            .wrapping_add(local)
     }
 
     /// Whether the destination is known to be no child's. Nothing is remembered here under rules,
@@ -143,8 +148,11 @@ impl Parent {
         at: At,
     ) -> Answer<'r> {
         let rcu = question.bh.read_side();
-        if !question.depends_on_key(rcu) || question.header.is_to_many() {
+        if question.header.is_to_many() {
             return Answer::Pass;
+        }
+        if !question.depends_on_key(rcu) {
+            return at.unknown();
         }
         if at == At::Routing && is_held_source(question, rcu) {
             return Answer::Leaves;
@@ -155,7 +163,8 @@ impl Parent {
         let kept = (at == At::Sockets).then(|| skb.take_dst());
         let answer = self.look_up(skb, question, at);
         match (answer, kept) {
-            (Answer::Claimed(claim), _) => claim.answer(shortcuts),
+            (Answer::Claimed(claim), None) => claim.answer(shortcuts),
+            (Answer::Claimed(claim), Some(kept)) => claim.answer_at_sockets(skb, kept),
             (answer, None) => answer,
             (_, Some(kept)) => {
                 skb.put_dst(kept);
@@ -409,6 +418,10 @@ fn is_held_source(question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
     let Some(port) = End::cast(question.dev) else {
         return false;
     };
+    // What never leaves a host never leaves a child.
+    if question.header.is_to_this_host() {
+        return false;
+    }
     let back = Header {
         saddr: question.header.daddr,
         daddr: question.header.saddr,

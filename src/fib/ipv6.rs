@@ -160,14 +160,11 @@ impl Parent {
     ) -> Answer<'r> {
         // What depends on the link is never remembered, so that need not be asked of what is.
         if !header.is_global() {
-            return match at {
-                At::Sockets => Answer::Held,
-                At::Device | At::Routing => Answer::Pass,
-            };
+            return at.unknown();
         }
         let rcu = packet.bh().read_side();
         let Some(question) = Question::new(self, packet, header) else {
-            return Answer::Pass;
+            return at.unknown();
         };
         let known = self.ipv6.find_elsewhere(&question.key, rcu).or_else(|| {
             // Remembered so where it is the child that has routes by source.
@@ -195,7 +192,7 @@ impl Parent {
         let namespace = question.dev.namespace(rcu);
         let rules = namespace.ipv6_has_rules();
         if !question.depends_on_key(rcu) {
-            return Answer::Pass;
+            return at.unknown();
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
         // Before anything is asked, and once: a later count would not be the one that has settled.
@@ -207,7 +204,10 @@ impl Parent {
         let claim = self.look_up_ipv6(skb, header, question, stranger, settled);
         if let Some(claim) = claim {
             skb.drop_dst();
-            return claim.answer(shortcuts);
+            return match kept {
+                Some(kept) => claim.answer_at_sockets(skb, kept),
+                None => claim.answer(shortcuts),
+            };
         }
         if at == At::Device {
             skb.drop_dst();

@@ -10,7 +10,7 @@
 //! What is known holds in one state of the parent. A state is the sum of counters that only grow,
 //! so that it changes with each of them, and one that has passed never comes back.
 
-use crate::net::once::Words;
+use crate::net::{flow_table::random, once::Words};
 use kernel::prelude::*;
 
 /// Destinations that are remembered.
@@ -70,39 +70,47 @@ const WORDS: usize = 4;
 
 /// IPv6 destinations: each two words of the address, and one of the parent's state.
 ///
-/// They are written one after the other. A reader that sees some of an old entry and some of a
-/// new one takes a child's packet for a stranger's at worst, and that is always right: it takes the
-/// full path.
-pub(super) struct Ipv6Strangers(Words<{ SIZE * WORDS }>);
+/// They are written one after the other, and by several CPUs at once. What a reader finds of some
+/// entries together is none of them: with the state stands a digest of the address. Nobody can find
+/// two addresses that have the same one, for the seeds are secret.
+pub(super) struct Ipv6Strangers {
+    words: Words<{ SIZE * WORDS }>,
+    seeds: [u64; 2],
+}
 
 impl Ipv6Strangers {
     /// None yet. May sleep. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        Ok(Self(Words::new()?))
+        Ok(Self {
+            words: Words::new()?,
+            seeds: [random(), random()],
+        })
     }
 
+    /// Where an address is looked for, and what stands there beside it in a state.
     #[inline(always)]
-    fn place([high, low]: [u64; 2]) -> usize {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let hash = (high ^ low.rotate_left(32)).wrapping_mul(ODD);
-        (hash >> (64 - BITS)) as usize * WORDS
+    fn place(&self, [high, low]: [u64; 2], state: u32) -> (usize, u64) {
+        let product = u128::from(high ^ self.seeds[0]) * u128::from(low ^ self.seeds[1]);
+        let hash = (product >> 64) as u64 ^ product as u64;
+        let place = (hash >> (64 - BITS)) as usize * WORDS;
+        (place, hash << 32 | u64::from(state))
     }
 
     /// Whether this destination is known to be no child's.
     #[inline(always)]
     pub(super) fn contains(&self, daddr: [u64; 2], state: u32) -> bool {
-        let place = Self::place(daddr);
-        let differs = (self.0.word(place).read() ^ daddr[0])
-            | (self.0.word(place + 1).read() ^ daddr[1])
-            | (self.0.word(place + 2).read() ^ u64::from(state));
+        let (place, digest) = self.place(daddr, state);
+        let differs = (self.words.word(place).read() ^ daddr[0])
+            | (self.words.word(place + 1).read() ^ daddr[1])
+            | (self.words.word(place + 2).read() ^ digest);
         differs == 0
     }
 
     /// Remembers a destination.
     pub(super) fn insert(&self, daddr: [u64; 2], state: u32) {
-        let place = Self::place(daddr);
-        self.0.word(place).write(daddr[0]);
-        self.0.word(place + 1).write(daddr[1]);
-        self.0.word(place + 2).write(state.into());
+        let (place, digest) = self.place(daddr, state);
+        self.words.word(place).write(daddr[0]);
+        self.words.word(place + 1).write(daddr[1]);
+        self.words.word(place + 2).write(digest);
     }
 }

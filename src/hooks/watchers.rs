@@ -14,7 +14,7 @@ use crate::{
         skb::{DropReason, Protocol},
         socket::Connection,
     },
-    passthru::{End, Fall},
+    passthru::{End, Fall, Role},
     shortcut::{Set, Shortcut},
 };
 use core::marker::PhantomData;
@@ -169,7 +169,11 @@ fn stranger<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> 
     };
     match I::recall_local(parent, &packet, &header) {
         Ok(dst) => packet.skb_mut().set_dst(dst),
-        Err(place) => I::learn_local(parent, &mut packet, &header, place),
+        Err(place) => {
+            if let Err(reason) = I::learn_local(parent, &mut packet, &header, place) {
+                return packet.refuse(reason);
+            }
+        }
     }
     pass_routed::<I>(packet, I::protocol(&header))
 }
@@ -180,7 +184,8 @@ fn stranger<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> 
 #[inline(always)]
 fn pass_routed<'a, I: Ip>(mut packet: Passing<'a>, protocol: u8) -> Verdict<'a> {
     let (dev, bh) = (packet.dev(), packet.bh());
-    if packet.skb().dst(bh.read_side()).is_some() {
+    let rcu = bh.read_side();
+    if packet.skb().dst(rcu).is_some() && dev.namespace(rcu).demuxes_early(protocol) {
         let found = Connection::find(packet.skb_mut(), dev, I::FAMILY, protocol, bh);
         if let Some(connection) = found {
             connection.attach(packet.skb_mut());
@@ -208,7 +213,9 @@ fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a
 /// be the parent's to send for its child.
 #[inline(always)]
 fn is_for_other<I: Ip>(parent: &Parent, packet: &Passing<'_>) -> bool {
-    I::is_for_stranger(parent, packet) && End::cast(packet.dev()).is_none()
+    let comes_from_child =
+        || End::cast(packet.dev()).is_some_and(|end| end.driver().role() == Role::Port);
+    I::is_for_stranger(parent, packet) && !comes_from_child()
 }
 
 /// What may be done with a packet before routing.
@@ -232,7 +239,9 @@ fn new_before_routing<'a, I: Ip>(
     match I::find_out(parent, &mut packet, &header, BEFORE_ROUTING, At::Routing) {
         Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
         Answer::Refused(reason) => packet.refuse(reason),
-        Answer::Leaves => packet.send(),
+        Answer::Leaves => packet
+            .send()
+            .unwrap_or_else(|packet| pass_routed::<I>(packet, I::protocol(&header))),
         Answer::Held | Answer::Pass => pass_routed::<I>(packet, I::protocol(&header)),
     }
 }
@@ -425,6 +434,10 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     let (bh, dev) = (packet.bh(), packet.dev());
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return refuse_nested(packet, port.driver().peer(bh.read_side()));
+    }
+    // The parent's own sockets would ask this, and they do not get it.
+    if !packet.skb_mut().passes_policies(I::FAMILY) {
+        return packet.refuse(DropReason::XFRM_POLICY);
     }
     let (mut skb, verdict) = packet.take();
     match skb.confirm() {

@@ -254,10 +254,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         for _ in 0..size {
             slots.push(Slot::new(), GFP_KERNEL)?;
         }
-        let seeds = array::from_fn(|_| {
-            // SAFETY: only makes a random number.
-            unsafe { bindings::passthru_helper_get_random_u64() }
-        });
+        let seeds = array::from_fn(|_| random());
         let mask = slots.len() - 1;
         Ok(Self {
             slots,
@@ -435,6 +432,12 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
             unsafe { bindings::passthru_helper_local_bh_enable() };
         }
     }
+}
+
+/// A number that nobody can guess. C: `get_random_u64()`.
+pub(crate) fn random() -> u64 {
+    // SAFETY: only makes a random number.
+    unsafe { bindings::passthru_helper_get_random_u64() }
 }
 
 /// A number that changes with time, to choose by.

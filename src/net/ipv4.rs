@@ -94,6 +94,12 @@ impl Header {
         u32::from_be(self.daddr) >> 29 == 7
     }
 
+    /// Whether the destination is one that no packet may come in for: of the first net, or loopback.
+    pub(crate) fn is_to_this_host(&self) -> bool {
+        let [first, ..] = self.daddr.to_ne_bytes();
+        matches!(first, 0 | 127)
+    }
+
     /// Whether the two go the same way, as far as that is a matter of headers.
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
         (self.saddr, self.daddr, self.dscp()) == (other.saddr, other.daddr, other.dscp())
@@ -275,11 +281,14 @@ impl Namespace {
     /// than whether it is this namespace's own. What decides that changes the generation.
     /// C: `ip_can_use_hint()`, `fib_validate_source()`.
     pub(crate) fn ipv4_goes_by_destination(&self) -> bool {
+        !self.ipv4_has_custom_local_routes() && !self.has_classes() && !self.ipv4_has_rules()
+    }
+
+    /// Whether somebody ever set a local route: from then on the kernel looks up all sources.
+    #[inline(always)]
+    pub(crate) fn ipv4_has_custom_local_routes(&self) -> bool {
         // SAFETY: as above.
-        let custom_local_routes = unsafe {
-            (&raw const (*self.as_raw()).ipv4.fib_has_custom_local_routes).read_volatile()
-        };
-        !custom_local_routes && !self.has_classes() && !self.ipv4_has_rules()
+        unsafe { (&raw const (*self.as_raw()).ipv4.fib_has_custom_local_routes).read_volatile() }
     }
 
     /// Whether routes put packets into classes. C: `fib_num_tclassid_users()`.
@@ -322,7 +331,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn from_raw(kind: u32) -> Self {
+    pub(super) fn from_raw(kind: u32) -> Self {
         match kind {
             bindings::RTN_UNICAST => Self::Unicast,
             bindings::RTN_LOCAL => Self::Local,

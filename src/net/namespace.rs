@@ -19,6 +19,23 @@ pub(crate) struct Namespace(Opaque<bindings::net>);
 unsafe impl Sync for Namespace {}
 
 impl Namespace {
+    /// Whether IP looks for the connection of a packet of TCP or UDP before it routes that.
+    /// C: `ip_rcv_finish_core()`.
+    #[inline(always)]
+    pub(crate) fn demuxes_early(&self, protocol: u8) -> bool {
+        const TCP: u8 = 6;
+        // SAFETY: the namespace exists; single loads.
+        unsafe {
+            let switches = &raw const (*self.as_raw()).ipv4;
+            let own = match protocol {
+                TCP => &raw const (*switches).sysctl_tcp_early_demux,
+                _ => &raw const (*switches).sysctl_udp_early_demux,
+            };
+            (&raw const (*switches).sysctl_ip_early_demux).read_volatile() != 0
+                && own.read_volatile() != 0
+        }
+    }
+
     /// # Safety
     ///
     /// `net` must point to a namespace that exists for all of `'a`.

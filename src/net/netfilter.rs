@@ -8,6 +8,7 @@ use super::{
     context::{with_bottom_halves_disabled, BottomHalf, ReadSide, Rtnl},
     departure::Sent,
     device::NetDevice,
+    ipv4::Kind,
     namespace::Namespace,
     skb::{DropReason, SkBuff},
 };
@@ -85,14 +86,22 @@ impl<'a> Passing<'a> {
         verdict
     }
 
-    /// Takes the packet and sends it as if the namespace where it came in had made it: by the
-    /// hooks of output, wherever the routes of that namespace lead. C: `ip_local_out()`.
+    /// Takes an IPv4 packet and sends it as if the namespace where it came in had made it: by the
+    /// hooks of output, wherever the routes of that namespace lead. Gives it back with its route
+    /// where they lead to that namespace's own sockets: it has come in by a device, whose rules are
+    /// to see it. C: `ip_local_out()`.
     #[cold]
-    pub(crate) fn send(self) -> Verdict<'a> {
+    pub(crate) fn send(mut self) -> Result<Verdict<'a>, Self> {
         let namespace = self.dev.namespace(self.bh.read_side());
-        let (skb, verdict) = self.take();
-        skb.send_ipv4(namespace);
-        verdict
+        match self.skb.route_output_ipv4(namespace) {
+            Some(Kind::Unicast) => {
+                let (skb, verdict) = self.take();
+                skb.send_ipv4(namespace);
+                Ok(verdict)
+            }
+            Some(Kind::Local) => Err(self),
+            _ => Ok(self.refuse(DropReason::IP_OUTNOROUTES)),
+        }
     }
 
     /// Takes the packet: the stack where the hook is will not see it again.

@@ -10,6 +10,7 @@ use super::{
     context::BottomHalf,
     device::NetDevice,
     dst::Dst,
+    ipv4::Kind,
     namespace::Namespace,
     netfilter::Family,
     percpu::Traffic,
@@ -297,8 +298,28 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_dst_input(self.into_raw()) };
     }
 
-    /// Sends an IPv4 packet, which begins with its header, as if `namespace` had made it. The
-    /// reason is counted where it is dropped. C: `ip_local_out()`.
+    /// Whether IPsec's policies let the packet in, which has its local route. C: `xfrm_policy_check()`.
+    pub(crate) fn passes_policies(&mut self, family: Family) -> bool {
+        let family = match family {
+            Family::Ipv4 => bindings::AF_INET,
+            Family::Ipv6 => bindings::AF_INET6,
+        };
+        // SAFETY: the skb is valid and ours, and has its route.
+        unsafe { bindings::passthru_helper_xfrm_input_allowed(self.as_raw(), family as c_ushort) }
+    }
+
+    /// Gives an IPv4 packet, which begins with its header, the route that it had if `namespace` had
+    /// made it, if there is one; and says of what kind that is. C: `ip_route_output_key()`.
+    pub(super) fn route_output_ipv4(&mut self, namespace: &Namespace) -> Option<Kind> {
+        // SAFETY: the skb is valid and ours, and the namespace exists.
+        let kind = unsafe {
+            bindings::passthru_helper_skb_route_output(self.as_raw(), namespace.as_raw())
+        };
+        kind.try_into().ok().map(Kind::from_raw)
+    }
+
+    /// Sends an IPv4 packet with such a route. The reason is counted where it is dropped.
+    /// C: `ip_local_out()`.
     pub(super) fn send_ipv4(self, namespace: &Namespace) {
         // SAFETY: the skb is valid, its reference passes to the callee; the namespace exists.
         unsafe { bindings::passthru_helper_ip_send(self.into_raw(), namespace.as_raw()) };

@@ -50,6 +50,12 @@ impl DropReason {
     /// A program of the sender's cgroup said no.
     pub(crate) const BPF_CGROUP_EGRESS: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_BPF_CGROUP_EGRESS);
+    /// No route leads to where it is to be sent.
+    pub(crate) const IP_OUTNOROUTES: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_OUTNOROUTES);
+    /// IPsec's policies do not let it in.
+    pub(crate) const XFRM_POLICY: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_XFRM_POLICY);
     /// There was no memory.
     pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
     /// The packet goes in circles.

@@ -10,6 +10,7 @@ use super::{material, Checks, End, Header, Kind, Parent, Passing, Question};
 use crate::net::{
     dst::Dst,
     flow_table::{Flow, Found, Place},
+    skb::DropReason,
 };
 
 /// Flows that are remembered of each namespace: a quarter of a MiB.
@@ -34,7 +35,7 @@ impl Parent {
     }
 
     /// Gives a packet that is about to be routed, and is for no child, its route, if that is
-    /// remembered elsewhere or is to be remembered.
+    /// remembered elsewhere or is to be remembered. Fails where routing refuses the packet.
     #[cold]
     #[inline(never)]
     pub(crate) fn learn_local_ipv4(
@@ -42,46 +43,49 @@ impl Parent {
         packet: &mut Passing<'_>,
         header: &Header,
         place: Option<Place>,
-    ) {
+    ) -> Result<(), DropReason> {
         // Who makes up sources ends here.
         let Some(place) = place.filter(|place| self.ipv4_locals.invites(*place, packet.bh()))
         else {
-            return;
+            return Ok(());
         };
         let Some(question) = Question::new(self, packet, header) else {
-            return;
+            return Ok(());
         };
         let known = self
             .ipv4_locals
             .find_elsewhere_from(&question.key, place, question.bh.read_side())
             .and_then(|flow| recall(flow, &question));
         match known {
-            Some(dst) => packet.skb_mut().set_dst(dst),
+            Some(dst) => {
+                packet.skb_mut().set_dst(dst);
+                Ok(())
+            }
             None => self.remember_local(packet, &question),
         }
     }
 
     /// Routes the packet, and remembers that.
-    fn remember_local(&self, packet: &mut Passing<'_>, question: &Question<'_>) {
+    fn remember_local(
+        &self,
+        packet: &mut Passing<'_>,
+        question: &Question<'_>,
+    ) -> Result<(), DropReason> {
         let (dev, bh) = (question.dev, question.bh);
         let rcu = bh.read_side();
         let namespace = dev.namespace(rcu);
         if !question.depends_on_key(rcu) || question.header.is_to_many() {
-            return;
+            return Ok(());
         }
         let Some(checks) = dev.ipv4_checks(namespace, question.mark, rcu) else {
-            return;
+            return Ok(());
         };
-        // What is refused here is left to the stack, which will refuse it too.
-        let skb = packet.skb_mut();
-        let Ok(route) = skb.route_ipv4(&question.header, dev, bh) else {
-            return;
-        };
+        let route = packet.skb_mut().route_ipv4(&question.header, dev, bh)?;
         if route.kind != Kind::Local || route.classified {
-            return;
+            return Ok(());
         }
         let Some(dst) = route.dst.hold() else {
-            return;
+            return Ok(());
         };
         let found = Found {
             dev: None,
@@ -91,6 +95,7 @@ impl Parent {
         };
         let unchanged = || self.ipv4_state(namespace) == question.state;
         self.ipv4_locals.insert(&question.key, found, unchanged, bh);
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Cookie, End, Header, Kind, Parent, Passing, Question};
 use crate::net::{
     dst::Dst,
     flow_table::{Flow, Found, Place},
+    skb::DropReason,
 };
 
 /// Flows that are remembered of each namespace: half a MiB.
@@ -36,23 +37,29 @@ impl Parent {
         packet: &mut Passing<'_>,
         header: &Header,
         place: Option<Place>,
-    ) {
+    ) -> Result<(), DropReason> {
         let Some(place) = place.filter(|place| self.ipv6_locals.invites(*place, packet.bh()))
         else {
-            return;
+            return Ok(());
         };
         // What depends on the link is never remembered.
         let question = Question::new(self, packet, header).filter(|_| header.is_global());
         let Some(question) = question else {
-            return;
+            return Ok(());
         };
         let known = self
             .ipv6_locals
             .find_elsewhere_from(&question.key, place, question.bh.read_side())
             .and_then(recall);
         match known {
-            Some(dst) => packet.skb_mut().set_dst(dst),
-            None => self.remember_local_ipv6(packet, &question),
+            Some(dst) => {
+                packet.skb_mut().set_dst(dst);
+                Ok(())
+            }
+            None => {
+                self.remember_local_ipv6(packet, &question);
+                Ok(())
+            }
         }
     }
 
