@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Addresses that the parent holds for children by local routes: whose packets
+they are, whatever else there is, and what a child may send from them.
+
+usage: shortcut_held.py
+"""
+
+import socket
+import sys
+import time
+
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Ears, Space, drain, outside_wire, report, same, seen, shortcut, udp_packet, unwatch, watch
+
+PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
+SETS = ("netfilter", "netfilter,route", "all")
+
+
+def hold(family, number, action="add"):
+    """The parent holds a child's address, or no longer."""
+    PARENT.call(*family.ip("route", action, "local", family.child(number), "dev", f"p{number}"))
+
+
+class Sender:
+    """Datagrams from outside to one address."""
+
+    def __init__(self, family, dest, ears):
+        self.sock, self.dest, self.ears = OUTSIDE.udp(family), dest, ears
+
+    def owner(self, silent=False):
+        """Who gets one."""
+        return self.ears.owner(lambda data: self.sock.sendto(data, (self.dest, PORT)), silent).split(" (")[0]
+
+    def owners(self, count=4):
+        """Who gets some: with nothing known, and with all."""
+        got = set()
+        for _ in range(count):
+            got.add(self.owner())
+            time.sleep(0.02)
+        return got
+
+
+def beside(family, words, ears):
+    """What makes the parent look deeper does not make the address its own."""
+    sender = Sender(family, family.child(1), ears)
+    name = f"{family.name}, shortcut {words}, an address that is held"
+    same(sender.owners(), {"blue"}, f"{name} is the child's")
+    elsewhere = ("src", family.child(2), "dst", family.child(2))
+    PARENT.call("ip", "xfrm", "policy", "add", *elsewhere, "dir", "in", "action", "block")
+    same(sender.owners(), {"blue"}, f"{name}: beside a policy of IPsec for others")
+    PARENT.call("ip", "xfrm", "policy", "delete", *elsewhere, "dir", "in")
+    own = ("src", family.host(family.outside), "dst", family.host(family.child(1)))
+    PARENT.call("ip", "xfrm", "policy", "add", *own, "dir", "in", "action", "block")
+    same({sender.owner(silent=True) for _ in range(2)}, {"nobody"}, f"{name}: a policy of IPsec that blocks it")
+    PARENT.call("ip", "xfrm", "policy", "delete", *own, "dir", "in")
+    same(sender.owners(), {"blue"}, f"{name}: and no longer")
+    PARENT.call(*family.ip("rule", "add", "pref", "500", "ipproto", "udp", "dport", str(PORT), "lookup", "main"))
+    same(sender.owners(), {"blue"}, f"{name}: under a rule that looks at ports")
+    PARENT.call(*family.ip("rule", "del", "pref", "500"))
+    PARENT.nft("table inet m { chain i { type filter hook input priority mangle; meta mark set 1; }\n}\n")
+    same(sender.owners(), {"blue"}, f"{name}: INPUT marks it")
+    PARENT.nft("delete table inet m\n")
+
+
+def not_allowed(family, words, ears):
+    """Beside a port that allows it there is one that does not: its address is the parent's."""
+    hold(family, 2)
+    PARENT.call("ip", "link", "set", "p2", "type", "passthru", "shortcut", words)
+    sender = Sender(family, family.child(2), ears)
+    name = f"{family.name}, shortcut {words}, a local route without netfilter"
+    same(sender.owners(), {"-"}, f"{name}: the packets are the parent's")
+    wire = outside_wire(PARENT, OUTSIDE)
+    piece = udp_packet(family, family.outside, family.child(2), b"with options", extra=b"\1\1\1\1") if family is V4 else None
+    if piece:
+        ears.hear(0)
+        wire.send(piece)
+        end, got = time.monotonic() + PATIENCE, []
+        while not got and time.monotonic() < end:
+            got = ears.hear(0.02)
+        same(got, [("-", b"with options")], f"{name}: those with options too")
+    PARENT.nft("table inet m { chain i { type filter hook input priority mangle; meta mark set 1; }\n}\n")
+    same(sender.owners(), {"-"}, f"{name}: INPUT marks them")
+    PARENT.nft("delete table inet m\n")
+    # Nothing that was found out about IPv6 holds right after a change.
+    got = set()
+    for number in range(10):
+        PARENT.call(*family.ip("route", "replace", "blackhole", "203.0.113.7/32" if family is V4 else "3fff:7::/64", "metric", str(number + 1)))
+        got.add(sender.owner())
+    same(got, {"-"}, f"{name}: while routes change")
+    PARENT.call(*family.ip("route", "flush", "type", "blackhole"))
+    with BLUE.udp(family) as child:
+        got = ears.owner(lambda data: child.sendto(data, (family.child(2), PORT)))
+        same(got, "-", f"{name}: what another child sends there too")
+    shortcut("p2", "none")
+    hold(family, 2, "del")
+
+
+def from_held(words, ears):
+    """What the child sends from its address to the parent, by all that its root has."""
+    name = f"shortcut {words}, from an address that is held"
+    wire = BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    source = V4.child(1)
+
+    def send(dest, data):
+        wire.sendto(udp_packet(V4, source, dest, data), ("c0", 0x0800, 0, 0, b""))
+
+    # What is for the loopback, and for no address, comes in by no device.
+    with PARENT.udp(V4, 7050, "127.0.0.1") as inside, PARENT.udp(V4, 7051) as anywhere:
+        watch(PARENT, 'iifname "lo" udp sport 4242', ("pre", "in"))
+        for dest, port in (("127.0.0.1", 7050), ("127.0.0.1", 7051), ("127.7.7.7", 7051), ("0.0.0.0", 7051), ("0.1.2.3", 7051)):
+            packet = udp_packet(V4, source, dest, b"to " + dest.encode(), port=port)
+            wire.sendto(packet, ("c0", 0x0800, 0, 0, b""))
+        got = drain(inside, SILENCE) + drain(anywhere)
+        same((got, seen(PARENT)), ([], {}), f"{name}: nothing gets to the parent's loopback")
+        unwatch(PARENT)
+    # The parent's own addresses are reached by the port, past the rules for that.
+    watch(PARENT, f'iifname "p1" udp dport {PORT}', ("in",))
+    got = [ears.owner(lambda data, dest=dest: send(dest, data)) for dest in (V4.uplink, V4.port(1), V4.port(2))]
+    same((got, seen(PARENT)), (["-"] * 3, {"in": 3}), f"{name}: the parent's addresses, by the port")
+    watch(PARENT, 'iifname "lo" udp sport 4242', ("pre", "in"))
+    got = [ears.owner(lambda data: send(V4.uplink, data)) for _ in range(3)]
+    same((got, seen(PARENT)), (["-"] * 3, {}), f"{name}: ... and not by lo")
+    unwatch(PARENT)
+    # Nor does it shout where the parent is.
+    with OUTSIDE.udp(V4, 7052) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        wire.sendto(udp_packet(V4, source, "192.0.2.255", b"to all", port=7052), ("c0", 0x0800, 0, 0, b""))
+        same(drain(listener, SILENCE), [], f"{name}: no broadcast on the uplink's net")
+        wire.sendto(udp_packet(V4, source, V4.outside, b"to one", port=7052), ("c0", 0x0800, 0, 0, b""))
+        report(listener.recv(100) == b"to one", f"{name}: who is there is reached")
+    wire.close()
+
+
+def main():
+    """All of it."""
+    for family in FAMILIES:
+        ears = Ears((PARENT, BLUE, RED), (family,))
+        hold(family, 1)
+        for words in SETS:
+            shortcut("p1", words)
+            beside(family, words, ears)
+            if family is V4:
+                from_held(words, ears)
+            for others in ("none", "device", "socket", "route"):
+                not_allowed(family, others, ears)
+        shortcut("p1", "none")
+        hold(family, 1, "del")
+        ears.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
