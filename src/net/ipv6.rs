@@ -128,7 +128,7 @@ fn is_global(address: Address) -> bool {
 
 impl NetDevice {
     /// The switches that decide whether a packet that comes in by this device is routed; none
-    /// where the device has no IPv6, or it is switched off. See [`NetDevice::ipv4_switches`].
+    /// where the device has no IPv6, or it is switched off. See [`NetDevice::ipv4_forwards`].
     #[inline]
     pub(crate) fn ipv6_switches(&self, rcu: ReadSide<'_>) -> Option<u32> {
         // SAFETY: the device exists; what it points to is freed after a grace period, and the
