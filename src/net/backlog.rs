@@ -39,17 +39,19 @@ impl InFlight {
     /// any context.
     #[inline(always)]
     pub(crate) fn is_ahead(&self, kind: u8) -> bool {
-        let last = self.of_kind(kind);
-        last.read() != 0 && is_queued(last)
+        let note = self.of_kind(kind);
+        // Read once: another CPU may find out meanwhile that it is out of date.
+        let mark = note.read();
+        mark != 0 && is_queued(note, mark)
     }
 }
 
 /// Whether the packet of a note is in the backlog still. If not, that need not be asked again.
 #[cold]
 #[inline(never)]
-fn is_queued(note: &Once64) -> bool {
-    // SAFETY: only reads, and notes name CPUs that exist.
-    let queued = unsafe { bindings::passthru_helper_backlog_has(note.read()) };
+fn is_queued(note: &Once64, mark: u64) -> bool {
+    // SAFETY: only reads, and marks that are not zero name CPUs that exist.
+    let queued = unsafe { bindings::passthru_helper_backlog_has(mark) };
     if !queued {
         note.write(0);
     }
