@@ -4,6 +4,8 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/random.h>
 #include <net/l3mdev.h>
+#include <net/ndisc.h>
+#include <net/nexthop.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
 #include <net/raw.h>
@@ -365,11 +367,17 @@ void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib
 
 	answer->type = RTN_UNSPEC;
 	answer->dev = dst_dev_rcu(dst);
-	if (dst->error || !from || from->nh)
+	if (dst->error || !from)
 		return;
 	answer->type = from->fib6_type;
-	answer->dev = from->fib6_nh->fib_nh_dev;
-	answer->multipath = READ_ONCE(from->fib6_nsiblings) > 0;
+	if (from->nh) {
+		/* What it is may change, so that it is like several. */
+		answer->dev = nexthop_fib6_nh(from->nh)->fib_nh_dev;
+		answer->multipath = true;
+	} else {
+		answer->dev = from->fib6_nh->fib_nh_dev;
+		answer->multipath = READ_ONCE(from->fib6_nsiblings) > 0;
+	}
 	answer->by_kernel = from->fib6_protocol == RTPROT_KERNEL;
 }
 
@@ -454,13 +462,26 @@ int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net)
 		.daddr = iph->daddr,
 		.saddr = iph->saddr,
 	};
-	struct rtable *rt = ip_route_output_key(net, &fl4);
+	struct rtable *rt = ip_route_output_flow(net, &fl4, NULL);
 
 	if (IS_ERR(rt))
 		return PTR_ERR(rt);
 	skb_dst_drop(skb);
 	skb_dst_set(skb, &rt->dst);
 	return rt->rt_type;
+}
+
+/* Whatever headers are before it. */
+bool passthru_helper_ipv6_is_discovery(const struct sk_buff *skb)
+{
+	unsigned int offset = 0;
+	const u8 *type;
+	u8 buffer;
+
+	if (ipv6_find_hdr(skb, &offset, -1, NULL, NULL) != IPPROTO_ICMPV6)
+		return false;
+	type = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	return type && *type >= NDISC_ROUTER_SOLICITATION && *type <= NDISC_REDIRECT;
 }
 
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family)
@@ -663,7 +684,7 @@ struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
 	const struct net_device *dev;
 
 	if (from && !dst->error) {
-		dev = from->nh ? dst_dev_rcu(dst) : from->fib6_nh->fib_nh_dev;
+		dev = (from->nh ? nexthop_fib6_nh(from->nh) : from->fib6_nh)->fib_nh_dev;
 		*held = from->fib6_type == RTN_LOCAL;
 		if (dev == port && (from->fib6_type == RTN_UNICAST ||
 				    (*held && from->fib6_protocol != RTPROT_KERNEL)))
@@ -822,12 +843,6 @@ unsigned long passthru_helper_jiffies(void)
 	return jiffies;
 }
 
-static u32 passthru_backlog_len(const struct softnet_data *sd)
-{
-	return skb_queue_len_lockless(&sd->process_queue) +
-	       skb_queue_len_lockless(&sd->input_pkt_queue);
-}
-
 /* This CPU, of which there is none with number 0, and where its backlog ends. */
 u64 passthru_helper_backlog_mark(void)
 {
@@ -840,19 +855,25 @@ u64 passthru_helper_backlog_mark(void)
 
 /*
  * Whether what was there at the mark is there still. The count of what has left a backlog lags
- * behind; its end and its length do not. Without RPS none is kept: then until it is empty.
+ * behind; its end and its lengths do not. They are read in the order in which packets come by, so
+ * that one that moves meanwhile counts twice rather than not at all. Without RPS there is no end:
+ * then until it is empty.
  */
 bool passthru_helper_backlog_has(u64 mark)
 {
 	const struct softnet_data *sd = &per_cpu(softnet_data, (mark >> 32) - 1);
-	const u32 len = passthru_backlog_len(sd);
-#ifdef CONFIG_RPS
-	const u32 begin = READ_ONCE(sd->input_queue_tail) - len;
+	u32 end = 0, len;
 
-	return len && (s32)((u32)mark - begin) > 0;
-#else
-	return len;
+#ifdef CONFIG_RPS
+	end = READ_ONCE(sd->input_queue_tail);
+	smp_rmb();
 #endif
+	len = skb_queue_len_lockless(&sd->input_pkt_queue);
+	smp_rmb();
+	len += skb_queue_len_lockless(&sd->process_queue);
+	if (!IS_ENABLED(CONFIG_RPS))
+		return len;
+	return len && (s32)((u32)mark - (end - len)) > 0;
 }
 
 u64 passthru_helper_get_random_u64(void)

@@ -90,6 +90,9 @@ pub(crate) trait Ip: 'static {
         at: At,
     ) -> Answer<'r>;
 
+    /// Whether a packet in the parent's input comes from an address that means nothing elsewhere.
+    fn is_from_link(skb: &SkBuff) -> bool;
+
     /// The port that the destination of a packet in the parent's input is held for, if it is.
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>>;
 
@@ -213,6 +216,11 @@ impl Ip for Ipv4 {
         parent.find_out_ipv4(packet, header, shortcuts, at)
     }
 
+    /// IPv4's are forwarded like all others.
+    fn is_from_link(_skb: &SkBuff) -> bool {
+        false
+    }
+
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
         fib::ipv4::held_for(packet)
     }
@@ -326,6 +334,10 @@ impl Ip for Ipv6 {
         at: At,
     ) -> Answer<'r> {
         parent.find_out_ipv6(packet, header, shortcuts, at)
+    }
+
+    fn is_from_link(skb: &SkBuff) -> bool {
+        ipv6::is_from_link(skb)
     }
 
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {

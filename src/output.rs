@@ -166,9 +166,6 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         let Some(header) = I::plain(packet.skb()) else {
             return packet.pass();
         };
-        if port.driver().in_flight().is_ahead(I::kind(&header)) {
-            return packet.pass();
-        }
         match I::recall_exit(exits, port, &header, rcu) {
             Some(Exit::Uplink(dst)) => {
                 let (skb, taken) = packet.take();
@@ -352,9 +349,6 @@ fn leave<I: Outgoing>(
     let Some(header) = header else {
         return fall(skb, Fall::Unrouted);
     };
-    if port.driver().in_flight().is_ahead(I::kind(&header)) {
-        return Err(skb);
-    }
     if NetDevice::recursion_level(bh) > MOST_NESTED {
         return fall(skb, Fall::Nested);
     }

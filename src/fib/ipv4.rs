@@ -151,11 +151,11 @@ impl Parent {
         if question.header.is_to_many() {
             return Answer::Pass;
         }
-        if !question.depends_on_key(rcu) {
-            return at.unknown();
-        }
         if at == At::Routing && is_held_source(question, rcu) {
             return Answer::Leaves;
+        }
+        if !question.depends_on_key(rcu) {
+            return at.unknown();
         }
         if at != At::Routing && !self.is_ours(question, rcu) {
             return Answer::Pass;

@@ -15,7 +15,7 @@ use crate::{
         dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Destination, Kind},
-        ipv6::{destination_of, forwards, is_ordinary, Address, Cookie, Header},
+        ipv6::{destination_of, forwards, is_discovery, is_ordinary, Address, Cookie, Header},
         namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
@@ -305,9 +305,13 @@ impl Parent {
     }
 }
 
-/// The port that the destination of a packet in the parent's input is held for.
+/// The port that the destination of a packet in the parent's input is held for. What is said on
+/// the link about that address is the parent's to answer, which lives there.
 #[cold]
 pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
+    if is_discovery(packet.skb()) {
+        return None;
+    }
     let rcu = packet.bh().read_side();
     holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
 }

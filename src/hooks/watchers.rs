@@ -435,6 +435,9 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return refuse_nested(packet, port.driver().peer(bh.read_side()));
     }
+    if I::is_from_link(packet.skb()) {
+        return packet.refuse(DropReason::IP_INVALID_SOURCE);
+    }
     // The parent's own sockets would ask this, and they do not get it.
     if !packet.skb_mut().passes_policies(I::FAMILY) {
         return packet.refuse(DropReason::XFRM_POLICY);

@@ -53,7 +53,7 @@ fn is_queued(note: &Once64, mark: u64) -> bool {
     // SAFETY: only reads, and marks that are not zero name CPUs that exist.
     let queued = unsafe { bindings::passthru_helper_backlog_has(mark) };
     if !queued {
-        note.write(0);
+        note.replace(mark, 0);
     }
     queued
 }

@@ -97,6 +97,22 @@ const UDP: u8 = 17;
 /// ICMPv6.
 const ICMPV6: u8 = 58;
 
+/// Whether a packet, of which the stack has checked the header, comes from an address of the link.
+pub(crate) fn is_from_link(skb: &SkBuff) -> bool {
+    let source = skb
+        .linear()
+        .get(8..16)
+        .and_then(|half| half.try_into().ok());
+    source.is_none_or(|half| is_of_link([u64::from_ne_bytes(half), 0]))
+}
+
+/// Whether a packet, of which the stack has checked the header, is one of neighbour discovery,
+/// whatever headers are before that. C: `ipv6_find_hdr()`.
+pub(crate) fn is_discovery(skb: &SkBuff) -> bool {
+    // SAFETY: the skb is valid, and begins with an IPv6 header.
+    unsafe { bindings::passthru_helper_ipv6_is_discovery(skb.as_raw()) }
+}
+
 /// Whether an ICMPv6 packet is one of those of neighbour discovery, or it cannot be told. They are
 /// believed because their hop limit shows that no router forwarded them, and a shortcut leaves it
 /// as it is.

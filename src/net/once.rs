@@ -46,6 +46,14 @@ once! {
     /// A word of 64 bits.
     Once64, AtomicU64, u64
 }
+impl Once64 {
+    /// Writes the word if it still has this value. C: `cmpxchg_relaxed()`.
+    pub(crate) fn replace(&self, old: u64, new: u64) {
+        let _ = self
+            .0
+            .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
 once! {
     /// A word of the size of an address.
     OnceAddress, AtomicUsize, usize

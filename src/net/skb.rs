@@ -53,6 +53,9 @@ impl DropReason {
     /// No route leads to where it is to be sent.
     pub(crate) const IP_OUTNOROUTES: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_OUTNOROUTES);
+    /// It comes from where no packet may come from.
+    pub(crate) const IP_INVALID_SOURCE: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_INVALID_SOURCE);
     /// IPsec's policies do not let it in.
     pub(crate) const XFRM_POLICY: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_XFRM_POLICY);

@@ -103,7 +103,9 @@ fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHal
     match skb.receive(peer, framing, bh) {
         Ok(()) => {
             peer.count_rx(len, bh);
-            peer.driver().in_flight().note(kind, bh);
+            if peer.driver().role() == Role::Child {
+                peer.driver().in_flight().note(kind, bh);
+            }
             Transmit::Sent
         }
         // It was sent; the kernel has counted it as dropped by the receiver.
