@@ -471,17 +471,36 @@ int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net)
 	return rt->rt_type;
 }
 
-/* Whatever headers are before it. */
-bool passthru_helper_ipv6_is_discovery(const struct sk_buff *skb)
+/*
+ * The type of an ICMPv6 packet, whatever headers are before it, or a negative number. Its header
+ * is at @offset, or if that is 0 where the packet's network header is.
+ */
+int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offset)
 {
-	unsigned int offset = 0;
 	const u8 *type;
 	u8 buffer;
 
 	if (ipv6_find_hdr(skb, &offset, -1, NULL, NULL) != IPPROTO_ICMPV6)
-		return false;
+		return -1;
 	type = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
-	return type && *type >= NDISC_ROUTER_SOLICITATION && *type <= NDISC_REDIRECT;
+	return type ? *type : -1;
+}
+
+bool passthru_helper_skb_sum_before(const struct sk_buff *skb, unsigned int len)
+{
+	return skb->ip_summed == CHECKSUM_PARTIAL &&
+	       skb_checksum_start_offset(skb) + skb->csum_offset < (int)len;
+}
+
+int passthru_helper_skb_cow_head(struct sk_buff *skb)
+{
+	return skb_cow_head(skb, 0);
+}
+
+void passthru_helper_skb_keep_inet(struct sk_buff *skb)
+{
+	if (skb->sk && !sk_is_inet(skb->sk))
+		skb_orphan(skb);
 }
 
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family)

@@ -87,7 +87,10 @@ void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, str
 				unsigned long __percpu *counters, unsigned long amount);
 struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net);
-bool passthru_helper_ipv6_is_discovery(const struct sk_buff *skb);
+int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offset);
+bool passthru_helper_skb_sum_before(const struct sk_buff *skb, unsigned int len);
+int passthru_helper_skb_cow_head(struct sk_buff *skb);
+void passthru_helper_skb_keep_inet(struct sk_buff *skb);
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family);
 int passthru_helper_ip_send(struct sk_buff *skb, struct net *net);
 

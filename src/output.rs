@@ -301,6 +301,11 @@ fn framed(
     let Some(mut skb) = skb.unshare() else {
         return Ok(Transmit::Dropped);
     };
+    // The uplink's header is to be written where this one is, which others may look at.
+    if skb.own_head().is_err() {
+        skb.drop_with(DropReason::NOMEM);
+        return Ok(Transmit::Dropped);
+    }
     skb.pull(HEADER);
     bare(child, exits, skb, bh).map_err(|mut skb| {
         skb.push(HEADER);
@@ -346,10 +351,13 @@ fn leave<I: Outgoing>(
     } else {
         I::checked(&skb)
     };
+    let header = header.filter(|_| !skb.writes_sum_before(I::HEADER_LEN));
     let Some(header) = header else {
         return fall(skb, Fall::Unrouted);
     };
-    if NetDevice::recursion_level(bh) > MOST_NESTED {
+    // Where a device has a queue nobody counts how deep packets are nested that others sent.
+    let uncounted = child.has_queue(rcu) && !skb.is_sent_by(child.namespace(rcu));
+    if uncounted || NetDevice::recursion_level(bh) > MOST_NESTED {
         return fall(skb, Fall::Nested);
     }
     let exit = match I::recall_exit(exits, port, &header, rcu) {
@@ -372,6 +380,7 @@ fn leave<I: Outgoing>(
     }
     match exit {
         Exit::Uplink(dst) => {
+            skb.keep_inet_socket();
             let traffic = child.driver().departures().uplink(child, skb.len());
             Ok(I::depart(skb, &header, From::Device, port, dst, traffic).transmit())
         }

@@ -356,7 +356,7 @@ impl Listener for Follower {
                 go(dev, rtnl);
                 Ok(())
             }
-            Event::Up | Event::Down => {
+            Event::Up | Event::Down | Event::Upper => {
                 if let Some(port) = port_of(dev, rtnl) {
                     changed(port, rtnl);
                 }

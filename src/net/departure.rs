@@ -50,6 +50,15 @@ impl NetDevice {
         }
     }
 
+    /// Whether what this device is given to send may wait in a queueing discipline.
+    pub(crate) fn has_queue(&self, _rcu: ReadSide<'_>) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            let qdisc = (&raw const (*self.as_raw()).qdisc).read_volatile();
+            (&raw const (*qdisc).enqueue).read_volatile().is_some()
+        }
+    }
+
     /// How many devices without a queue are being sent on at this moment, one from within the
     /// other, on this CPU. C: `dev_recursion_level()`.
     pub(crate) fn recursion_level(_bh: BottomHalf<'_>) -> u32 {

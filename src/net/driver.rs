@@ -51,8 +51,12 @@ pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
     fn other_traffic(dev: &Device<Self>, rcu: ReadSide<'_>) -> OtherTraffic;
 
     /// The device at the other end, where packets sent on this one are received.
-    /// C: `ndo_get_peer_dev`, `ndo_get_iflink`.
+    /// C: `ndo_get_iflink`.
     fn peer<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice>;
+
+    /// The same, where who handles packets in the namespace of `dev` may have that device receive
+    /// them without sending them on this one. C: `ndo_get_peer_dev`.
+    fn receiver<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice>;
 
     /// A bridge or the like that `dev` has become a part of wants so much room before each packet
     /// received, or none any more. C: `ndo_set_rx_headroom`.
@@ -203,7 +207,7 @@ impl<D: Driver> Operations<D> {
         let scope = ();
         // SAFETY: by the caller's promise.
         let (dev, rcu) = unsafe { (Device::<D>::from_raw(dev), ReadSide::assume(&scope)) };
-        D::peer(dev, rcu).map_or(ptr::null_mut(), NetDevice::as_raw)
+        D::receiver(dev, rcu).map_or(ptr::null_mut(), NetDevice::as_raw)
     }
 
     /// # Safety

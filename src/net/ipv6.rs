@@ -109,8 +109,20 @@ pub(crate) fn is_from_link(skb: &SkBuff) -> bool {
 /// Whether a packet, of which the stack has checked the header, is one of neighbour discovery,
 /// whatever headers are before that. C: `ipv6_find_hdr()`.
 pub(crate) fn is_discovery(skb: &SkBuff) -> bool {
-    // SAFETY: the skb is valid, and begins with an IPv6 header.
-    unsafe { bindings::passthru_helper_ipv6_is_discovery(skb.as_raw()) }
+    // SAFETY: the skb is valid, and begins with its network header.
+    let kind = unsafe { bindings::passthru_helper_ipv6_icmp_type(skb.as_raw(), 0) };
+    (133..=137).contains(&kind)
+}
+
+/// Whether a packet with an IPv6 header at `at` tells others where to send theirs: a router's
+/// advertisement, or a redirect.
+pub(crate) fn is_routers(skb: &mut SkBuff, at: usize) -> bool {
+    if at == 0 {
+        skb.reset_network_header();
+    }
+    // SAFETY: the skb is valid, and where `at` is 0 begins with its network header.
+    let kind = unsafe { bindings::passthru_helper_ipv6_icmp_type(skb.as_raw(), at as u32) };
+    matches!(kind, 134 | 137)
 }
 
 /// Whether an ICMPv6 packet is one of those of neighbour discovery, or it cannot be told. They are

@@ -28,6 +28,8 @@ pub(crate) enum Event {
     Up,
     /// It was brought down.
     Down,
+    /// It has joined another device, or left it: a bridge, a bond, a VRF.
+    Upper,
 }
 
 /// Who is told.
@@ -89,6 +91,7 @@ impl<L: Listener> Notifier<L> {
             bindings::netdev_cmd_NETDEV_UNREGISTER => Event::Unregister,
             bindings::netdev_cmd_NETDEV_UP => Event::Up,
             bindings::netdev_cmd_NETDEV_DOWN => Event::Down,
+            bindings::netdev_cmd_NETDEV_CHANGEUPPER => Event::Upper,
             _ => return bindings::NOTIFY_DONE as c_int,
         };
         // SAFETY: by the caller's promise; each of these events is sent under the RTNL.

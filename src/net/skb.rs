@@ -275,6 +275,26 @@ impl SkBuff {
         }
     }
 
+    /// Whether somebody is yet to write a checksum into the packet's first `len` bytes.
+    /// C: `skb_checksum_help()`.
+    pub(crate) fn writes_sum_before(&self, len: u32) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { bindings::passthru_helper_skb_sum_before(self.as_raw(), len) }
+    }
+
+    /// Sees to it that what lies before the packet's data, and its headers, are nobody else's too.
+    /// Fails with `ENOMEM`. C: `skb_cow_head()`.
+    pub(crate) fn own_head(&mut self) -> Result {
+        // SAFETY: the skb is valid and ours; `&mut` says that no pointer into it is in use.
+        to_result(unsafe { bindings::passthru_helper_skb_cow_head(self.as_raw()) })
+    }
+
+    /// Takes a socket away that is none of IP: its output path takes each for one.
+    pub(crate) fn keep_inet_socket(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_keep_inet(self.as_raw()) };
+    }
+
     /// Frees a packet that routing refused, and counts it as IP does.
     pub(crate) fn drop_refused(self, reason: DropReason) {
         // SAFETY: the skb is valid and has its device.

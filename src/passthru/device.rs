@@ -262,6 +262,14 @@ impl Driver for End {
         dev.driver().peer(rcu).map(|peer| &**peer)
     }
 
+    /// What a child sends is looked at: it has to send it.
+    fn receiver<'r>(dev: &Device<Self>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
+        match dev.driver().role {
+            Role::Port => <Self as Driver>::peer(dev, rcu),
+            Role::Child => None,
+        }
+    }
+
     /// What one end receives the other one sends, so both ask their senders for the room.
     fn set_rx_headroom(dev: &Device<Self>, bytes: u16) {
         let guard = rcu::read_lock();

@@ -6,13 +6,16 @@
 //! such source, and what a bridge has in place of the parent's stack is the bridge's to judge.
 
 use super::{device::End, Mode};
-use crate::net::{
-    context::{BottomHalf, ReadSide, Rtnl},
-    device::Device,
-    flow_table::{FlowTable, Found, Key},
-    ipv6::{self, Cookie},
-    once::{Once64, Sequence},
-    skb::{Framing, Protocol, SkBuff},
+use crate::{
+    ip::{Ip, Ipv4, Ipv6},
+    net::{
+        context::{BottomHalf, ReadSide, Rtnl},
+        device::Device,
+        flow_table::{FlowTable, Found, Key},
+        ipv6::{self, Cookie},
+        once::{Once64, Sequence},
+        skb::{Framing, Protocol, SkBuff},
+    },
 };
 use kernel::prelude::*;
 
@@ -97,10 +100,18 @@ pub(super) fn are_own(
             None => return false,
         },
     };
+    let header_len = match protocol {
+        Protocol::IPV4 => Ipv4::HEADER_LEN,
+        Protocol::IPV6 => Ipv6::HEADER_LEN,
+        _ => return true,
+    };
+    // A checksum that is yet to be written could become a part of an address.
+    if skb.writes_sum_before(at as u32 + header_len) {
+        return false;
+    }
     match protocol {
         Protocol::IPV4 => is_own_ipv4(port, skb, at, bh.read_side()),
-        Protocol::IPV6 => is_own_ipv6(port, skb, at, bh),
-        _ => true,
+        _ => is_own_ipv6(port, skb, at, bh),
     }
 }
 
@@ -180,9 +191,10 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
             .map_or(0, |half| u64::from_ne_bytes(*half))
     };
     let source = [half(8), half(16)];
-    // Neighbours speak from addresses of the link, and who looks for a duplicate has none yet.
+    // Neighbours speak from addresses of the link, and who looks for a duplicate has none yet. But
+    // what routers say there would make routes in the parent, which says whose an address is.
     if ipv6::is_of_link(source) || source == [0, 0] {
-        return true;
+        return !ipv6::is_routers(skb, at);
     }
     let rcu = bh.read_side();
     let namespace = port.namespace(rcu);
