@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, SILENCE, V4, V6, Ears, Space, mac_of, ping, report, same, shortcut, statistics, udp_packet
+from world import FAMILIES, PATIENCE, SILENCE, V4, V6, Ears, Space, checksum, mac_of, ping, report, same, shortcut, statistics, udp_packet
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 TRACING = "/sys/kernel/tracing"
@@ -277,6 +277,44 @@ def vlans():
     BLUE.call("ip", "link", "del", "v0")
 
 
+def unfinished(means, words, ears):
+    """A checksum that is yet to be written, in the middle of the source: after that was judged."""
+    with BLUE.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+        sock.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
+        before, token = spoofed()[0], os.urandom(8)
+        frame = udp_packet(V6, V6.child(1), V6.outside, token)
+        if means.header:
+            frame = means.header + struct.pack("!H", 0x86DD) + frame
+        start = 20 + (14 if means.header else 0)
+        heard(ears, 0)
+        try:
+            sock.sendto(struct.pack("=BBHHHH", 1, 0, 0, 0, start, 2) + frame, ("c0", 0x86DD))
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # the drop
+                raise
+        got = [where for where, data in heard(ears, SILENCE) if data == token]
+        same((got, spoofed()[0] - before), ([], 1), f"shortcut {words}: a checksum that would be written into the source")
+
+
+def routers(means, words):
+    """A child is no router of the parent's, whatever it says."""
+    PARENT.sysctl(**{"ipv6__conf__p1__accept_ra": 2})
+    prefix = struct.pack("!BBBBIII", 3, 4, 128, 0x80, 1800, 1800, 0) + V6.raw(V6.child(2))
+    for name, extra in (("", b""), (" behind an extension header", struct.pack("!BB6x", 58, 0))):
+        body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+        pseudo = V6.raw("fe80::77") + V6.raw("ff02::1") + struct.pack("!II", len(body), 58)
+        body = body[:2] + struct.pack("!H", checksum(pseudo + body)) + body[4:]
+        first = 60 if extra else 58
+        packet = struct.pack("!IHBB", 6 << 28, len(extra + body), first, 255) + V6.raw("fe80::77") + V6.raw("ff02::1") + extra + body
+        before = spoofed()[0]
+        means.send("packet socket", V6, packet)
+        time.sleep(SILENCE)
+        made = [line for line in PARENT.call("ip", "-6", "route", "show", "proto", "ra").splitlines() if line]
+        kernel = PARENT.call("ip", "-6", "route", "show", "dev", "p1")
+        same((spoofed()[0] - before, made, V6.child(2) in kernel), (1, [], False), f"shortcut {words}: what a router would say{name}")
+    PARENT.sysctl(**{"ipv6__conf__p1__accept_ra": 0})
+
+
 def reason(means):
     """The kernel's own word for such a drop."""
     if not os.path.isdir(f"{TRACING}/events/skb/kfree_skb"):
@@ -317,6 +355,8 @@ def main():
     for words in ("none", "output"):
         shortcut("p1", words)
         no_address_yet(means, mode)
+        unfinished(means, words, ears)
+        routers(means, words)
     if mode == "l2":
         bridged(means)
         vlans()
