@@ -31,8 +31,8 @@ impl InFlight {
     /// Notes that a packet of this kind was put into this CPU's backlog just now.
     pub(crate) fn note(&self, kind: u8, _bh: BottomHalf<'_>) {
         // SAFETY: only reads what belongs to this CPU, which cannot change here.
-        self.of_kind(kind)
-            .write(unsafe { bindings::passthru_helper_backlog_mark() });
+        let mark = unsafe { bindings::passthru_helper_backlog_mark() };
+        self.of_kind(kind).write(mark);
     }
 
     /// Whether a packet of this kind is in a backlog, as far as can be told from here. Callable in
