@@ -12,14 +12,6 @@
 load_module
 
 can_load virtio_net
-cards() { # the names of network devices with hardware behind them
-	local dev
-	for dev in /sys/class/net/*/device; do
-		[ -e "$dev" ] && basename "$(dirname "$dev")"
-	done
-}
-# shellcheck disable=SC2317 # called by name
-two_cards() { [ "$(cards | wc -l)" -ge 2 ]; }
 
 # User Mode Linux has none.
 if [ "$LAB" = uml ]; then skip_all "no network cards in this lab"; fi

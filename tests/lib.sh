@@ -40,6 +40,17 @@ can_load() {
 	modprobe -q "$1" 2>/dev/null || [ -d "/sys/module/$1" ]
 }
 
+# The names of network devices with hardware behind them.
+cards() {
+	local dev
+	for dev in /sys/class/net/*/device; do
+		[ -e "$dev" ] && basename "$(dirname "$dev")"
+	done
+}
+
+# shellcheck disable=SC2317 # called by name
+two_cards() { [ "$(cards | wc -l)" -ge 2 ]; }
+
 # can_link KIND...: true when the kernel has that kind of link.
 can_link() {
 	can_load "$1"
