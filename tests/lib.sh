@@ -189,7 +189,16 @@ reset_net() {
 	for name in $(ip netns list | cut -d' ' -f1); do ip netns del "$name"; done
 	for name in $(links_of -); do ip link del "$name" 2>/dev/null; done
 	nft flush ruleset 2>/dev/null
-	return 0
+	forget_connections
+}
+
+# forget_connections: those of the namespace that the test runs in, which outlives
+# the others. A new namespace may take a port of one that is gone, whose connection
+# is in TIME_WAIT here: who closed it does not open it again, so conntrack finds the
+# new one invalid.
+forget_connections() {
+	local count=/proc/sys/net/netfilter/nf_conntrack_count
+	[ ! -e "$count" ] || [ "$(<"$count")" = 0 ] || must conntrack -F
 }
 
 # links_of NS: names of the devices there, without those a namespace is born with.
