@@ -31,7 +31,7 @@ demo:
 test: module
 	@$(lab) prepare $(LAB)
 	@$(lab) tools plots
-	@$(lab) toolchain prove --timer -j $(JOBS) --exec '$(lab) test' $(TESTS)
+	@JOBS=$(JOBS) $(lab) tests $(TESTS)
 
 bench:
 	@bench/run --lab $(LAB) $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) \

@@ -193,6 +193,26 @@ is_made() { lab_parts 'part() { exit 1; }; tree "$1"' "$1"; }
 # tap CODE: what a test with that in it says, in one line.
 tap() { bash -c ". tests/tap.sh; $1" | grep -v '^#' | paste -sd' '; }
 
+# Of a suite with a test that fails, the end names the check again.
+what_a_suite_says() {
+	local said
+	mkdir "$SCRATCH/scripts"
+	cat >"$SCRATCH/scripts/lab" <<-END
+		#!/bin/bash
+		set -euo pipefail
+		. "$PWD/scripts/lib/guest.sh"
+		in_toolchain() { "\$@"; }
+		"run_\$1" "\${@:2}"
+	END
+	chmod +x "$SCRATCH/scripts/lab"
+	# shellcheck disable=SC2016 # the inner shell expands
+	said=$(cd "$SCRATCH" && bash -c 'set -euo pipefail; . "$1/scripts/lib/guest.sh"
+		in_toolchain() { "$@"; }
+		run_tests tests/fails.t' - "$OLDPWD" 2>&1)
+	is "$?" 1 "a suite that fails: the status"
+	is "$(tail -n 3 <<<"$said")" $'What failed:\nfails.t: not ok 2 - broken\nfails.t: # got:  1' "a suite that fails: how it ends"
+}
+
 what_a_test_says() {
 	# What a test says of its failures goes beside the results, for prove shows but numbers.
 	mkdir "$SCRATCH/tests"
@@ -209,6 +229,7 @@ what_a_test_says() {
 		cd "$1" && run_test tests/fails.t' - "$SCRATCH" 2>&1 >/dev/null)
 	is "$?" 1 "a test that fails: the status"
 	is "$said" $'fails.t: not ok 2 - broken\nfails.t: # got:  1' "a test that fails: what is said"
+	what_a_suite_says
 
 	# What the stock kernel can do a test must not leave out there.
 	is "$(LAB=stock KIND=passthru tap 'skip "no netem" netem')" "not ok 1 - netem" "a check that is skipped on the stock kernel fails"

@@ -96,6 +96,23 @@ run_test() {
 	return "$status"
 }
 
+# run_tests FILE... - all of them, and at the very end once more what failed: by then
+# what a test of long ago said is far above, or nowhere to be seen.
+run_tests() {
+	local errors status=0
+	errors=$(mktemp)
+	{
+		in_toolchain prove --timer -j "${JOBS:-$(nproc)}" --exec 'scripts/lab test' "$@" 2>&1 >&3 3>&- |
+			tee "$errors" >&2
+	} 3>&1 || status=$?
+	if grep -q '^[^ ]*\.t: ' "$errors"; then
+		printf '\nWhat failed:\n' >&2
+		grep '^[^ ]*\.t: ' "$errors" >&2
+	fi
+	rm -f "$errors"
+	return "$status"
+}
+
 # keep_output FILE - and show it at once, unless it may have to be taken back.
 keep_output() { if [ -n "${PASSTHRU_END:-}" ]; then cat >"$1"; else tee "$1"; fi; }
 
