@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Attaches the BPF programs of the redirect_peer contestants."""
 import ctypes
+import errno
 import ipaddress
 import os
 import socket
@@ -11,7 +12,7 @@ from netns import run
 
 PINS = "/sys/fs/bpf"
 LINK_CREATE, MAP_UPDATE, OBJ_GET = 28, 2, 7
-NETKIT_PEER = 55
+TCX_INGRESS, NETKIT_PEER = 46, 55
 SYS_BPF = 321
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,7 +50,7 @@ class Redirect:
         uplink_map = self._map("uplink")
         _update(uplink_map, struct.pack("I", 0), struct.pack("I", uplink))
         os.close(uplink_map)
-        self._attach_tc("up0", "from_uplink")
+        self._attach("from_uplink", [uplink], TCX_INGRESS)
 
     @staticmethod
     def _mount():
@@ -64,26 +65,28 @@ class Redirect:
     def _map(self, name):
         return _pinned(f"{self._dir}/{name}")
 
-    def _attach_tc(self, device, program):
-        self._parent.run("tc", "qdisc", "add", "dev", device, "clsact")
-        self._parent.run("tc", "filter", "add", "dev", device, "ingress", "bpf", "da",
-                         "pinned", f"{self._dir}/{program}")
+    def _attach(self, program, devices, where):
+        """Attaches a program to devices: by links, which is the shortest way to be called."""
+        handle = _pinned(f"{self._dir}/{program}")
+        try:
+            with self._parent:
+                self._links += [_bpf(LINK_CREATE, struct.pack("IIII", handle, device, where, 0))
+                                for device in devices]
+        except OSError as error:
+            if where != TCX_INGRESS or error.errno != errno.EINVAL:
+                raise
+            self._attach_by_qdisc(program, devices)
+        finally:
+            os.close(handle)
 
-    def _attach_all(self, ports):
-        """One tc for all: there may be a thousand."""
+    def _attach_by_qdisc(self, program, devices):
+        """For kernels without tcx (before 6.6). One tc for all: there may be a thousand."""
         with self._parent:
-            names = [socket.if_indextoname(port) for port in ports]
+            names = [socket.if_indextoname(device) for device in devices]
         self._parent.run("tc", "-batch", "-", text="".join(
             f"qdisc add dev {name} clsact\n"
-            f"filter add dev {name} ingress bpf da pinned {self._dir}/from_veth\n"
+            f"filter add dev {name} ingress bpf da pinned {self._dir}/{program}\n"
             for name in names))
-
-    def _attach_netkit(self, ifindex):
-        program = _pinned(f"{self._dir}/from_netkit")
-        with self._parent:
-            self._links.append(_bpf(LINK_CREATE, struct.pack("IIII", program, ifindex,
-                                                             NETKIT_PEER, 0)))
-        os.close(program)
 
     def add(self, address, port):
         """An address whose packets go to the child behind a port."""
@@ -95,10 +98,9 @@ class Redirect:
         new = [port for port in ports if port not in self._ports]
         self._ports.update(new)
         if self._kind == "netkit":
-            for port in new:
-                self._attach_netkit(port)
-        elif new:
-            self._attach_all(new)
+            self._attach("from_netkit", new, NETKIT_PEER)
+        else:
+            self._attach("from_veth", new, TCX_INGRESS)
 
     def close(self):
         """Detaches what holds references and removes the pins."""
