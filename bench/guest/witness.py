@@ -12,7 +12,7 @@ SIOCETHTOOL, GSSET_INFO, GSTRINGS, GSTATS = 0x8946, 0x37, 0x1b, 0x1d
 ETH_SS_STATS, NAME = 1, 32
 SHORT, DROPPED = ("rx_", "tx_"), "tx_drop_"    # how counters begin
 
-# short    packets that took a shortcut, by any port
+# short    packets that took the shortcut that the path is named after, by any port
 # crossed  packets between parent and children, by shortcuts or not
 # ruled    packets that the parent's rules have counted
 # passed   packets that had to pass the parent
@@ -81,16 +81,22 @@ def has_shortcut(path):
     return bool(path.get("shortcut"))
 
 
+def _short(network):
+    """Packets that took a path's shortcut: any of its set, unless it is named after one."""
+    taken, own = shortcuts(network), network.path.get("counter")
+    return taken[own] if own else sum(taken.values())
+
+
 def counts(network, passed=0):
     """The counters now; `passed` is known to who sends."""
     short = crossed = 0
     if has_shortcut(network.path):
-        short, crossed = sum(shortcuts(network).values()), sum(packets(network.parent, "p"))
+        short, crossed = _short(network), sum(packets(network.parent, "p"))
     return Counts(short, crossed, firewall.seen(network), passed)
 
 
 def share_taken(network, before, after):
-    """The share of packets that took a shortcut; None for a path that has none."""
+    """The share of packets that took the path's shortcut; None for a path that has none."""
     if not has_shortcut(network.path):
         return None
     crossed = after.crossed - before.crossed
