@@ -11,7 +11,7 @@ _PLAN = {
     4: {"lan": 16, "host": 32, "parent": "198.18.0.1", "outside": "198.18.0.2",
         "gateway": "198.18.0.3", "nobody": "198.19.0.1", "children": "198.19.64.0",
         "children_length": 18,
-        "any": "0.0.0.0", "lan_range": ("198.18.1.0", "198.18.254.255")},
+        "any": "0.0.0.0", "far": "10.0.0.0", "far_length": 8},
     6: {"lan": 64, "host": 128, "parent": "2001:2::1", "outside": "2001:2::2",
         "gateway": "2001:2::3", "nobody": "2001:2:0:2::1", "children": "2001:2:0:1::",
         "children_length": 64, "any": "::"},
@@ -29,12 +29,18 @@ class Plan:
         self.parent = plan["parent"]
         self.outside = plan["outside"]
         self.gateway = plan["gateway"]
-        self.lan_first, self.lan_last = plan.get("lan_range", (None, None))
+        # Where random sources are: so many that none comes by twice.
+        self.far, self.far_length = plan.get("far"), plan.get("far_length")
         self.any = plan["any"]
         self.nobody = plan["nobody"]
         self.children_length = plan["children_length"]
         self.children = plan["children"]
         self._first = ipaddress.ip_address(plan["children"])
+
+    @property
+    def far_last(self):
+        """The last of the addresses behind the outside."""
+        return str(ipaddress.ip_network(f"{self.far}/{self.far_length}").broadcast_address)
 
     def child(self, i):
         """The i-th address; those of one child need not be in sequence."""

@@ -107,7 +107,7 @@ class Pktgen:
         if plan.ip == 6:
             return [f"src6 {plan.outside}"]
         if cell.get("sources") == "random":
-            return [f"src_min {plan.lan_first}", f"src_max {plan.lan_last}", "flag IPSRC_RND"]
+            return [f"src_min {plan.far}", f"src_max {plan.far_last}", "flag IPSRC_RND"]
         return [f"src_min {plan.outside}", f"src_max {plan.outside}", "flag !IPSRC_RND"]
 
     def configure(self, cell, target=None):

@@ -150,19 +150,23 @@ def _begin(network, cell, sinks, generator):
     generator.configure(cell, _first_reply(network, sinks))
 
 
-def _by_source(network, cell):
-    """Gives the parent a route that depends on the source, where no cache of sources is to help.
+def _ways_back(network, cell):
+    """Gives the parent the routes that random sources are to have, so that no cache of them helps.
 
-    Without one all packets of IPv6 for a destination are one flow, whatever their sources.
+    With IPv4 they are behind the outside. With IPv6 one route depends on the source: without one
+    all packets for a destination are one flow, whatever their sources.
     """
+    plan = network.plan
     if frames.are_for(cell):
-        network.rtnl.route_by_source(network.uplink, network.plan.nobody, network.plan.gateway)
+        network.rtnl.route_by_source(network.uplink, plan.nobody, plan.gateway)
+    elif cell.get("sources") == "random":
+        network.rtnl.route(network.lan, plan.far, plan.far_length, plan.outside)
 
 
 def receive(network, cell, control):
     """UDP from the uplink to sockets of children."""
     take_the_cpu(network)
-    _by_source(network, cell)
+    _ways_back(network, cell)
     with _sinks(network, cell) as sinks, \
             closing(_generator(network, cell)) as generator:
         _begin(network, cell, sinks, generator)
