@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Cells that share a network: it is made once for all of them."""
 import time
+from contextlib import suppress
 from itertools import groupby
 
 import firewall
@@ -74,7 +75,8 @@ def _controls(cells, control):
     """Measures the generator's share before there is a network beside it."""
     for cell in cells:
         if cell["work"] == "rx-udp" and "cpus" not in cell:
-            control.value(cell)
+            with suppress(Lost):    # measured again beside the network it says why
+                control.value(cell)
 
 
 def measure(family, cells, control):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The measured part of a work; in a profile, with marks around it."""
 import os
-from statistics import median
 
 from netns import Lost, run
 
@@ -12,11 +11,6 @@ AGREE, MOST = 0.005, 4
 
 def _mark():
     run(os.environ.get("BENCH_BUILD", "/passthru/build/bench") + "/load", "mark")
-
-
-def repeated(work, cell):
-    """Runs work(count), which returns a time; the median of several where time is noisy."""
-    return median(work(cell["count"]) for _ in range(cell.get("repeat", 1)))
 
 
 def steady(work, count):
@@ -48,12 +42,15 @@ def profiled(work, count):
     return result
 
 
-def measured(work, cell):
-    """Runs work(count), as the lab and the cell want it."""
-    if PROFILING:
-        return profiled(work, cell["count"])
+def plain(work, cell):
+    """Runs work(count), as the lab wants it; nothing is marked."""
     if COUNTED:
         return steady(work, cell["count"])
     results = sorted((work(cell["count"]) for _ in range(cell.get("repeat", 1))),
                      key=lambda result: result.value)
     return results[len(results) // 2]
+
+
+def measured(work, cell):
+    """Runs work(count), as the lab and the cell want it."""
+    return profiled(work, cell["count"]) if PROFILING else plain(work, cell)

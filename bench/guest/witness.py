@@ -76,6 +76,23 @@ def retransmitted(*namespaces):
     return total
 
 
+def received(namespace, ip):
+    """Packets that a namespace's IP layer was given."""
+    with namespace:
+        if ip == 6:
+            with open("/proc/thread-self/net/snmp6", encoding="ascii") as file:
+                return next(int(line.split()[1]) for line in file if line.startswith("Ip6InReceives"))
+        with open("/proc/thread-self/net/snmp", encoding="ascii") as file:
+            head, values = (line.split() for line in file if line.startswith("Ip:"))
+        return int(values[head.index("InReceives")])
+
+
+def processed():
+    """Packets that any device has handed to the stack, whatever became of them."""
+    with open("/proc/net/softnet_stat", encoding="ascii") as file:
+        return sum(int(line.split()[0], 16) for line in file)
+
+
 def has_shortcut(path):
     """Whether the packets measured can take one."""
     return bool(path.get("shortcut"))

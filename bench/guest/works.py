@@ -74,7 +74,21 @@ class Control:
                 network.parent.run("nft", "-f", "-", text=_DROP)
                 generator.configure(cell)
                 generator.send(cell["warm"])
-                return window.repeated(generator.send, cell)
+                return window.plain(lambda count: _dropped(network, generator, count), cell).value
+
+
+def _dropped(network, generator, count):
+    """One window of the control: every packet gets as far as the uplink, and none as far as IP.
+
+    A counter in the rule itself would be a part of what it measures.
+    """
+    before = witness.processed(), witness.received(network.parent, network.plan.ip)
+    value = generator.send(count)
+    came = witness.processed() - before[0]
+    passed = witness.received(network.parent, network.plan.ip) - before[1]
+    if came < count or passed:
+        raise Lost(f"generation: of {count} packets {came} came and {passed} were not dropped")
+    return Run(value, 0, count, count)
 
 
 @contextmanager
