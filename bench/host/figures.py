@@ -113,9 +113,16 @@ def settle(figures):
     return sorted((_ordered(_add_ratio(f, hosts)) for f in figures), key=_place)
 
 
-def merge(old, new):
-    """Earlier figures, with those replaced that were measured again."""
-    known = {(cell_of(f), f["path"]): f for f in old}
+def _lost(entries):
+    """Which figures something is known against: cells and paths."""
+    return {(cell_of(settled(dict(e["cell"]))), e["path"]) for e in entries if e["cell"]}
+
+
+def merge(old, new, missing):
+    """Earlier figures, with those replaced that were measured again, and without those that have
+    none any more."""
+    lost = _lost(missing)
+    known = {(cell_of(f), f["path"]): f for f in old if (cell_of(f), f["path"]) not in lost}
     known |= {(cell_of(f), f["path"]): f for f in new}
     return settle(list(known.values()))
 
@@ -130,13 +137,17 @@ def merge_missing(old, new, found):
 
 
 def collect(folders, source):
-    """All figures of a run of a state of the tree."""
-    rounds = {}
+    """All figures of a run of a state of the tree.
+
+    What lost packets in one round, or in one boot of two, has none.
+    """
+    rounds, lost = {}, _lost(lines(folders, "missing.jsonl"))
     for line in lines(folders, "figures.jsonl"):
         figure = settled(line)
         same = rounds.setdefault((cell_of(figure), figure["path"]), {})
         same.setdefault(figure.get("round", 0), figure)
-    figures = [_merge(list(same.values())) | {"source": source} for same in rounds.values()]
+    figures = [_merge(list(same.values())) | {"source": source}
+               for key, same in rounds.items() if key not in lost]
     return settle(figures)
 
 
