@@ -301,9 +301,10 @@ def text(lab, results, note):
         yield f"{note}\n"
     grown = [line.replace("{lab}", lab) for ip in (4, 6) for line in _growth(figures, ip)]
     sections = (("In short", [LEGEND, *_summary(figures, 4), *_summary(figures, 6)]),
-                ("Targets", ["", *targets.markdown(figures)] if lab == "stock" else []),
+                ("Targets", ["", *targets.markdown(figures, missing)] if lab == "stock" else []),
                 ("Pictures", list(_pictures(figures, lab))),
                 ("Growth", grown),
+                ("Throughput", list(_throughput(figures))),
                 ("To make, keep and remove a child", list(_lives(figures, missing))),
                 ("Large packets, many flows", list(_large_and_many(figures))),
                 ("What the parent's rules cost", list(_by_firewall(figures))),

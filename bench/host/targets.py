@@ -23,11 +23,15 @@ def _cell(target):
     return {"firewall": "none"} | keys
 
 
+def _is_of(figure, cell, ip):
+    """Whether a figure is of a cell."""
+    optional = {"sources": None, "cpus": None} | cell
+    return figure["ip"] == ip and all(figure.get(key) == value for key, value in optional.items())
+
+
 def _members(figures, cell, ip):
     """The figures of a cell, by path."""
-    optional = {"sources": None, "cpus": None} | cell
-    return {f["path"]: f for f in figures if f["ip"] == ip and all(
-        f.get(key) == value for key, value in optional.items())}
+    return {f["path"]: f for f in figures if _is_of(f, cell, ip)}
 
 
 def _best_peer(members, guarded):
@@ -59,33 +63,42 @@ def measured(figures, target, path, ip):
     return delivery(members[path]) / base if base and base > 0 else None
 
 
-def _shown(ratio, limit):
+def _shown(ratio, limit, lost):
     """A ratio is judged as it is shown: to three places."""
     if ratio is None:
-        return "-"
+        return "none, missed" if lost else "-"
     return f"{ratio:.3f}" + ("" if holds(ratio, limit) else " missed")
 
 
 def holds(ratio, limit):
-    """Whether a ratio is no more than its target."""
-    return round(ratio, 3) <= limit
+    """Whether a ratio is no more than its target; what has none does not hold."""
+    return ratio is not None and round(ratio, 3) <= limit
 
 
-def rows(figures):
-    """The table's rows, and how many ratios there are, and how many of them hold."""
+def is_lost(missing, target, path, ip):
+    """Whether a target's figure was tried for, and there is none."""
+    return any(entry["path"] == path and (
+        entry["cell"] is None or _is_of(settled(dict(entry["cell"])), _cell(target), ip))
+        for entry in missing)
+
+
+def rows(figures, missing):
+    """The table's rows, and how many ratios there should be, and how many of them hold."""
     found, ratios = [], []
     for target in table():
         for path, limit in target["at_most"].items():
             both = [measured(figures, target, path, ip) for ip in (4, 6)]
-            ratios += [(ratio, limit) for ratio in both if ratio is not None]
+            lost = [is_lost(missing, target, path, ip) for ip in (4, 6)]
+            ratios += [(ratio, limit) for ratio, gone in zip(both, lost)
+                       if gone or ratio is not None]
             found.append((target["title"], path, f"{limit:.2f}",
-                          *(_shown(ratio, limit) for ratio in both)))
+                          *(_shown(ratio, limit, gone) for ratio, gone in zip(both, lost))))
     return found, len(ratios), sum(holds(*pair) for pair in ratios)
 
 
-def markdown(figures):
+def markdown(figures, missing):
     """The table for the docs."""
-    found, count, held = rows(figures)
+    found, count, held = rows(figures, missing)
     if not count:
         return
     yield f"{held} of {count} ratios are no more than their targets (`bench/targets.toml`).\n"
@@ -97,9 +110,9 @@ def markdown(figures):
         before = title
 
 
-def terminal(figures):
+def terminal(figures, missing):
     """The table as plain text."""
-    found, count, held = rows(figures)
+    found, count, held = rows(figures, missing)
     if not count:
         return
     yield f"targets: {held} of {count} ratios hold"
