@@ -143,6 +143,22 @@ def _large_and_many(figures):
             _with_ratio(found[path, label]) if (path, label) in found else None))
 
 
+def _throughput(figures):
+    """What a path carries on so many CPUs."""
+    found = {}
+    for f in figures:
+        if "cpus" in f:
+            label = f"IPv{f['ip']}, {f['cpus']} CPU{'s' if f['cpus'] > 1 else ''}"
+            found[f["path"], label] = f
+    if not found:
+        return
+    unit = next(iter(found.values()))["unit"]
+    yield f"\nrx-udp, unconnected, a child for each CPU: {unit} of all together (ratio to host; more is better)\n"
+    yield from _matrix(dict.fromkeys(label for _, label in found), _paths(found.values()),
+                       lambda path, label: (_with_ratio(found[path, label])
+                                            if (path, label) in found else None))
+
+
 def _growth(figures, ip):
     curves = {path: dict(points) for path, points in pictures.growth(figures, ip).items()}
     if not curves:
