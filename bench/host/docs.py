@@ -21,8 +21,9 @@ kernel's other ways, and on the host itself with no namespace. A ratio of 1.00 i
 the host's own cost; less is cheaper than no namespace at all.
 
 Figures are instructions on Debian's stock kernel, counted exactly: each is of a
-window that agrees with the one before it to within 0.5 %. Caches and locks are
-not in them. *The run*, at the end, says how far two boots are apart.
+window that agrees with the one before it to within 0.5 %, and so is the generator's
+share. To make, keep and remove children is measured once. Caches and locks are not in
+the figures. *The run*, at the end, says how far two boots are apart.
 [bench/README.md](../bench/README.md) says how it is done and how to read it.
 
 This file is generated: `make bench` measures all of it again (some 40 minutes
