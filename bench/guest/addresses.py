@@ -29,7 +29,7 @@ class Plan:
         self.parent = plan["parent"]
         self.outside = plan["outside"]
         self.gateway = plan["gateway"]
-        # Where random sources are: so many that none comes by twice.
+        # Where random sources are: so many that hardly one comes by twice.
         self.far, self.far_length = plan.get("far"), plan.get("far_length")
         self.any = plan["any"]
         self.nobody = plan["nobody"]

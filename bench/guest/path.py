@@ -82,10 +82,12 @@ class Network:
 
     uplink  "dummy": packets come from pktgen and end at the device
             "veth": packets come from and go to a namespace outside
+    introduced  whether all know the link-layer addresses that they will need
     """
 
-    def __init__(self, path, ip, uplink="dummy", children=1):
+    def __init__(self, path, ip, uplink="dummy", children=1, introduced=True):
         self.path = path
+        self._introduced = introduced
         self._sides = {ip: Side(ip)}
         self._side = self._sides[ip]
         self.children = []
@@ -248,20 +250,30 @@ class Network:
         self._complete()
 
     def grow(self, children):
+        """Adds children until there are so many, and waits until all is quiet."""
+        if len(self.children) < children:
+            self.make(children)
+            self.quiet()
+
+    def make(self, children):
         """Adds children until there are so many."""
-        new = range(len(self.children), children)
-        if not new:
-            return
-        if self.path["kind"] == "host":
-            made = [Child(n, self.parent) for n in new]
-        else:
-            made = [Child(n, Namespace()) for n in new]
-            self._link(made)
-        for child in made:
+        for number in range(len(self.children), children):
+            is_host = self.path["kind"] == "host"
+            child = Child(number, self.parent if is_host else Namespace())
+            if not is_host:
+                self._link(child)
             self._configure(child)
-        self.children += made
+            self.children.append(child)
         self._complete()
-        self.quiet()
+
+    def present(self):
+        """How many children have their device."""
+        def has_one(child):
+            try:
+                return child.rtnl.index("c0") == child.device
+            except OSError:
+                return False
+        return sum(has_one(child) for child in self.children)
 
     def _complete(self):
         """Gives children what they have not got yet of the IP version that is spoken."""
@@ -273,22 +285,16 @@ class Network:
         if self._redirect:
             self._redirect.attach(child.port for child in self.children)
 
-    def _link(self, children):
-        if not self.path.get("one_by_one"):
-            self.parent.batch([self._link_line(child) for child in children])
+    def _link(self, child):
+        """Makes a child's device, and the port if it has one; where no address is said, it is random."""
+        path = self.path
+        mac = child.mac if path.get("mac") and path["kind"] != "slave" or path.get("own_mac") else None
+        device = "c0", mac, child.namespace
+        if path["kind"] == "slave":
+            self.rtnl.slave(path["link"], device, self.uplink)
             return
-        for child in children:
-            self.rtnl.pair(self.path["link"], f"p{child.number}", "c0", child.namespace)
-
-    def _link_line(self, child):
-        n, link = child.number, link_type(self.path)
-        mac = f"address {child.mac}" if self.path.get("mac") else ""
-        if self.path["kind"] == "slave":
-            mac = mac if self.path.get("own_mac") else ""
-            return f"link add c0 link up0 {mac} netns {child.namespace.path} type {link}"
-        port_mac = f"address {PORT_MAC}" if mac and self.path["kind"] == "pair" else ""
-        return (f"link add p{n} {port_mac} type {link} peer name c0 {mac} "
-                f"netns {child.namespace.path}")
+        port_mac = PORT_MAC if mac and path["kind"] == "pair" else None
+        self.rtnl.pair(path["link"], (f"p{child.number}", port_mac), device, path.get("shortcut"))
 
     def _configure(self, child):
         if self.path["kind"] == "host":
@@ -308,7 +314,8 @@ class Network:
         self.rtnl.up(child.port)
         if self.path["kind"] == "bridge":
             self.rtnl.enslave(child.port, self.lan)
-            self.rtnl.forwarding_entry(child.port, child.mac)
+            if self._introduced:
+                self.rtnl.forwarding_entry(child.port, child.mac)
 
     def _add_way_out(self, child):
         """The child's default route."""
@@ -316,8 +323,9 @@ class Network:
         if not self.path.get("mac"):
             child.rtnl.route(child.device, any_, 0)
             return
-        routed = self.path["kind"] == "pair"
-        child.rtnl.neighbour(child.device, gateway, PORT_MAC if routed else OUTSIDE_MAC)
+        if self._introduced:
+            routed = self.path["kind"] == "pair"
+            child.rtnl.neighbour(child.device, gateway, PORT_MAC if routed else OUTSIDE_MAC)
         child.rtnl.route(child.device, any_, 0, gateway)
 
     def _give_addresses(self, count):
@@ -328,7 +336,7 @@ class Network:
             self._give_address(child, self.plan.child(i))
             self.addresses.append(child)
             self._side.first.setdefault(child, self.plan.child(i))
-        if self.path["kind"] in ("bridge", "slave") and self.path.get("mac"):
+        if self.path["kind"] in ("bridge", "slave") and self.path.get("mac") and self._introduced:
             self._introduce_siblings()
 
     def _give_address(self, child, address):
@@ -343,7 +351,7 @@ class Network:
     def _route_to(self, child, address):
         local = self.path.get("route") == "local"
         self.rtnl.route(child.port, address, self.plan.host, local=local)
-        if self.path.get("mac"):
+        if self.path.get("mac") and self._introduced:
             self.rtnl.neighbour(child.port, address, child.mac)
 
     def _introduce_siblings(self):

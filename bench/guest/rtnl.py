@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Addresses, routes and neighbours by rtnetlink.
+"""Links, addresses, routes and neighbours by rtnetlink.
 
 A program per address is too slow for thousands of namespaces, so the few
-requests that are made once per child are sent from here. Links, whose
-attributes differ by type, are made by `ip -batch`.
+requests that are made once per child are sent from here, for all contestants alike.
 """
 import ipaddress
 import os
@@ -12,13 +11,17 @@ import struct
 
 REQUEST, ACK, CREATE, REPLACE = 1, 4, 0x400, 0x100
 NEWLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, NEWNEIGH = 16, 18, 19, 20, 24, 25, 28
-IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 3, 10, 18, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 5, 10, 18, 28
 INFO_KIND, INFO_DATA, INFO_PEER, NESTED = 1, 2, 1, 0x8000
+# What follows the type of a link in paths.toml: its attribute, and the words' values.
+MODES = {"ipvlan": (1, "H", {"l2": 0, "l3": 1, "l3s": 2}), "macvlan": (1, "I", {"bridge": 4})}
+IFLA_PASSTHRU_SHORTCUTS, SHORTCUTS = 4, ("device", "route", "netfilter", "socket", "output")
 IFF_UP = 1
 IFA_LOCAL, IFA_ADDRESS, IFA_F_NODAD = 2, 1, 2
 RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTNH_F_ONLINK = 1, 2, 4, 5, 4
 NDA_DST, NDA_LLADDR, NUD_PERMANENT, NUD_NOARP, NTF_MASTER = 1, 2, 0x80, 0x40, 4
 AF_BRIDGE = 7
+NO_DEVICE = struct.pack("BxHiII", 0, 0, 0, 0, 0)
 NLMSG_ERROR = 2
 UNICAST, LOCAL = 1, 2
 TABLE_MAIN, TABLE_LOCAL = 254, 255
@@ -31,6 +34,39 @@ def _attribute(kind, data):
 
 def _packed(address):
     return ipaddress.ip_address(address).packed
+
+
+def _mac(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _named(name, mac=None, namespace=None):
+    """The attributes that all links have."""
+    data = _attribute(IFLA_IFNAME, name.encode() + b"\0")
+    if mac:
+        data += _attribute(IFLA_ADDRESS, _mac(mac))
+    if namespace:
+        data += _attribute(IFLA_NET_NS_FD, struct.pack("I", namespace.fd))
+    return data
+
+
+def _kind(link, data):
+    """IFLA_LINKINFO of a link as paths.toml names it: "ipvlan mode l2"."""
+    kind, *mode = link.split()
+    if mode:
+        number, form, values = MODES[kind]
+        data += _attribute(number, struct.pack(form, values[mode[1]]))
+    return _attribute(IFLA_LINKINFO | NESTED, _attribute(INFO_KIND, kind.encode())
+                      + _attribute(INFO_DATA | NESTED, data))
+
+
+def _shortcuts(names):
+    """The set that a port is given; nothing for no set, which is the default."""
+    if not names:
+        return b""
+    chosen = SHORTCUTS if names == "all" else names.split(",")
+    bits = sum(1 << SHORTCUTS.index(name) for name in chosen)
+    return _attribute(IFLA_PASSTHRU_SHORTCUTS, struct.pack("I", bits))
 
 
 def _family(packed):
@@ -77,15 +113,15 @@ class Rtnl:
         self.socket.send(struct.pack("IHHII", 16 + len(body), GETLINK, REQUEST, 1, 0) + body)
         self.socket.recv(1 << 16)
 
-    def pair(self, kind, name, peer, namespace):
-        """Makes a pair of devices, the peer in another namespace."""
-        nothing = struct.pack("BxHiII", 0, 0, 0, 0, 0)
-        there = (_attribute(IFLA_IFNAME, peer.encode() + b"\0")
-                 + _attribute(IFLA_NET_NS_FD, struct.pack("I", namespace.fd)))
-        data = _attribute(INFO_PEER | NESTED, nothing + there)
-        info = _attribute(INFO_KIND, kind.encode()) + _attribute(INFO_DATA | NESTED, data)
-        self._ask(f"link {name}", NEWLINK, nothing, _attribute(IFLA_IFNAME, name.encode() + b"\0"),
-                  _attribute(IFLA_LINKINFO | NESTED, info))
+    def pair(self, link, port, peer, shortcuts=None):
+        """Makes a pair of devices. Each is a name, a link-layer address and a namespace."""
+        data = _attribute(INFO_PEER | NESTED, NO_DEVICE + _named(*peer)) + _shortcuts(shortcuts)
+        self._ask(f"link {port[0]}", NEWLINK, NO_DEVICE, _named(*port), _kind(link, data))
+
+    def slave(self, link, device, lower):
+        """Makes a device on top of another."""
+        self._ask(f"link {device[0]}", NEWLINK, NO_DEVICE, _named(*device),
+                  _attribute(IFLA_LINK, struct.pack("I", lower)), _kind(link, b""))
 
     def address(self, index, address, length):
         """Adds an address."""
@@ -125,7 +161,7 @@ class Rtnl:
         packed = _packed(address)
         body = struct.pack("BxxxiHBB", _family(packed), index, NUD_PERMANENT, 0, 0)
         self._ask(f"neighbour {address}", NEWNEIGH, body, _attribute(NDA_DST, packed),
-                  _attribute(NDA_LLADDR, bytes.fromhex(mac.replace(":", ""))))
+                  _attribute(NDA_LLADDR, _mac(mac)))
 
     def enslave(self, index, master):
         """Puts a device into a bridge."""
@@ -136,4 +172,4 @@ class Rtnl:
         """Tells a bridge which port leads to a link-layer address."""
         body = struct.pack("BxxxiHBB", AF_BRIDGE, port, NUD_NOARP, NTF_MASTER, 0)
         self._ask(f"forwarding entry {mac}", NEWNEIGH, body,
-                  _attribute(NDA_LLADDR, bytes.fromhex(mac.replace(":", ""))))
+                  _attribute(NDA_LLADDR, _mac(mac)))
