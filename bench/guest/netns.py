@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Network namespaces without names: a descriptor keeps each one alive."""
+import errno
+import itertools
 import os
 import subprocess
 import time
@@ -68,6 +70,38 @@ def wait_until_removed():
         last.close()
         while os.path.exists("/sys/class/net/last"):
             time.sleep(0.05)
+
+
+def existing():
+    """How many network namespaces there are, besides the first one.
+
+    One that was let go counts until the kernel is done with all that was in it. It is asked for
+    by the limit that has to be there for one more.
+    """
+    limit = "/proc/sys/user/max_net_namespaces"
+    time.sleep(0.3)     # the end of the last one that was waited for
+    back = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    with open(limit, encoding="ascii") as file:
+        before = file.read()
+    try:
+        return next(number for number in itertools.count() if _is_room(limit, number + 1))
+    finally:
+        write(limit, before)
+        os.setns(back, os.CLONE_NEWNET)
+        os.close(back)
+        wait_until_removed()    # the one that there was room for
+
+
+def _is_room(limit, number):
+    """Whether a namespace can be made, and is, when there may be so many."""
+    write(limit, str(number))
+    try:
+        os.unshare(os.CLONE_NEWNET)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
 
 
 class CommandFailed(Exception):
