@@ -7,9 +7,7 @@ from itertools import groupby
 import firewall
 from netns import CommandFailed, Lost, wait_until_removed
 from path import Network
-from works import KINDS, uplink_of
-
-MANY = 50   # children whose removal would be going on while the next are measured
+from works import KINDS, MANY, uplink_of
 
 
 def _needs(path, cell):

@@ -5,6 +5,7 @@ from collections import Counter
 
 # Less than this per operation is the noise of starts, ends and timers.
 NOISE = 1.0
+USER_SPACE = "(user space)"
 
 
 def table(file):
@@ -28,7 +29,7 @@ def by_function(window, known):
         address, insns, runs = line.split()
         address = int(address, 16)
         place = bisect.bisect(addresses, address) - 1
-        name = names[place] if address >> 63 and place >= 0 else "(user space)"
+        name = names[place] if address >> 63 and place >= 0 else USER_SPACE
         counts[name] += int(insns) * int(runs)
     return counts
 
