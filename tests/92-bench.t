@@ -13,8 +13,8 @@ trap 'rm -rf "$SCRATCH"' EXIT
 if [ "${LAB:-stock}" != stock ]; then skip_all "it counts on the stock kernel, whatever the lab"; fi
 
 figures=$SCRATCH/figures.json
-succeeds "a few figures are measured" bench/run --quick --boots ip4 --works rx-udp,tcp-rr \
-	--paths "veth passthru-route" --results "$SCRATCH/results" --json "$figures"
+succeeds "a few figures are measured" make -s bench QUICK=1 PATHS="veth passthru-route" JSON="$figures" \
+	BENCHFLAGS="--boots ip4 --works rx-udp,tcp-rr --results $SCRATCH/results"
 from_tool() { # the results of a tool that prints them without numbers
 	local line
 	while IFS= read -r line; do
@@ -42,7 +42,8 @@ is "$(find "$SCRATCH/results" -name '*.svg' -size +1k | wc -l)" \
 	"$(find "$SCRATCH/results" -name '*.png' -size +1k | wc -l)" "each picture is there as SVG and PNG"
 isnt "$(find "$SCRATCH/results" -name '*.svg' | wc -l)" 0 "there are pictures"
 
-profile=$(bench/profile passthru-route --count 500 --top 25)
+# PATH is the shell's word, too.
+profile=$(make -s profile PATH=passthru-route BENCHFLAGS='--count 500 --top 25')
 like "$profile" "^passthru-route: [0-9,]+ instructions per packet" "a profile says what a packet takes"
 like "$profile" "before_routing.* \[passthru\]" "... and where in the module"
 like "$profile" "__netif_receive_skb_core" "... and in the kernel"
