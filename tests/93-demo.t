@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# lab: --host
+#
+# The demo is the first thing that a stranger runs: it goes through all of its
+# story, and ends with what a packet costs by each path.
+
+set -u
+export LC_ALL=C
+cd "$(dirname "$0")/.." || exit 1
+SCRATCH=$(mktemp -d)
+trap 'rm -rf "$SCRATCH"' EXIT
+. tests/tap.sh
+
+[ "${LAB:-stock}" = stock ] || skip_all "the demo is on the stock kernel"
+
+scripts/demo/run >"$SCRATCH/story" 2>&1
+is "$?" 0 "the demo ends well" || diag "$(tail -n 60 "$SCRATCH/story")"
+
+# What a chapter shows was checked there: a line that begins with "ok" each.
+chapters() { sed -n 's/^\x1b\[1m\(.*\)\x1b\[0m$/\1/p' "$SCRATCH/story"; }
+is "$(chapters)" "Two children, each with a network of its own
+Real traffic by the full path, IPv4 and IPv6
+What is separate
+The same traffic by each shortcut
+A hardware device beside it
+Tunnels, made by the children themselves
+What the devices counted
+And away" "it tells all of its story"
+between "$(grep -c '^  ok  ' "$SCRATCH/story")" 40 200 "and what it shows it has seen"
+for shortcut in none device route netfilter socket,route output; do
+	like "$(<"$SCRATCH/story")" "shortcut $shortcut"$'\n'"  ok  TCP" "traffic by shortcut $shortcut"
+done
+for path in host passthru passthru-{device,route,netfilter,socket} veth netkit ipvlan-l2 macvlan; do
+	succeeds "what a packet costs by $path" grep -E "^  $path +[0-9,]+ +[0-9,]+ +[+-][0-9,]+ +[0-9.]+" "$SCRATCH/story"
+done
+
+plan
