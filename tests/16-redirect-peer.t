@@ -56,10 +56,9 @@ for mode in l3 l2; do
 	must answers far 10.0.1.2
 	capture_end
 	is "$(captured "$SCRATCH/tap.pcap" | wc -l)" 2 "$mode: the child's tap sees question and answer"
-	in_ns blue nft 'table inet t { chain in { type filter hook prerouting priority 0; udp dport 9 counter name n drop; }; counter n {}; }' 2>"$SCRATCH/nft" && {
-		send_udp far 10.0.1.2 20 100
-		eventually 5 "$mode: the child's own rules see each" matched 20
-	}
+	must in_ns blue nft 'table inet t { chain in { type filter hook prerouting priority 0; udp dport 9 counter name n drop; }; counter n {}; }'
+	send_udp far 10.0.1.2 20 100
+	eventually 5 "$mode: the child's own rules see each" matched 20
 
 	ip -n blue link set c0 down
 	send_udp far 10.0.1.2 20 100
