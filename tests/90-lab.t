@@ -185,6 +185,51 @@ guests() {
 		"$lab: a test that there was no time for"
 }
 
+# What the kernel may say is known for what it is, and what else it says is not.
+what_a_splat_is() {
+	local said
+	said=$(python3 -S - <<-'END'
+		import argparse, sys
+		sys.path.insert(0, "scripts/lib")
+		import run
+		SPLATS = """WARNING: CPU: 1 PID: 5 at net/core/dev.c:1 f+0x1/0x2
+		WARNING: possible circular locking dependency detected
+		WARNING: suspicious RCU usage
+		BUG: KASAN: slab-use-after-free in f+0x1/0x2
+		BUG: unable to handle page fault for address: 0
+		BUG: sleeping function called from invalid context at a.c:1
+		kernel BUG at net/core/skbuff.c:1!
+		Oops: general protection fault, probably for non-canonical address
+		UBSAN: array-index-out-of-bounds in a.c:1
+		Kernel panic - not syncing: x
+		INFO: task ip:5 blocked for more than 120 seconds.
+		INFO: trying to register non-static key.
+		rcu: INFO: rcu_preempt self-detected stall on CPU
+		rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... }
+		watchdog: BUG: soft lockup - CPU#0 stuck for 26s!
+		unregister_netdevice: waiting for c0 to become free. Usage count = 2
+		refcount_t: underflow; use-after-free.
+		ref_tracker: netdev@0 has 1/1 users at
+		BUG nf_conntrack (Not tainted): Objects remaining in nf_conntrack
+		list_del corruption. prev->next should be 0
+		kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+		rust_kernel: panicked at src/lib.rs:1:1""".splitlines()
+		for line in SPLATS:
+		    if not run.complaints("", run.START + "\n[    1.0] " + line.strip(), None):
+		        print("missed:", line.strip())
+		for line in ("passthru: loading out-of-tree module taints kernel.", "device c0 entered promiscuous mode"):
+		    if run.complaints("", run.START + "\n" + line, None):
+		        print("not one:", line)
+		args = argparse.Namespace(lab="debug", leaks=True)
+		print(*run.off_duty(args, "", " debug_locks:             1\n"), sep=", ")
+		print(*run.off_duty(args, None, " debug_locks:             0\n"), sep=", ")
+		print(*run.complaints("", "", "unreferenced object 0x1 (size 8)"))
+	END
+	)
+	is "$said" $'\nkmemleak: did not judge, lockdep: is off\nkmemleak: unreferenced objects:\nunreferenced object 0x1 (size 8)' \
+		"what the kernel says is known for what it is"
+}
+
 # is_made LAB: its kernel is there already.
 # shellcheck disable=SC2016 # the inner shell expands
 is_made() { lab_parts 'part() { exit 1; }; tree "$1"' "$1"; }
@@ -247,6 +292,7 @@ if [ "$LAB" = stock ]; then
 	what_is_removed
 	which_kernel_it_is
 	what_a_test_says
+	what_a_splat_is
 	! is_made uml || guests uml
 fi
 guests "$LAB"

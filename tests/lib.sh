@@ -68,7 +68,7 @@ PATIENCE=$(scale 10 30)
 
 # What the kernel says when something is broken inside it. "unregister_netdevice:
 # waiting" is the sign of a reference to a device that nobody gives back.
-SPLAT='WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (possible|suspicious|task|rcu)|refcount_t|ref_tracker: .* has [0-9]|unregister_netdevice: waiting|possible recursive locking|Unloaded tainted|general protection|kernel panic'
+SPLAT='WARNING:|BUG:|Oops|KASAN|UBSAN|INFO: (possible|suspicious|task|rcu|trying)|turning off the locking|refcount_t|ref_tracker: .* has [0-9]|unregister_netdevice: waiting|possible recursive locking|Unloaded tainted|general protection|kernel panic'
 
 kernel_log_clean() {
 	local splats

@@ -29,13 +29,15 @@ result() {
 LACKING='this kernel injects no faults|kernel has no kmemleak|this is not root'
 
 may_skip() { # REASON
+	# What the debug kernel is made for it must not lack.
+	[ "${LAB:-stock}" != debug ] || ! [[ $1 =~ ^(this kernel injects no faults|kernel has no kmemleak)$ ]] || return 1
 	[ "${LAB:-stock}" != stock ] || [ "${KIND:-passthru}" != passthru ] || [[ $1 =~ ^($LACKING)$ ]]
 }
 
 # skip REASON NAME: for what this kernel cannot do, never for what passthru cannot.
 skip() {
 	if ! may_skip "$1"; then
-		result 1 "$2" || diag "skipped, but the stock kernel has it: $1"
+		result 1 "$2" || diag "skipped, but the $LAB kernel has it: $1"
 		return
 	fi
 	TAP_COUNT=$((TAP_COUNT + 1))

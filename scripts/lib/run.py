@@ -35,7 +35,8 @@ SLOWER = {"stock": 1, "uml": 1, "debug": 4}
 SPLATS = re.compile(
     r"WARNING: |BUG: |BUG\b.*at |kernel BUG|Oops|KASAN:|UBSAN:|KFENCE:|Kernel panic|general protection"
     r"|INFO: possible|INFO: task .* blocked|INFO: suspicious|suspicious RCU|possible recursive locking"
-    r"|inconsistent lock state|rcu.*self-detected stall|rcu.*detected stalls|soft lockup|hard LOCKUP"
+    r"|INFO: trying to register|turning off the locking|inconsistent lock state"
+    r"|rcu.*self-detected stall|rcu.*detected (expedited )?stalls|soft lockup|hard LOCKUP"
     r"|unregister_netdevice: waiting|refcount_t: |ref_tracker: .*(leaked|has \d)|ODEBUG: "
     r"|scheduling while atomic|sleeping function called|DEBUG_LOCKS_WARN_ON|still has \d+ elements"
     r"|Objects remaining|double free|list_(add|del) corruption|Bad page|stack-protector"
@@ -277,7 +278,8 @@ def boot_until_it_starts(args, scratch):
 
 
 def take_output(scratch, out):
-    """Unpack what the guest left. Returns its exit status, or None, and its log."""
+    """Unpack what the guest left. Returns its exit status, or None, its log, and what
+    its kernel's checkers said, None where there was none."""
     files = os.path.join(scratch, "files")
     os.mkdir(files)
     try:
@@ -288,12 +290,12 @@ def take_output(scratch, out):
     except (tarfile.TarError, OSError, ValueError):
         status = None
     texts = {}
-    for name in (".dmesg", ".kmemleak"):
+    for name in (".dmesg", ".kmemleak", ".lockdep"):
         try:
             with open(f"{files}/{name}", errors="replace") as file:
                 texts[name] = file.read()
         except OSError:
-            texts[name] = ""
+            texts[name] = None
     if out:
         os.makedirs(out, exist_ok=True)
         for name in os.listdir(files):
@@ -302,7 +304,17 @@ def take_output(scratch, out):
                 if os.path.isdir(target) and not os.path.islink(target):
                     shutil.rmtree(target)
                 shutil.move(os.path.join(files, name), target)
-    return status, texts[".dmesg"], texts[".kmemleak"]
+    return status, texts[".dmesg"] or "", texts[".kmemleak"], texts[".lockdep"]
+
+
+def off_duty(args, kmemleak, lockdep):
+    """Which of the debug kernel's checkers gave up: those find nothing any more."""
+    if args.lab != "debug":
+        return
+    if args.leaks and kmemleak is None:
+        yield "kmemleak: did not judge"
+    if not re.search(r"debug_locks: +1$", lockdep or "", re.M):
+        yield "lockdep: is off"
 
 
 def complaints(console, dmesg, kmemleak):
@@ -312,7 +324,7 @@ def complaints(console, dmesg, kmemleak):
     if START in dmesg:
         text += dmesg.partition(START)[2]
     found = [line.strip() for line in text.splitlines() if SPLATS.search(line)]
-    if "unreferenced object" in kmemleak:
+    if kmemleak and "unreferenced object" in kmemleak:
         found.append("kmemleak: unreferenced objects:\n" + kmemleak[:4000])
     return list(dict.fromkeys(found))
 
@@ -324,10 +336,12 @@ def main():
         with open(f"{scratch}/out.tar", "wb") as disk:
             disk.truncate(OUT_DISK_BYTES)
         outcome, console = boot_until_it_starts(args, scratch)
-        status, dmesg, kmemleak = take_output(scratch, args.out)
+        status, dmesg, kmemleak, lockdep = take_output(scratch, args.out)
         if args.console:
             shutil.copyfile(f"{scratch}/console", args.console)
     found = complaints(console, dmesg, kmemleak)
+    if outcome == "ended" and status is not None:
+        found += off_duty(args, kmemleak, lockdep)
     if found:
         text = console if len(console) > len(dmesg) else dmesg
         print("lab: the kernel complained:", *found[:10], "lab: its log ends:", *text.splitlines()[-150:],
