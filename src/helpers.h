@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Static inlines and macros of the kernel under names that Rust can call; each
- * does what the kernel's function of the same name does.
+ * Static inlines and macros of the kernel under names that Rust can call. Most
+ * do what the kernel's function of the same name does. Some do what a packet
+ * passes one after the other in the kernel's own paths, where each of the steps
+ * is no more than a few instructions, which a call would cost by itself.
  */
 #ifndef PASSTHRU_HELPERS_H
 #define PASSTHRU_HELPERS_H

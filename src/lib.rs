@@ -22,6 +22,7 @@ mod output;
 mod passthru;
 #[forbid(unsafe_code)]
 mod shortcut;
+#[forbid(unsafe_code)]
 mod uapi;
 
 module! {

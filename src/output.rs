@@ -132,6 +132,7 @@ impl Outgoing for Ipv6 {
 pub(crate) struct AfterOutput<I>(PhantomData<fn() -> I>);
 
 impl<I> AfterOutput<I> {
+    /// There is nothing that it has to know.
     pub(crate) const fn new() -> Self {
         Self(PhantomData)
     }

@@ -65,6 +65,7 @@ impl Set {
         self.union(Self(shortcut as u32))
     }
 
+    /// Whether the shortcut is in it.
     pub(crate) const fn contains(self, shortcut: Shortcut) -> bool {
         self.0 & shortcut as u32 != 0
     }
@@ -103,6 +104,7 @@ impl Set {
         (shortcut as u32).trailing_zeros() as usize
     }
 
+    /// Whether nothing is in it.
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -121,6 +123,7 @@ impl Set {
         }
     }
 
+    /// As in `IFLA_PASSTHRU_SHORTCUTS`.
     pub(crate) const fn to_uapi(self) -> u32 {
         self.0
     }

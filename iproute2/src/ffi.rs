@@ -59,6 +59,9 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { c::abort() }
 }
 
+/// # Safety
+///
+/// For `ip` to call, with its own command line and the request that it makes.
 unsafe extern "C" fn parse_opt(
     _: *mut LinkUtil,
     argc: c_int,
@@ -78,6 +81,9 @@ unsafe extern "C" fn parse_opt(
     }
 }
 
+/// # Safety
+///
+/// For `ip` to call, with null or its table of the type's attributes.
 unsafe extern "C" fn print_opt(_: *mut LinkUtil, _: *mut c_void, table: *mut *mut rtattr) {
     // Null: the kernel sent no attributes of the type.
     if !table.is_null() {
@@ -86,6 +92,9 @@ unsafe extern "C" fn print_opt(_: *mut LinkUtil, _: *mut c_void, table: *mut *mu
     }
 }
 
+/// # Safety
+///
+/// For `ip` to call, with a stream that it has open.
 unsafe extern "C" fn print_help(
     _: *mut LinkUtil,
     _: c_int,

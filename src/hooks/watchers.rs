@@ -36,6 +36,7 @@ pub(super) struct BeforeSockets<I> {
 }
 
 impl<I: Ip> BeforeRouting<I> {
+    /// For a namespace of which `parent` knows what is to be known.
     pub(super) fn new(parent: Arc<Parent>) -> Self {
         Self {
             parent,
@@ -45,6 +46,7 @@ impl<I: Ip> BeforeRouting<I> {
 }
 
 impl<I: Ip> BeforeSockets<I> {
+    /// For a namespace of which `parent` knows what is to be known.
     pub(super) fn new(parent: Arc<Parent>) -> Self {
         Self {
             parent,

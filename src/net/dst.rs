@@ -26,6 +26,7 @@ impl<'r> Dst<'r> {
         }
     }
 
+    /// For C.
     pub(super) fn as_raw(self) -> *mut bindings::dst_entry {
         self.dst.as_ptr()
     }
@@ -66,6 +67,7 @@ impl HeldDst {
         Self(dst)
     }
 
+    /// For C.
     pub(super) fn as_non_null(&self) -> NonNull<bindings::dst_entry> {
         self.0
     }

@@ -331,6 +331,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// From one of `RTN_*`.
     pub(super) fn from_raw(kind: u32) -> Self {
         match kind {
             bindings::RTN_UNICAST => Self::Unicast,

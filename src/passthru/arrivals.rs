@@ -62,6 +62,7 @@ pub(crate) struct Traffic {
 pub(crate) struct Arrivals(Counters<{ 2 * PLACES + REASONS }>);
 
 impl Arrivals {
+    /// All 0. May sleep. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
         Counters::new().map(Self)
     }

@@ -24,6 +24,7 @@ pub(super) const NAMES: [&CStr; WAYS] = [c"tx_output", c"tx_sibling"];
 pub(crate) struct Departures(Counters<{ 2 * WAYS + 1 }>);
 
 impl Departures {
+    /// All 0. May sleep. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
         Counters::new().map(Self)
     }

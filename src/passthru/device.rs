@@ -82,10 +82,12 @@ impl End {
         })
     }
 
+    /// Whether the pair carries IP packets or Ethernet frames.
     pub(super) fn mode(&self) -> Mode {
         self.mode
     }
 
+    /// Which end of the pair this is.
     pub(crate) fn role(&self) -> Role {
         self.role
     }
@@ -143,6 +145,7 @@ impl End {
         self.mode.framing().header_len() as u32
     }
 
+    /// The counters of what this end did not send.
     pub(super) fn drops(&self) -> &Drops {
         &self.drops
     }

@@ -58,10 +58,12 @@ impl Drop {
 pub(super) struct Drops(Counters<{ NAMES.len() }>);
 
 impl Drops {
+    /// All 0. May sleep. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
         Counters::new().map(Self)
     }
 
+    /// Counts a packet that was dropped. Callable with softirqs disabled.
     pub(super) fn count(&self, drop: Drop) {
         self.0.increment(drop as usize);
     }
@@ -71,6 +73,7 @@ impl Drops {
         (0..NAMES.len()).map(|index| self.0.sum(index))
     }
 
+    /// All that were dropped.
     pub(super) fn total(&self) -> u64 {
         self.values().sum()
     }

@@ -40,6 +40,7 @@ struct Entry {
 type Words = [u64; 2];
 
 impl Sources {
+    /// Nothing is known yet. May sleep. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             ipv4: core::array::from_fn(|_| Entry {
