@@ -3,8 +3,9 @@
  * Netlink attributes of the link type "passthru".
  *
  * They are nested in IFLA_LINKINFO / IFLA_INFO_DATA beside an IFLA_INFO_KIND
- * of "passthru". The kernel module, the iproute2 plugin and the tests all read
- * this file.
+ * of "passthru". The kernel module and the iproute2 plugin are made from this
+ * file. The tests have the numbers written down once more: they are an interface,
+ * and not to be changed.
  */
 #ifndef _UAPI_LINUX_IF_PASSTHRU_H
 #define _UAPI_LINUX_IF_PASSTHRU_H
