@@ -688,25 +688,52 @@ bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __
 	return fib_info_nh_uses_dev(res.fi, port);
 }
 
-/* The same for IPv6: the route to @address, with a reference, if it leads to @port. */
+static int passthru_nh_is_of(struct fib6_nh *nh, void *dev)
+{
+	return nh->fib_nh_dev == dev;
+}
+
+/* Whether one of the ways of a route is by @dev. fib6_info_uses_dev() */
+static bool passthru_fib6_uses_dev(const struct fib6_info *route, struct net_device *dev)
+{
+	const struct fib6_info *sibling;
+
+	if (route->nh)
+		return nexthop_for_each_fib6_nh(route->nh, passthru_nh_is_of, dev);
+	if (route->fib6_nh->fib_nh_dev == dev)
+		return true;
+	if (!READ_ONCE(route->fib6_nsiblings))
+		return false;
+	list_for_each_entry_rcu(sibling, &route->fib6_siblings, fib6_siblings) {
+		if (sibling->fib6_nh->fib_nh_dev == dev)
+			return true;
+		/* Taken out of the list meanwhile: it would not end here. */
+		if (!READ_ONCE(route->fib6_nsiblings))
+			break;
+	}
+	return false;
+}
+
+/*
+ * The same for IPv6: the route to @address, with a reference, if that leads to @port. It is the
+ * best one that is asked for, not the best one by @port, which may be worth less than another's.
+ */
 struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
 					     const struct in6_addr *address, bool *held)
 {
 	struct flowi6 fl6 = {
 		.flowi6_iif = LOOPBACK_IFINDEX,
-		.flowi6_oif = port->ifindex,
 		.flowi6_l3mdev = l3mdev_master_ifindex_rcu(port),
 		.daddr = *address,
 	};
 	struct dst_entry *dst = ip6_route_lookup(dev_net_rcu(port), &fl6, NULL, 0);
-	const struct fib6_info *from = rcu_dereference(dst_rt6_info(dst)->from);
-	const struct net_device *dev;
+	struct fib6_info *from = rcu_dereference(dst_rt6_info(dst)->from);
 
 	if (from && !dst->error) {
-		dev = (from->nh ? nexthop_fib6_nh(from->nh) : from->fib6_nh)->fib_nh_dev;
 		*held = from->fib6_type == RTN_LOCAL;
-		if (dev == port && (from->fib6_type == RTN_UNICAST ||
-				    (*held && from->fib6_protocol != RTPROT_KERNEL)))
+		if ((from->fib6_type == RTN_UNICAST ||
+		     (*held && from->fib6_protocol != RTPROT_KERNEL)) &&
+		    passthru_fib6_uses_dev(from, port))
 			return dst;
 	}
 	dst_release(dst);
