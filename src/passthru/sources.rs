@@ -150,10 +150,15 @@ fn read<const N: usize>(skb: &mut SkBuff, at: usize) -> Option<[u8; N]> {
     skb.linear().get(at..)?.first_chunk().copied()
 }
 
+/// Whether what could not be read to `end` is so short that no stack takes it for a packet. If not,
+/// memory was short.
+fn is_no_packet(skb: &SkBuff, end: usize) -> bool {
+    (skb.len() as usize) < end
+}
+
 fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_>) -> bool {
-    // What is too short for a header no stack takes for a packet.
     let Some(header) = read::<20>(skb, at) else {
-        return true;
+        return is_no_packet(skb, at + 20);
     };
     let word = |at: usize| {
         header[at..]
@@ -184,7 +189,7 @@ fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_
 
 fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'_>) -> bool {
     let Some(header) = read::<24>(skb, at) else {
-        return true;
+        return is_no_packet(skb, at + 24);
     };
     let half = |at: usize| {
         header[at..]
