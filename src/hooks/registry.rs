@@ -45,7 +45,7 @@ type Both<V4, V6> = (Hook<V4>, Hook<V6>);
 /// The hook on a device.
 struct DeviceHook {
     ifindex: i32,
-    _hook: Hook<Ingress>,
+    hook: Hook<Ingress>,
 }
 
 /// All such namespaces.
@@ -166,6 +166,7 @@ impl Places {
             }
         }
         if !self.wants(Shortcut::Device) {
+            Hook::end_all(self.ingress.iter_mut().map(|on_dev| &mut on_dev.hook), rtnl);
             self.ingress.clear();
         }
         if !self.wants_before_routing() {
@@ -186,7 +187,7 @@ impl Places {
         self.ingress.reserve(1, GFP_KERNEL)?;
         let hook = DeviceHook {
             ifindex: dev.ifindex(),
-            _hook: Hook::register(namespace, Place::Ingress(dev), watcher, rtnl)?,
+            hook: Hook::register(namespace, Place::Ingress(dev), watcher, rtnl)?,
         };
         Ok(self.ingress.push(hook, GFP_KERNEL)?)
     }

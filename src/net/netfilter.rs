@@ -433,14 +433,40 @@ impl<W> Hook<W> {
     }
 }
 
+impl<W> Hook<W> {
+    /// Takes hooks away, all of them in the time that one takes: what is left of each can then be
+    /// dropped at once. May sleep.
+    pub(crate) fn end_all<'a>(hooks: impl Iterator<Item = &'a mut Self>, _rtnl: &Rtnl)
+    where
+        W: 'a,
+    {
+        let mut any = false;
+        for hook in hooks {
+            hook.unregister();
+            any = true;
+        }
+        if any {
+            // SAFETY: the RTNL is held, under which it is right to sleep.
+            unsafe { bindings::synchronize_net() };
+        }
+    }
+
+    /// Who has found the hook before may still be in it until `synchronize_net()` is through.
+    fn unregister(&mut self) {
+        // SAFETY: registered with the same namespace, which still exists, and not unregistered yet.
+        unsafe { bindings::nf_unregister_net_hook(self.net, self.ops.get()) };
+        self.net = ptr::null_mut();
+    }
+}
+
 impl<W> Drop for Hook<W> {
     fn drop(&mut self) {
-        // SAFETY: registered with the same namespace, which still exists. Who found the hook
-        // before finishes before `synchronize_net()` does, and then nothing refers to it.
-        unsafe {
-            bindings::nf_unregister_net_hook(self.net, self.ops.get());
-            bindings::synchronize_net();
+        if self.net.is_null() {
+            return;
         }
+        self.unregister();
+        // SAFETY: hooks are dropped where it is right to sleep. Then nothing refers to this one.
+        unsafe { bindings::synchronize_net() };
     }
 }
 
