@@ -248,6 +248,17 @@ fn new_before_routing<'a, I: Ip>(
     }
 }
 
+/// Whether connection tracking has nothing to do with a packet before routing.
+#[inline(always)]
+fn is_untracked<I: Ip>(packet: &Passing<'_>) -> bool {
+    let rcu = packet.bh().read_side();
+    match packet.skb().tracking() {
+        Tracking::Untracked => true,
+        Tracking::Unknown => !packet.dev().namespace(rcu).tracks_before_us(I::FAMILY, rcu),
+        _ => false,
+    }
+}
+
 /// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
 /// that may be, and nothing speaks against it, there is no choice.
 #[inline(always)]
@@ -256,7 +267,7 @@ fn choose<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>)
     let plain = shortcuts.contains(Shortcut::Route)
         && !shortcuts.intersects(AHEAD_OF_ROUTE)
         && claim.near.is_none()
-        && packet.skb().has_no_connection()
+        && is_untracked::<I>(&packet)
         && I::len(header) <= claim.child.mtu();
     if plain {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
@@ -301,9 +312,11 @@ fn choose_among<'a, I: Ip>(
     if claim.near.is_none() || shortcuts.contains(Shortcut::Socket) {
         match packet.skb().tracking() {
             Tracking::Untracked | Tracking::Settled => {}
+            Tracking::Unknown if is_untracked::<I>(&packet) => {}
             // Where the address is held for the port INPUT has its say, tracked or not.
             _ if claim.near.is_some() => return remember_near(packet, claim.near),
-            Tracking::Unconfirmed => return fall(packet, claim.child, Fall::Unconfirmed),
+            // What is of no connection the parent's rules have to see.
+            Tracking::Unconfirmed | Tracking::Unknown => return fall(packet, claim.child, Fall::Unconfirmed),
             Tracking::Unsettled => return fall(packet, claim.child, Fall::Unsettled),
         }
     }

@@ -16,8 +16,11 @@ use crate::net::bindings;
 /// How far tracking is with a packet's connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tracking {
-    /// The packet is not tracked.
+    /// Tracking was told to leave the packet alone.
     Untracked,
+    /// Tracking says nothing of the packet: there is none, or the packet is of no connection that
+    /// there can be. C: `ct state invalid`.
+    Unknown,
     /// The packet may be the first of its connection, which is known to nobody yet.
     Unconfirmed,
     /// The connection is known. All that is still to be done for this packet was done.
@@ -58,6 +61,22 @@ impl Namespace {
             !hooks.is_null() && bindings::passthru_helper_hooks_track(hooks)
         }
     }
+
+    /// As [`Self::tracks`], for who has a hook before routing: the only one may be its own.
+    #[inline(always)]
+    pub(crate) fn tracks_before_us(&self, family: Family, rcu: ReadSide<'_>) -> bool {
+        let before_routing = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING as usize;
+        // SAFETY: as above; the number of hooks does not change.
+        let alone = unsafe {
+            let hooks = match family {
+                Family::Ipv4 => &raw const (*self.as_raw()).nf.hooks_ipv4[before_routing],
+                Family::Ipv6 => &raw const (*self.as_raw()).nf.hooks_ipv6[before_routing],
+            };
+            let hooks = hooks.read_volatile();
+            !hooks.is_null() && (*hooks).num_hook_entries == 1
+        };
+        !alone && self.tracks(family, rcu)
+    }
 }
 
 impl SkBuff {
@@ -77,13 +96,6 @@ impl SkBuff {
         }
     }
 
-    /// Whether the packet is not tracked, as one look tells.
-    #[inline(always)]
-    pub(crate) fn has_no_connection(&self) -> bool {
-        // SAFETY: the skb is valid and ours.
-        unsafe { (*self.as_raw())._nfct <= INFO }
-    }
-
     /// What tracking knows of the packet. Only before it is scrubbed.
     #[inline]
     pub(crate) fn tracking(&self) -> Tracking {
@@ -91,8 +103,11 @@ impl SkBuff {
         let nfct = unsafe { (*self.as_raw())._nfct };
         let info = (nfct & INFO) as u32;
         let connection = (nfct & !INFO) as *const bindings::nf_conn;
-        if connection.is_null() || info == bindings::ip_conntrack_info_IP_CT_UNTRACKED {
+        if info == bindings::ip_conntrack_info_IP_CT_UNTRACKED {
             return Tracking::Untracked;
+        }
+        if connection.is_null() {
+            return Tracking::Unknown;
         }
         // SAFETY: the packet has a reference to its connection.
         let (status, has_helper) = unsafe {
