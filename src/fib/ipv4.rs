@@ -255,6 +255,9 @@ impl Parent {
         };
         let (port, child) = owner(dev, rcu)?;
         let namespace = child.namespace(rcu);
+        if namespace.ipv4_rules_look_deeper() {
+            return None;
+        }
         let generation = namespace.ipv4_generation();
         let far_checks = child.ipv4_checks(namespace, 0, rcu)?;
         let far = route_in_child(skb, question, child)?;

@@ -267,6 +267,10 @@ impl Parent {
         let near_cookie = near.ipv6_cookie()?;
         let near_held = near.hold()?;
         let namespace = child.namespace(rcu);
+        if namespace.ipv6_rules_look_deeper() {
+            return None;
+        }
+        let switches = child.ipv6_switches(rcu)?;
         let generation = namespace.ipv6_generation();
         let settling = child.driver().settling();
         let settled = settling.is_done(namespace, generation, question.bh) && settled;
@@ -278,7 +282,7 @@ impl Parent {
             near: is_local.then_some(near),
             shortcuts: shortcuts_between(question.dev, port, is_local),
         };
-        if !claim.way.is_local() && !forwards(child.ipv6_switches(rcu)?) {
+        if !claim.way.is_local() && !forwards(switches) {
             return None;
         }
         let by_source = question.of_destination && !namespace.ipv6_goes_by_destination();
