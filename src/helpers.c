@@ -115,6 +115,27 @@ int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len)
 	return pskb_trim_rcsum(skb, len);
 }
 
+/* Whether tc is to leave the packet alone is a matter of where that was said. */
+static __always_inline void passthru_reset_tc(struct sk_buff *skb)
+{
+#ifdef CONFIG_NET_XGRESS
+	skb->tc_skip_classify = 0;
+#endif
+}
+
+void passthru_helper_skb_scrub(struct sk_buff *skb, bool crosses)
+{
+	skb_scrub_packet(skb, crosses);
+	passthru_reset_tc(skb);
+	skb->priority = 0;
+	skb_set_queue_mapping(skb, 0);
+}
+
+void passthru_helper_skb_ext_reset(struct sk_buff *skb)
+{
+	skb_ext_reset(skb);
+}
+
 /*
  * skb_scrub_packet() between namespaces, and what a receiving device sets. Bits that share a byte
  * are cleared together.
@@ -128,9 +149,12 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 	skb_ext_reset(skb);
 	nf_reset_ct(skb);
 	skb_clear_tstamp(skb);
+	if (static_branch_unlikely(&netstamp_needed_key) && !skb->tstamp)
+		__net_timestamp(skb);
 	nf_reset_trace(skb);
 	ipvs_reset(skb);
 	skb_reset_redirect(skb);
+	passthru_reset_tc(skb);
 #ifdef CONFIG_NET_SWITCHDEV
 	skb->offload_fwd_mark = 0;
 	skb->offload_l3_fwd_mark = 0;
@@ -335,6 +359,7 @@ static __always_inline void passthru_ip_deliver(struct sk_buff *skb, u8 protocol
 	ipprot = rcu_dereference(inet_protos[protocol]);
 	if (!ipprot || !ipprot->no_policy)
 		goto in_turn;
+	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct iphdr));
 	next = ipprot->handler(skb);
 	if (unlikely(next < 0))
@@ -385,12 +410,13 @@ void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib
 static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
 {
 	__skb_push(skb, skb_network_header_len(skb));
-	skb_postpush_rcsum(skb, skb_network_header(skb), skb_network_header_len(skb));
 	if (skb_ensure_writable(skb, sizeof(struct ipv6hdr))) {
 		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
 		return;
 	}
 	ipv6_hdr(skb)->nexthdr = protocol;
+	/* What ip6_input() takes off again. */
+	skb_postpush_rcsum(skb, skb_network_header(skb), skb_network_header_len(skb));
 	ip6_input(skb);
 }
 
@@ -410,6 +436,7 @@ static __always_inline void passthru_ip6_deliver(struct sk_buff *skb, u8 protoco
 	if (!ipprot || (ipprot->flags & wanted) != wanted)
 		goto in_turn;
 	idev = __in6_dev_get(skb->dev);
+	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct ipv6hdr));
 	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
 	next = ipprot->handler(skb);
@@ -462,13 +489,22 @@ int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net)
 		.daddr = iph->daddr,
 		.saddr = iph->saddr,
 	};
-	struct rtable *rt = ip_route_output_flow(net, &fl4, NULL);
+	struct rtable *rt = ip_route_output_key(net, &fl4);
+	struct dst_entry *dst;
+	const int type = IS_ERR(rt) ? PTR_ERR(rt) : rt->rt_type;
 
-	if (IS_ERR(rt))
-		return PTR_ERR(rt);
+	if (type < 0)
+		return type;
+	dst = &rt->dst;
+	/* Policies of IPsec look at ports too. */
+	if (!xfrm_decode_session(net, skb, flowi4_to_flowi(&fl4), AF_INET)) {
+		dst = xfrm_lookup(net, dst, flowi4_to_flowi(&fl4), NULL, 0);
+		if (IS_ERR(dst))
+			return PTR_ERR(dst);
+	}
 	skb_dst_drop(skb);
-	skb_dst_set(skb, &rt->dst);
-	return rt->rt_type;
+	skb_dst_set(skb, dst);
+	return type;
 }
 
 /*
@@ -534,6 +570,9 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	skb_clear_tstamp(skb);
 	nf_reset_trace(skb);
 	ipvs_reset(skb);
+	skb_reset_redirect(skb);
+	passthru_reset_tc(skb);
+	skb_set_dst_pending_confirm(skb, 0);
 	skb->pkt_type = PACKET_HOST;
 	skb->ignore_df = 0;
 	skb->skb_iif = 0;
@@ -929,7 +968,8 @@ u64 passthru_helper_get_random_u64(void)
 
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count)
 {
-	return __alloc_percpu(count * sizeof(unsigned long), sizeof(unsigned long));
+	return __alloc_percpu_gfp(count * sizeof(unsigned long), sizeof(unsigned long),
+				  GFP_KERNEL_ACCOUNT);
 }
 
 void passthru_helper_free_percpu(unsigned long __percpu *counters)

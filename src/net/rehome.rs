@@ -130,6 +130,12 @@ impl SkBuff {
         unsafe { (*self.as_raw()).active_extensions != 0 }
     }
 
+    /// Takes that away. C: `skb_ext_reset()`.
+    pub(crate) fn drop_extensions(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_ext_reset(self.as_raw()) };
+    }
+
     /// Whether a program has chosen the socket that the packet is for. A packet that IP has not seen
     /// may still have the one that sent it, in another namespace: that is another matter, and IP
     /// takes it away. C: `skb_sk_is_prefetched()`.

@@ -203,15 +203,11 @@ impl SkBuff {
     /// Forgets what the stack that sent the packet knew of it: route, conntrack, secpath, ...;
     /// where it leaves its namespace (`crosses`) also mark and timestamp.
     ///
-    /// C: `skb_scrub_packet()`, and the sender's priority and transmit queue: that would be read
-    /// as the number of a receive queue, which the receiver may not have.
+    /// C: `skb_scrub_packet()`, what tc was told, and the sender's priority and transmit queue:
+    /// that would be read as the number of a receive queue, which the receiver may not have.
     pub(crate) fn scrub(&mut self, crosses: bool) {
-        // SAFETY: the skb is valid and ours; the union is read as in `protocol()`.
-        unsafe {
-            bindings::skb_scrub_packet(self.as_raw(), crosses);
-            (*self.as_raw()).__bindgen_anon_4.headers.as_mut().priority = 0;
-            (*self.as_raw()).queue_mapping = 0;
-        }
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_scrub(self.as_raw(), crosses) };
     }
 
     /// Hands the packet to the receive path of `dev`, whose link layer header it begins with.
