@@ -164,6 +164,10 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         let Some(port) = child.driver().peer(rcu) else {
             return packet.pass();
         };
+        // Where the port is in the same namespace the packet would come here again at once.
+        if port.namespace(rcu).id() == namespace.id() {
+            return packet.pass();
+        }
         let Some(header) = I::plain(packet.skb()) else {
             return packet.pass();
         };
@@ -193,7 +197,7 @@ fn new_after_output<'a, I: Outgoing>(
     let Some(header) = I::plain(packet.skb()) else {
         return packet.pass();
     };
-    if !port.is_up() || !child.is_up() {
+    if !port.is_up() || !child.is_up() || packet.skb().has_extensions() {
         return packet.pass();
     }
     // What is found out is remembered, so the device finds it at once. Here the route would have
@@ -356,10 +360,16 @@ fn leave<I: Outgoing>(
     let Some(header) = header else {
         return fall(skb, Fall::Unrouted);
     };
-    // Where a device has a queue nobody counts how deep packets are nested that others sent.
+    // Back where its socket is a packet would begin anew. And where a device has a queue nobody
+    // counts how deep packets are nested that others sent.
+    let returns = skb.is_sent_by(port.namespace(rcu));
     let uncounted = child.has_queue(rcu) && !skb.is_sent_by(child.namespace(rcu));
-    if uncounted || NetDevice::recursion_level(bh) > MOST_NESTED {
+    if returns || uncounted || NetDevice::recursion_level(bh) > MOST_NESTED {
         return fall(skb, Fall::Nested);
+    }
+    // What IPsec has said of the packet in the child is nothing for the parent to go by.
+    if skb.has_extensions() {
+        skb.drop_extensions();
     }
     let exit = match I::recall_exit(exits, port, &header, rcu) {
         Some(exit) => exit,

@@ -41,11 +41,11 @@ def nested(counts):
     return sum(value for key, value in counts.items() if key.endswith("fall_nested"))
 
 
-def goes_round(family, words, address, where):
+def goes_round(family, words, address, where, sender=OUTSIDE):
     """Sends packets into the ring, and looks at how they end."""
     sent = 3
     before = came_to_rest()
-    with OUTSIDE.udp(family) as sock:
+    with sender.udp(family) as sock:
         sock.setsockopt(*((socket.IPPROTO_IP, socket.IP_TTL) if family is V4 else (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)), 32)
         for _ in range(sent):
             sock.sendto(b"round and round", (address, 9))
@@ -83,6 +83,12 @@ def ring(family):
             shortcut(port, words, space)
             space.call(*family.ip("route", "add", host, "dev", dev))
         goes_round(family, words, address, "by the child devices")
+        goes_round(family, words, address, "by the child devices, from within", ONE)
+        # What a queue sends nobody counts: it may send the same packet from within itself.
+        ONE.call("tc", "qdisc", "add", "dev", "kb", "root", "pfifo")
+        goes_round(family, words, address, "by a child device with a queue")
+        goes_round(family, words, address, "by a child device with a queue, from within", ONE)
+        ONE.call("tc", "qdisc", "del", "dev", "kb", "root")
         for space, port, dev in ((ONE, "qa", "kb"), (TWO, "qb", "ka")):
             space.call(*family.ip("route", "del", host, "dev", dev))
             shortcut(port, "none", space)
