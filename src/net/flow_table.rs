@@ -250,9 +250,9 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// A table with at least `size` entries, all empty. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
         let size = size.next_power_of_two().max(WAYS);
-        let mut slots = KVVec::with_capacity(size, GFP_KERNEL)?;
+        let mut slots = KVVec::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..size {
-            slots.push(Slot::new(), GFP_KERNEL)?;
+            slots.push(Slot::new(), GFP_KERNEL_ACCOUNT)?;
         }
         let seeds = array::from_fn(|_| random());
         let mask = slots.len() - 1;

@@ -66,7 +66,7 @@ impl<const N: usize> Words<N> {
     /// May sleep. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         const { assert!(N.is_power_of_two()) };
-        let words = KVBox::<[Once64; N]>::new_uninit(GFP_KERNEL | __GFP_ZERO)?;
+        let words = KVBox::<[Once64; N]>::new_uninit(GFP_KERNEL_ACCOUNT | __GFP_ZERO)?;
         // SAFETY: what was allocated is zero, and a word of any value is valid.
         Ok(Self(unsafe { words.assume_init() }))
     }
