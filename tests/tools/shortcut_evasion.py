@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""What must not get by, whichever shortcuts the port has, and what must not get
+lost by them.
+
+usage: shortcut_evasion.py
+"""
+
+import os
+import socket
+import struct
+import sys
+import time
+
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, checksum, connected, drain, exchange, outside_wire, report, same, seen, shortcut, skip, unwatch, watch
+
+PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
+SETS = ("none", "route", "route,socket", "output", "all")
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+SO_TIMESTAMPNS, SO_TIMESTAMPING, SO_MARK = 35, 37, 36
+RX_SOFTWARE, SOFTWARE = 1 << 3, 1 << 4
+
+
+def segment(family, flags, sport, dport):
+    """A TCP segment from outside to blue, of no connection."""
+    src, dst = family.raw(family.outside), family.raw(family.child(1))
+    body = struct.pack("!HHIIBBHHH", sport, dport, 1, 1, 5 << 4, flags, 1000, 0, 0)
+    total = checksum(src + dst + struct.pack("!II", len(body), socket.IPPROTO_TCP) + body)
+    body = body[:16] + struct.pack("!H", total) + body[18:]
+    if family is V6:
+        return struct.pack("!IHBB", 6 << 28, len(body), socket.IPPROTO_TCP, 64) + src + dst + body
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, socket.IPPROTO_TCP, 0) + src + dst
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
+
+
+def invalid(family, words, wire):
+    """What is of no connection the parent's FORWARD refuses."""
+    PARENT.nft("""table inet wall {
+        chain f { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname p1 accept; }
+        }""")
+    watch(BLUE, "tcp dport 7900", ("pre",))
+    for flags, name in ((FIN, "FIN"), (SYN | ACK, "SYN and ACK"), (RST, "RST"), (0, "no flag"), (SYN, "SYN")):
+        for _ in range(3):
+            wire.send(segment(family, flags, 4000 + flags, 7900))
+        time.sleep(SILENCE)
+        same(seen(BLUE), {}, f"{family.name}, shortcut {words}: {name} without a connection is the parent's to refuse")
+    unwatch(BLUE)
+    here, there = connected(BLUE, OUTSIDE, family, family.outside, 7901)
+    with here, there:
+        report(exchange(here, there, 3), f"{family.name}, shortcut {words}: a connection that the child begins")
+    PARENT.nft("delete table inet wall")
+
+
+def by_port(family, words, ears):
+    """A rule of the child's that looks at ports holds for each packet."""
+    rule = family.ip("rule")
+    BLUE.call(*rule, "add", "pref", "100", "lookup", "local")
+    BLUE.call(*rule, "add", "pref", "10", "ipproto", "udp", "dport", "7902", "blackhole")
+    BLUE.call(*rule, "del", "pref", "0")
+    with OUTSIDE.udp(family) as sender, BLUE.udp(family, 7902) as refused:
+        got = []
+        for _ in range(8):
+            time.sleep(0.02)  # what is found out about IPv6 is remembered a little later
+            owner = ears.owner(lambda data: sender.sendto(data, (family.child(1), PORT)))
+            sender.sendto(b"to the other port", (family.child(1), 7902))
+            got.append(owner)
+        time.sleep(SILENCE)
+        same((got, drain(refused)), (["blue"] * 8, []), f"{family.name}, shortcut {words}: the child's rule for a port")
+    BLUE.call(*rule, "add", "pref", "0", "lookup", "local")
+    BLUE.call(*rule, "del", "pref", "10")
+    BLUE.call(*rule, "del", "pref", "100")
+
+
+def stamp_of(sock, kind):
+    """When the next packet came, by what the kernel says beside it."""
+    _, beside, _, _ = sock.recvmsg(1000, 200)
+    for level, what, data in beside:
+        if (level, what) == (socket.SOL_SOCKET, kind):
+            seconds, nanoseconds = struct.unpack_from("qq", data)
+            return seconds + nanoseconds / 1e9
+    return 0
+
+
+def stamps(family, words):
+    """A packet's time is when it came, as of any other."""
+    here, there = connected(OUTSIDE, BLUE, family, family.child(1), 7903)
+    off = []
+    with here, there:
+        there.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        for _ in range(4):
+            here.sendall(b"when?")
+            off.append(abs(stamp_of(there, SO_TIMESTAMPNS) - time.time()))
+    with OUTSIDE.udp(family) as sender, BLUE.udp(family, 7904) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE)
+        time.sleep(0.2)  # the kernel begins to note times a little later
+        for _ in range(4):
+            sender.sendto(b"when?", (family.child(1), 7904))
+            off.append(abs(stamp_of(sock, SO_TIMESTAMPING) - time.time()))
+    report(max(off) < PATIENCE, f"{family.name}, shortcut {words}: a packet's time is when it came", f"off by {off} s")
+
+
+def sent_by_tc(family, words):
+    """What tc of the child's has sent the parent's tc looks at all the same."""
+    redirect = ("action", "skbedit", "mark", "0", "pipe", "action", "mirred", "egress", "redirect", "dev", "ifb0")
+    PARENT.call("tc", "qdisc", "add", "dev", "up0", "clsact")
+    match = ("flower", "ip_proto", "udp", "dst_port", "7905")
+    PARENT.call("tc", "filter", "add", "dev", "up0", "egress", "protocol", family.tc, *match, "action", "drop")
+    BLUE.call("tc", "qdisc", "add", "dev", "c0", "clsact")
+    BLUE.call("tc", "filter", "add", "dev", "c0", "egress", "protocol", "all", "handle", "1", "fw", *redirect)
+    got, passed = [], []
+    with BLUE.udp(family) as sender, OUTSIDE.udp(family, 7905) as refused, OUTSIDE.udp(family, 7906) as wanted:
+        for mark in (0, 1):
+            sender.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+            for _ in range(4):
+                sender.sendto(b"no", (family.outside, 7905))
+            sender.sendto(b"yes", (family.outside, 7906))
+            passed.append(wanted.recv(100))
+            got += drain(refused, SILENCE)
+    same((passed, got), ([b"yes"] * 2, []), f"{family.name}, shortcut {words}: the uplink's tc stops what a child's ifb has sent")
+    BLUE.call("tc", "qdisc", "del", "dev", "c0", "clsact")
+    PARENT.call("tc", "qdisc", "del", "dev", "up0", "clsact")
+
+
+def has_ifb():
+    """Whether the kernel has that kind of device; blue has one then."""
+    os.system("modprobe -q ifb numifbs=0")
+    BLUE.call("ip", "link", "add", "ifb0", "type", "ifb", check=False)
+    BLUE.call("ip", "link", "set", "ifb0", "up", check=False)
+    return "ifb0" in BLUE.call("ip", "-br", "link")
+
+
+def switched_off(ears):
+    """A device without IPv6 receives none."""
+    BLUE.call("ip", "-6", "addr", "add", "fd00:1::7/128", "dev", "lo")
+    for words in SETS:
+        shortcut("p1", words)
+        with OUTSIDE.udp(V6) as sender:
+            owners = []
+            for off in (0, 1, 0):
+                BLUE.sysctl(**{"ipv6__conf__c0__disable_ipv6": off})
+                time.sleep(SILENCE)
+                owners += [ears.owner(lambda data: sender.sendto(data, ("fd00:1::7", PORT)), silent=bool(off)).split(" ")[0] for _ in range(2)]
+        same(owners, ["blue"] * 2 + ["nobody"] * 2 + ["blue"] * 2, f"shortcut {words}: IPv6 switched off on the child's device, and on")
+
+
+def main():
+    """Everything by each set."""
+    wire = outside_wire(PARENT, OUTSIDE)
+    ears = Ears([BLUE, PARENT, RED])
+    ifb = has_ifb()
+    for family in FAMILIES:
+        for words in SETS:
+            shortcut("p1", words)
+            invalid(family, words, wire)
+            by_port(family, words, ears)
+            stamps(family, words)
+            if ifb:
+                sent_by_tc(family, words)
+            else:
+                skip(f"{family.name}, shortcut {words}: what a child's ifb has sent", "this kernel has no ifb")
+    switched_off(ears)
+    ears.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
