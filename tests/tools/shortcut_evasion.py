@@ -81,21 +81,27 @@ def stamp_of(sock, kind):
     return 0
 
 
+def clock_of(sock, kind, send):
+    """How far from now the times of packets are. The kernel begins to note them a
+    little after it was asked to: until then there are none."""
+    end = time.monotonic() + PATIENCE
+    send()
+    while not stamp_of(sock, kind) and time.monotonic() < end:
+        time.sleep(0.02)
+        send()
+    for _ in range(4):
+        send()
+        yield abs(stamp_of(sock, kind) - time.time())
+
+
 def stamps(family, words):
     """A packet's time is when it came, as of any other."""
     here, there = connected(OUTSIDE, BLUE, family, family.child(1), 7903)
-    off = []
-    with here, there:
+    with here, there, OUTSIDE.udp(family) as sender, BLUE.udp(family, 7904) as sock:
         there.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        for _ in range(4):
-            here.sendall(b"when?")
-            off.append(abs(stamp_of(there, SO_TIMESTAMPNS) - time.time()))
-    with OUTSIDE.udp(family) as sender, BLUE.udp(family, 7904) as sock:
+        off = list(clock_of(there, SO_TIMESTAMPNS, lambda: here.sendall(b"when?")))
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE)
-        time.sleep(0.2)  # the kernel begins to note times a little later
-        for _ in range(4):
-            sender.sendto(b"when?", (family.child(1), 7904))
-            off.append(abs(stamp_of(sock, SO_TIMESTAMPING) - time.time()))
+        off += clock_of(sock, SO_TIMESTAMPING, lambda: sender.sendto(b"when?", (family.child(1), 7904)))
     report(max(off) < PATIENCE, f"{family.name}, shortcut {words}: a packet's time is when it came", f"off by {off} s")
 
 
