@@ -9,7 +9,7 @@ use crate::{
     fib::{Claim, Way},
     ip::{self, Ip, TCP, UDP},
     net::{
-        context::BottomHalf,
+        context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
         percpu::Traffic,
         rehome::Hooked,
@@ -29,6 +29,14 @@ pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -
     }
     claim.child.driver().arrivals().count_fall(Fall::TooLong);
     false
+}
+
+/// Whether nothing on the child's port has a say in what goes to the child: such packets have to
+/// go by it.
+#[inline(always)]
+pub(crate) fn is_free(child: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    let port = child.driver().peer(rcu);
+    port.is_some_and(|port| port.sends_all(rcu))
 }
 
 /// Gives a packet to the child that claims it: hooks before routing, the route that was found out

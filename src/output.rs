@@ -165,7 +165,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
             return packet.pass();
         };
         // Where the port is in the same namespace the packet would come here again at once.
-        if port.namespace(rcu).id() == namespace.id() {
+        if port.namespace(rcu).id() == namespace.id() || !port.receives_all(rcu) {
             return packet.pass();
         }
         let Some(header) = I::plain(packet.skb()) else {
@@ -244,6 +244,9 @@ fn may_meet<I: Ip>(
     let port = sibling.driver().peer(rcu).ok_or(Fall::Unrouted)?;
     if !sibling.is_up() {
         return Err(Fall::Unrouted);
+    }
+    if !port.sends_all(rcu) {
+        return Err(Fall::PortTc);
     }
     // The parent's rules have to see a connection's first packet, and its tracking them all: they
     // cross the pair, and those of connections that are settled are taken before routing.
@@ -346,6 +349,9 @@ fn leave<I: Outgoing>(
     let Some(port) = child.driver().peer(rcu).filter(|port| port.is_up()) else {
         return Err(skb);
     };
+    if !port.receives_all(rcu) {
+        return fall(skb, Fall::PortTc);
+    }
     if !skb.may_pull(I::HEADER_LEN) {
         return Err(skb);
     }

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# What would get by: past the parent's rules what tracking finds invalid, past the
-# child's what its own rules say of ports, past tc what tc itself has sent; packets
-# of a namespace that is its own child; and memory that nobody is charged for.
+# What would get by: past the parent's rules what tracking finds invalid, past what
+# is on the port all that takes a shortcut, past the child's rules what those say of
+# ports, past tc what tc itself has sent; packets of a namespace that is its own
+# child; and memory that nobody is charged for.
 
 . "$(dirname "$0")/lib.sh"
 . "$TESTS/shortcuts.sh"

@@ -316,7 +316,9 @@ fn choose_among<'a, I: Ip>(
             // Where the address is held for the port INPUT has its say, tracked or not.
             _ if claim.near.is_some() => return remember_near(packet, claim.near),
             // What is of no connection the parent's rules have to see.
-            Tracking::Unconfirmed | Tracking::Unknown => return fall(packet, claim.child, Fall::Unconfirmed),
+            Tracking::Unconfirmed | Tracking::Unknown => {
+                return fall(packet, claim.child, Fall::Unconfirmed)
+            }
             Tracking::Unsettled => return fall(packet, claim.child, Fall::Unsettled),
         }
     }
@@ -348,6 +350,9 @@ fn from_sibling<'a, I: Ip>(
     claim: &Claim<'a>,
 ) -> Verdict<'a> {
     let (dev, rcu) = (packet.dev(), packet.bh().read_side());
+    if !arrive::is_free(claim.child, rcu) {
+        return fall(packet, claim.child, Fall::PortTc);
+    }
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return fall(packet, claim.child, Fall::Nested);
     }
@@ -389,6 +394,9 @@ fn take<'a, I: Ip>(
     connection: Option<Connection<'a>>,
 ) -> Verdict<'a> {
     let (bh, dev) = (packet.bh(), packet.dev());
+    if !arrive::is_free(claim.child, bh.read_side()) {
+        return fall(packet, claim.child, Fall::PortTc);
+    }
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return fall(packet, claim.child, Fall::Nested);
     }

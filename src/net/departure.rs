@@ -50,6 +50,37 @@ impl NetDevice {
         }
     }
 
+    /// Whether nothing has a say in what this device is given to send: no queueing discipline, no
+    /// traffic control, no hook. Taps have none.
+    #[inline(always)]
+    pub(crate) fn sends_all(&self, _rcu: ReadSide<'_>) -> bool {
+        let dev = self.as_raw();
+        // SAFETY: as above.
+        let limits = unsafe {
+            let qdisc = (&raw const (*dev).qdisc).read_volatile();
+            (&raw const (*dev).tcx_egress).read_volatile() as usize
+                | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
+                | (&raw const (*qdisc).enqueue)
+                    .cast::<usize>()
+                    .read_volatile()
+        };
+        limits == 0
+    }
+
+    /// Whether nothing has a say in what this device receives before its protocols do: no XDP, no
+    /// traffic control, no hook.
+    #[inline(always)]
+    pub(crate) fn receives_all(&self, _rcu: ReadSide<'_>) -> bool {
+        let dev = self.as_raw();
+        // SAFETY: fields of a device that exists, by single loads.
+        let limits = unsafe {
+            (&raw const (*dev).tcx_ingress).read_volatile() as usize
+                | (&raw const (*dev).nf_hooks_ingress).read_volatile() as usize
+                | (&raw const (*dev).xdp_prog).read_volatile() as usize
+        };
+        limits == 0
+    }
+
     /// Whether what this device is given to send may wait in a queueing discipline.
     pub(crate) fn has_queue(&self, _rcu: ReadSide<'_>) -> bool {
         // SAFETY: as above.

@@ -26,11 +26,13 @@ pub(crate) enum Fall {
     Unrouted,
     /// What the child sends has gone through too many namespaces at once.
     Nested,
+    /// Something on the port has to see the packet: traffic control, a queue, hooks, XDP.
+    PortTc,
 }
 
 /// Places, then reasons; for each place packets and bytes.
 const PLACES: usize = shortcut::COUNT;
-const REASONS: usize = 7;
+const REASONS: usize = 8;
 
 /// The names of the counters, for `ethtool -S`.
 pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
@@ -46,6 +48,7 @@ pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
     c"fall_parents",
     c"fall_unrouted",
     c"fall_nested",
+    c"fall_port_tc",
 ];
 
 /// Packets and bytes.

@@ -6,13 +6,14 @@ lost by them.
 usage: shortcut_evasion.py
 """
 
+import contextlib
 import os
 import socket
 import struct
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, checksum, connected, drain, exchange, outside_wire, report, same, seen, shortcut, skip, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, drain, exchange, outside_wire, pour, report, same, seen, shortcut, skip, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("none", "route", "route,socket", "output", "all")
@@ -127,6 +128,58 @@ def sent_by_tc(family, words):
     PARENT.call("tc", "qdisc", "del", "dev", "up0", "clsact")
 
 
+@contextlib.contextmanager
+def dropped_on_p1(means, hook, family):
+    """Datagrams to one port are dropped where the parent's port sends or receives."""
+    if means == "tc":
+        PARENT.call("tc", "qdisc", "add", "dev", "p1", "clsact")
+        match = ("protocol", family.tc, "flower", "ip_proto", "udp", "dst_port", "7907", "action", "drop")
+        PARENT.call("tc", "filter", "add", "dev", "p1", hook, *match)
+        yield
+        PARENT.call("tc", "qdisc", "del", "dev", "p1", "clsact")
+    else:
+        PARENT.nft(f"table netdev n {{ chain c {{ type filter hook {hook} device p1 priority 0; udp dport 7907 drop; }}\n}}\n")
+        yield
+        PARENT.nft("delete table netdev n\n")
+
+
+def on_the_port(family, words):
+    """What is on the port acts on what goes to the child and comes from it."""
+    name = f"{family.name}, shortcut {words}: on the port"
+    ways = {
+        "egress": [(OUTSIDE, BLUE, family.child(1)), (RED, BLUE, family.child(1))],
+        "ingress": [(BLUE, OUTSIDE, family.outside), (BLUE, RED, family.child(2))],
+    }
+    for hook, pairs in ways.items():
+        twice = [pair for pair in pairs for _ in range(2)]
+        for means in ("tc", "nft"):
+            before = [arrives(family, *pair) for pair in twice]
+            with dropped_on_p1(means, hook, family):
+                got = [arrives(family, *pair, silent=True) for pair in twice]
+            after = [arrives(family, *pair) for pair in twice]
+            same((before, got, after), ([True] * 4, [False] * 4, [True] * 4), f"{name} {means} drops at its {hook}")
+    PARENT.call("tc", "qdisc", "add", "dev", "p1", "root", "tbf", "rate", "40mbit", "burst", "20kb", "limit", "100kb")
+    for space in (OUTSIDE, RED):
+        here, there = connected(space, BLUE, family, family.child(1), 7908)
+        with here, there:
+            began = time.monotonic()
+            whole = pour(here, there, os.urandom(4096) * 250)
+            rate = 8 * 4096 * 250 / (time.monotonic() - began) / 1e6
+        report(whole and rate < 48, f"{name} a rate of 40 Mbit/s is kept, from {space.name}", f"{rate:.0f} Mbit/s")
+    PARENT.call("tc", "qdisc", "del", "dev", "p1", "root")
+
+
+def arrives(family, sender, receiver, dest, silent=False):
+    """Whether a datagram gets there."""
+    with sender.udp(family) as here, receiver.udp(family, 7907) as there:
+        there.settimeout(SILENCE if silent else PATIENCE)
+        here.sendto(b"by the port", (dest, 7907))
+        try:
+            return there.recv(100) == b"by the port"
+        except TimeoutError:
+            return False
+
+
 def has_ifb():
     """Whether the kernel has that kind of device; blue has one then."""
     os.system("modprobe -q ifb numifbs=0")
@@ -156,10 +209,12 @@ def main():
     ifb = has_ifb()
     for family in FAMILIES:
         for words in SETS:
-            shortcut("p1", words)
+            for port in ("p1", "p2"):
+                shortcut(port, words)
             invalid(family, words, wire)
             by_port(family, words, ears)
             stamps(family, words)
+            on_the_port(family, words)
             if ifb:
                 sent_by_tc(family, words)
             else:
