@@ -249,6 +249,43 @@ else
 	skip "no netem" "packets queued on both ends"
 fi
 
+# Somebody holds a port that is gone: the kernel says so each second to all who listen,
+# and to each of them it must be as if it was said once.
+held() { # MODE ENDING...
+	local mode=$1
+	shift
+	reset_net
+	for number in 1 2; do
+		child "$mode" "held$number" "$number"
+		must ip link set "p$number" type "$KIND" shortcut all
+	done
+	must ip link add slow type dummy
+	must ip link set slow up
+	must tc qdisc add dev slow root tbf rate 1kbit burst 2kb limit 1mb
+	background - python3 -S "$TOOLS/hold_device.py" slow p1 >"$SCRATCH/held"
+	local holder=$JOB
+	must wait_until 10 grep -q held "$SCRATCH/held"
+	"$@" &
+	local ending=$!
+	sleep 3.5
+	result "$(kill -0 $ending 2>/dev/null; echo $?)" "$mode: a port that is held: $* waits"
+	kill -9 "$holder"
+	succeeds "$mode: ... and ends when it is let go" wait_for $ending
+	no_link - p1
+	result $? "$mode: ... and the port is gone"
+	ping_ok "$mode: ... another port's shortcuts go on" - 10.0.2.2
+	succeeds "$mode: ... and can be changed" ip link set p2 type "$KIND" shortcut none
+	must ip link set p2 type "$KIND" shortcut device,output
+	reset_net
+}
+# shellcheck disable=SC2317 # called by name
+wait_for() { timeout 30 tail --pid="$1" -f /dev/null; }
+if [ "$KIND" = passthru ]; then
+	held l3 ip link del p1
+	held l2 ip -n held1 link del c0
+fi
+reset_net
+
 # Under traffic from both sides, on all CPUs, each way of ending once a round.
 flood() { # NS ADDR: sends until the device is gone
 	background "$1" python3 -S "$TOOLS/udp.py" flood "$2" 9

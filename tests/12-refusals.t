@@ -68,6 +68,17 @@ places=("- ip6 prerouting" "green ip output")
 for where in "${places[@]}"; do
 	read -r ns family place <<<"$where"
 	name="no room at $place of $family"
+	if [ "$ns" != - ]; then
+		# What a child has of its own is no reason to refuse the parent anything.
+		must ip link set p3 type "$KIND" shortcut none
+		must fill "$ns" "$family" "$place"
+		succeeds "$name: a change is not the child's to refuse" ip link set p3 type "$KIND" shortcut all
+		ping_ok "$name: the pair works, with shortcuts" - 10.0.3.2
+		must ip link set p3 type "$KIND" shortcut none
+		is "$(ours - green)" 0 "$name: no hook is left over"
+		must in_ns "$ns" nft delete table "$family" full
+		continue
+	fi
 	old=none
 	[ "$where" != "- ip6 prerouting" ] || old=device
 	must ip link set p3 type "$KIND" shortcut "$old"
@@ -75,6 +86,15 @@ for where in "${places[@]}"; do
 	must fill "$ns" "$family" "$place"
 	fails_like "$name: a change is refused" "Error: cannot set the shortcuts" ip link set p3 type "$KIND" shortcut all
 	is "$(shown p3), $(ours - green) hooks" "$old, $hooks hooks" "$name: set and hooks are the old ones"
+	for other in device output; do
+		must ip link set p3 type "$KIND" shortcut "$other"
+		hooks=$(ours - green)
+		fails_like "$name: another set than $other is refused" "Error: cannot set the shortcuts" \
+			ip link set p3 type "$KIND" shortcut netfilter
+		is "$(shown p3), $(ours - green) hooks" "$other, $hooks hooks" "$name: of $other nothing is lost"
+	done
+	must ip link set p3 type "$KIND" shortcut "$old"
+	hooks=$(ours - green)
 	fails_like "$name: a creation is refused" "Error: cannot set the shortcuts" \
 		ip link add bad type "$KIND" shortcut all peer name c9 netns green
 	is "$(everything), $(ours - green) hooks" "$before, $hooks hooks" "$name: neither a device nor a hook is left"

@@ -21,22 +21,28 @@ struct Outlets {
     namespace: NamespaceId,
     /// The children, by their addresses: what is here has not told of its end yet.
     children: KVec<usize>,
-    _hooks: (Hook<AfterOutput<Ipv4>>, Hook<AfterOutput<Ipv6>>),
+    hooks: (Hook<AfterOutput<Ipv4>>, Hook<AfterOutput<Ipv6>>),
 }
 
 /// All such namespaces.
-static OUTLETS: RtnlCell<KVec<Outlets>> = RtnlCell::new(KVec::new());
+static OUTLETS: RtnlCell<KVVec<Outlets>> = RtnlCell::new(KVVec::new());
 
 impl Outlets {
     fn new(namespace: &Namespace, rtnl: &Rtnl) -> Result<Self> {
         Ok(Self {
             namespace: namespace.id(),
             children: KVec::new(),
-            _hooks: (
+            hooks: (
                 hook::<Ipv4>(namespace, rtnl)?,
                 hook::<Ipv6>(namespace, rtnl)?,
             ),
         })
+    }
+}
+
+impl Drop for Outlets {
+    fn drop(&mut self) {
+        Hook::end_both(&mut self.hooks.0, &mut self.hooks.1);
     }
 }
 
@@ -75,7 +81,7 @@ pub(super) fn remove(child: &NetDevice, rtnl: &Rtnl) {
         all.retain(|outlets| !outlets.children.is_empty());
         // As for places of parents: see `registry`.
         if all.is_empty() {
-            *all = KVec::new();
+            *all = KVVec::new();
         }
     });
 }

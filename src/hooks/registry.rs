@@ -22,6 +22,7 @@ use crate::{
     shortcut::{self, Set, Shortcut},
 };
 use kernel::{
+    pr_warn_once,
     prelude::*,
     sync::{rcu, Arc},
 };
@@ -44,12 +45,14 @@ type Both<V4, V6> = (Hook<V4>, Hook<V6>);
 
 /// The hook on a device.
 struct DeviceHook {
-    ifindex: i32,
+    /// The device's address: what is here has not told of its end yet, while its number may be
+    /// another's by the time that it tells for the last time.
+    dev: usize,
     hook: Hook<Ingress>,
 }
 
 /// All such namespaces.
-static PLACES: RtnlCell<KVec<Places>> = RtnlCell::new(KVec::new());
+static PLACES: RtnlCell<KVVec<Places>> = RtnlCell::new(KVVec::new());
 
 impl Places {
     fn new(namespace: &Namespace) -> Result<Self> {
@@ -75,17 +78,20 @@ impl Places {
     /// Takes note of what a port allows instead of `old`. Where a hook cannot be registered all is
     /// as before; where nothing is added none is, so that this does not fail.
     fn change(&mut self, namespace: &Namespace, old: Set, new: Set, rtnl: &Rtnl) -> Result {
-        self.note(old.without(new), new.without(old));
-        if new.without(old).is_empty() {
-            self.drop_hooks(rtnl);
-            return Ok(());
+        let (less, more) = (old.without(new), new.without(old));
+        self.note(Set::NONE, more);
+        let added = if more.is_empty() {
+            Ok(())
+        } else {
+            self.add_hooks(namespace, rtnl)
+        };
+        // What is not needed goes only now, when nothing can fail any more.
+        match added {
+            Ok(()) => self.note(less, Set::NONE),
+            Err(_) => self.note(more, Set::NONE),
         }
-        let result = self.match_hooks(namespace, rtnl);
-        if result.is_err() {
-            self.note(new.without(old), old.without(new));
-            self.drop_hooks(rtnl);
-        }
-        result
+        self.drop_hooks(rtnl);
+        added
     }
 
     fn note(&mut self, less: Set, more: Set) {
@@ -99,13 +105,18 @@ impl Places {
 
     /// Registers what is needed and not there, unregisters what is there and not needed.
     fn match_hooks(&mut self, namespace: &Namespace, rtnl: &Rtnl) -> Result {
+        let added = self.add_hooks(namespace, rtnl);
+        self.drop_hooks(rtnl);
+        added
+    }
+
+    fn add_hooks(&mut self, namespace: &Namespace, rtnl: &Rtnl) -> Result {
         if self.wants(Shortcut::Output) && self.exits.is_none() {
             self.exits = Some(Arc::new(Exits::new()?, GFP_KERNEL)?);
         }
         if let Some(exits) = &self.exits {
             exits.set_tracked(tracks(namespace, (&rcu::read_lock()).into()));
         }
-        self.drop_hooks(rtnl);
         if self.wants(Shortcut::Device) && self.ingress.is_empty() {
             for dev in namespace.devices(rtnl) {
                 self.watch(namespace, dev, rtnl)?;
@@ -186,7 +197,7 @@ impl Places {
         let watcher = Arc::new(Ingress(self.parent.clone()), GFP_KERNEL)?;
         self.ingress.reserve(1, GFP_KERNEL)?;
         let hook = DeviceHook {
-            ifindex: dev.ifindex(),
+            dev: address_of(dev),
             hook: Hook::register(namespace, Place::Ingress(dev), watcher, rtnl)?,
         };
         Ok(self.ingress.push(hook, GFP_KERNEL)?)
@@ -194,8 +205,12 @@ impl Places {
 
     /// Takes the hook off a device.
     fn unwatch(&mut self, dev: &NetDevice) {
-        self.ingress.retain(|hook| hook.ifindex != dev.ifindex());
+        self.ingress.retain(|hook| hook.dev != address_of(dev));
     }
+}
+
+fn address_of(dev: &NetDevice) -> usize {
+    core::ptr::from_ref(dev).addr()
 }
 
 /// Runs `f` on the places of a namespace, if it has any.
@@ -211,31 +226,38 @@ fn with_places<R>(
     })
 }
 
-/// Prepares for the packets of `port` to take the shortcuts `new` instead of `old`. The caller
-/// lets them do so only where this succeeds, and then calls [`changed`]; where it fails `old`
-/// stays in force, and nothing is left behind.
-pub(crate) fn apply(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result {
+/// Prepares for the packets of `port` to take the shortcuts `new` instead of those that this was
+/// called for last. The caller lets them do so only where this succeeds, and then calls
+/// [`changed`]; where it fails all is as before, and nothing is left behind.
+pub(crate) fn apply(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
+    let old = port.driver().served(rtnl);
+    if new == old {
+        return Ok(());
+    }
     let leaves = new.contains(Shortcut::Output);
     let child = port
         .driver()
         .peer_locked(rtnl)
         .filter(|_| old.contains(Shortcut::Output) != leaves);
-    // What is added first is what can be taken away again without fail.
-    let opened = child.filter(|_| leaves);
-    if let Some(child) = opened {
-        outlets::add(child, rtnl)?;
-    }
-    let exits = change(port, old, new, rtnl).inspect_err(|_| {
-        if let Some(child) = opened {
-            outlets::remove(child, rtnl);
-        }
-    })?;
+    let exits = change(port, old, new, rtnl)?;
+    port.driver().set_served(new, rtnl);
     match child {
-        Some(child) if leaves => child.driver().set_exits(exits, rtnl),
+        Some(child) if leaves => {
+            open(child, rtnl);
+            child.driver().set_exits(exits, rtnl);
+        }
         Some(child) => close(child, rtnl),
         None => {}
     }
     Ok(())
+}
+
+/// What a child's sockets send leaves early. Whether that can be is the child's affair, which may
+/// have as many hooks of its own as there can be, and no reason to refuse the parent anything.
+fn open(child: &Device<End>, rtnl: &Rtnl) {
+    if outlets::add(child, rtnl).is_err() {
+        pr_warn_once!("no room for the hooks of a child: what it sends leaves by its device\n");
+    }
 }
 
 /// What a child sends goes by its whole output path again.
@@ -265,7 +287,7 @@ fn change(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result<Option<
         }
         // Nobody drops a static: room that the last one leaves would be lost with the module.
         if all.is_empty() {
-            *all = KVec::new();
+            *all = KVVec::new();
         }
         result.map(|()| exits)
     })
@@ -326,8 +348,8 @@ impl Task for FollowTracking {
             for places in all.iter_mut() {
                 let namespace = places.namespace.get(rtnl);
                 if places.match_hooks(namespace, rtnl).is_err() {
-                    pr_warn!(
-                        "no memory for a hook: tracked packets of siblings go by the full path\n"
+                    pr_warn_once!(
+                        "no room for a hook: tracked packets of siblings go by the full path\n"
                     );
                 }
             }
@@ -400,7 +422,7 @@ fn come(dev: &NetDevice, rtnl: &Rtnl) -> Result {
 /// A port that allows shortcuts was moved, which cannot be refused any more.
 fn port_has_come(port: &Device<End>, rtnl: &Rtnl) {
     let shortcuts = port.driver().policy().shortcuts();
-    if !shortcuts.is_empty() && apply(port, Set::NONE, shortcuts, rtnl).is_err() {
+    if apply(port, shortcuts, rtnl).is_err() {
         pr_warn!("no memory for the shortcuts of a port that was moved: it has none now\n");
         port.driver().policy().set(Set::NONE, rtnl);
     }
@@ -412,12 +434,13 @@ fn child_has_come(child: &Device<End>, rtnl: &Rtnl) {
         let shortcuts = port.driver().policy().shortcuts();
         shortcuts.contains(Shortcut::Output)
     });
-    if leaves && outlets::add(child, rtnl).is_err() {
-        pr_warn!("no memory for the hooks of a child that was moved: it sends by its device\n");
+    if leaves {
+        open(child, rtnl);
     }
 }
 
-/// A device leaves its namespace.
+/// A device leaves its namespace. While somebody has a reference to one that is gone this is said
+/// again and again.
 fn go(dev: &NetDevice, rtnl: &Rtnl) {
     if let Some(port) = port_of(dev, rtnl) {
         purge(port, rtnl);
@@ -431,9 +454,8 @@ fn go(dev: &NetDevice, rtnl: &Rtnl) {
     let Some(port) = End::cast(dev).filter(|end| end.driver().role() == Role::Port) else {
         return;
     };
-    let shortcuts = port.driver().policy().shortcuts();
     // Taking hooks away does not fail.
-    if !shortcuts.is_empty() && apply(port, shortcuts, Set::NONE, rtnl).is_err() {
+    if apply(port, Set::NONE, rtnl).is_err() {
         pr_warn!("a port's hooks could not be taken away\n");
     }
 }

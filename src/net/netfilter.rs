@@ -451,6 +451,14 @@ impl<W> Hook<W> {
         }
     }
 
+    /// As [`Self::end_all`], for two hooks of different kinds. To be called under the RTNL.
+    pub(crate) fn end_both<V>(&mut self, other: &mut Hook<V>) {
+        self.unregister();
+        other.unregister();
+        // SAFETY: as for dropping either.
+        unsafe { bindings::synchronize_net() };
+    }
+
     /// Who has found the hook before may still be in it until `synchronize_net()` is through.
     fn unregister(&mut self) {
         // SAFETY: registered with the same namespace, which still exists, and not unregistered yet.

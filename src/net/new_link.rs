@@ -39,7 +39,7 @@ pub(crate) const IFLA_NUM_RX_QUEUES: u32 = bindings::IFLA_NUM_RX_QUEUES;
 
 /// What `rtnl_create_link()` gives a device, and what names the namespace that it is made in. All
 /// else that a link can have is left alone there.
-const CREATED_WITH: [u32; 19] = [
+const CREATED_WITH: [u32; 18] = [
     bindings::IFLA_ADDRESS,
     bindings::IFLA_BROADCAST,
     bindings::IFLA_IFNAME,
@@ -57,7 +57,6 @@ const CREATED_WITH: [u32; 19] = [
     bindings::IFLA_GRO_IPV4_MAX_SIZE,
     bindings::IFLA_NET_NS_PID,
     bindings::IFLA_NET_NS_FD,
-    bindings::IFLA_TARGET_NETNSID,
     // Room that aligns others, and nothing to be had.
     bindings::IFLA_PAD,
 ];

@@ -24,6 +24,14 @@ impl<T> RtnlCell<T> {
     }
 }
 
+impl<T: Copy> RtnlCell<T> {
+    /// The value.
+    pub(crate) fn get(&self, _rtnl: &Rtnl) -> T {
+        // SAFETY: as above.
+        unsafe { *self.0.get() }
+    }
+}
+
 impl<T: Default> RtnlCell<T> {
     /// Takes the value out, lets `f` have it, and puts it back. What looks into the cell
     /// meanwhile finds the default.

@@ -18,11 +18,12 @@ use crate::{
         rcu_arc::RcuArc,
         rcu_device::RcuDevice,
         registration::NewDevice,
+        rtnl_cell::RtnlCell,
         settling::Settling,
         setup::{ETH_MAX_MTU, ETH_MIN_MTU},
         skb::SkBuff,
     },
-    shortcut,
+    shortcut::{self, Set},
 };
 use kernel::{
     prelude::*,
@@ -57,6 +58,8 @@ pub(crate) struct End {
     /// What the parent lets the packets of its port do. A child device is no port of anybody's:
     /// its policy stays that of no shortcut.
     policy: shortcut::Policy,
+    /// Of its shortcuts those that all is there for which serves them.
+    served: RtnlCell<Set>,
     /// What was handed to this end by way of a backlog.
     in_flight: InFlight,
     /// Room before packets that something above this end wants for what it receives.
@@ -77,6 +80,7 @@ impl End {
             sources: Sources::new()?,
             settling: Settling::new(),
             policy: shortcut::Policy::new(),
+            served: RtnlCell::new(Set::NONE),
             in_flight: InFlight::new(),
             rx_headroom: Atomic::new(0),
         })
@@ -153,6 +157,16 @@ impl End {
     /// What shortcuts this end allows, if it is a port.
     pub(crate) fn policy(&self) -> &shortcut::Policy {
         &self.policy
+    }
+
+    /// The shortcuts of this port for which its namespace has what serves them.
+    pub(crate) fn served(&self, rtnl: &Rtnl) -> Set {
+        self.served.get(rtnl)
+    }
+
+    /// Notes for which it has that now.
+    pub(crate) fn set_served(&self, set: Set, rtnl: &Rtnl) {
+        self.served.replace(set, rtnl);
     }
 
     /// The other end, for an RCU read-side critical section.

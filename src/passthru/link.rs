@@ -254,7 +254,7 @@ fn set_shortcuts(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
     let policy = port.driver().policy();
     let old = policy.shortcuts();
     if new != old {
-        hooks::apply(port, old, new, rtnl)?;
+        hooks::apply(port, new, rtnl)?;
         policy.set(new, rtnl);
         hooks::changed(port, rtnl);
     }

@@ -202,6 +202,7 @@ class Cases:
             ("a link below", u32(IFLA_LINK, taken)),
             ("address generation", nest(IFLA_AF_SPEC, nest(socket.AF_INET6, attr(8, b"\1")))),
             ("a carrier", attr(IFLA_CARRIER, b"\0")),
+            ("a namespace by id", u32(IFLA_TARGET_NETNSID, 0)),
             ("a type of its own", linkinfo(self.kind)),
             ("a peer of its own", linkinfo(self.kind, peer(peer()))),
             ("an attribute of an unknown type", u32(4000, 1)),
