@@ -52,7 +52,8 @@ impl<'r> Dst<'r> {
     pub(crate) fn hold(self) -> Option<HeldDst> {
         // SAFETY: the route exists.
         let held = unsafe { bindings::passthru_helper_dst_hold_safe(self.as_raw()) };
-        held.then_some(HeldDst(self.dst))
+        // Not made before that is known: dropping it releases the route.
+        held.then(|| HeldDst(self.dst))
     }
 }
 
