@@ -103,6 +103,7 @@ for where in "${places[@]}"; do
 	succeeds "$name: there is room" ip link set p3 type "$KIND" shortcut all
 	ping_ok "$name: the pair works, with shortcuts" - 10.0.3.2
 done
+must ip link set p3 type "$KIND" shortcut all
 if nft list hooks 2>/dev/null | grep -q hook; then
 	isnt "$(ours - green)" 0 "hooks are seen where there are any"
 else
