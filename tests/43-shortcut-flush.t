@@ -16,7 +16,7 @@ done
 wait_until 10 at_least 200 counter blue c0 rx packets
 result $? "traffic flows"
 before=$(counter blue c0 rx packets)
-for ((round = 0; round < $(scale 600 100); round++)); do
+for ((round = 0; round < $(scale 150 30); round++)); do
 	ip route flush cache
 	[ $((round % 10)) != 0 ] || ip -6 route flush cache
 done
