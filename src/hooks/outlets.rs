@@ -51,8 +51,9 @@ fn hook<I: Ip + Outgoing>(namespace: &Namespace, rtnl: &Rtnl) -> Result<Hook<Aft
     Hook::register_output(namespace, I::FAMILY, sender, rtnl)
 }
 
-fn number(child: &NetDevice) -> usize {
-    core::ptr::from_ref(child).addr()
+/// What tells a device from all others until it is freed, which is after its last end was told.
+pub(super) fn number(dev: &NetDevice) -> usize {
+    core::ptr::from_ref(dev).addr()
 }
 
 /// Sees to it that a child's namespace has hooks. Fails with `ENOMEM`, and leaves nothing behind.

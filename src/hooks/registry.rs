@@ -197,7 +197,7 @@ impl Places {
         let watcher = Arc::new(Ingress(self.parent.clone()), GFP_KERNEL)?;
         self.ingress.reserve(1, GFP_KERNEL)?;
         let hook = DeviceHook {
-            dev: address_of(dev),
+            dev: outlets::number(dev),
             hook: Hook::register(namespace, Place::Ingress(dev), watcher, rtnl)?,
         };
         Ok(self.ingress.push(hook, GFP_KERNEL)?)
@@ -205,12 +205,8 @@ impl Places {
 
     /// Takes the hook off a device.
     fn unwatch(&mut self, dev: &NetDevice) {
-        self.ingress.retain(|hook| hook.dev != address_of(dev));
+        self.ingress.retain(|hook| hook.dev != outlets::number(dev));
     }
-}
-
-fn address_of(dev: &NetDevice) -> usize {
-    core::ptr::from_ref(dev).addr()
 }
 
 /// Runs `f` on the places of a namespace, if it has any.
