@@ -57,8 +57,7 @@ pub(crate) fn by_route<I: Ip>(
     let child = claim.child;
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
-    let kind = I::kind(header);
-    if child.is_watched(namespace) || child.driver().in_flight().is_ahead(kind) {
+    if child.is_watched(namespace) || is_behind::<I>(child, header) {
         return receive_again(skb, child, place, len, bh);
     }
     let (way, traffic) = (claim.way, traffic(child, place, len));
@@ -119,8 +118,7 @@ pub(crate) fn to_sockets<I: Ip>(
         return;
     };
     let (child, place, len) = (claim.child, Shortcut::Netfilter, skb.len());
-    let kind = I::kind(header);
-    if holds || !claim.way.is_local() || child.driver().in_flight().is_ahead(kind) {
+    if holds || !claim.way.is_local() || is_behind::<I>(child, header) {
         // The child sends it on, so its own rules have to see it; or others are before it.
         return receive_again(skb, child, place, len, bh);
     }
@@ -129,6 +127,12 @@ pub(crate) fn to_sockets<I: Ip>(
     skb.set_dst(claim.way.route);
     // What stands before the child's sockets is not asked: the parent's rules were.
     I::deliver(skb, I::protocol(header), true, bh);
+}
+
+/// Whether packets of the same flow wait to be received by the child's device.
+#[inline(always)]
+fn is_behind<I: Ip>(child: &Device<End>, header: &I::Header) -> bool {
+    child.driver().in_flight().is_ahead(|| I::kind(header))
 }
 
 /// Sees to it that the packet may be changed, and ends where it says.
@@ -279,7 +283,7 @@ fn receive_from(
         .is_ok()
     {
         traffic(child, place, len).count();
-        child.driver().in_flight().note(kind, bh);
+        child.driver().in_flight().note(kind, false, bh);
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::{
     fib::{self, Answer, At, Claim, Parent, Way},
     net::{
+        backlog::Kind,
         context::BottomHalf,
         device::{Device, NetDevice},
         dst::Dst,
@@ -48,7 +49,7 @@ pub(crate) trait Ip: 'static {
     fn protocol(header: &Self::Header) -> u8;
 
     /// What [`kind_of`] says of a packet with this header.
-    fn kind(header: &Self::Header) -> u8;
+    fn kind(header: &Self::Header) -> Kind;
 
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
@@ -120,17 +121,23 @@ pub(crate) trait Ip: 'static {
     fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason>;
 }
 
-/// A number that is the same for all packets of a flow, and another one for most others: of the
-/// ends of both addresses. `packet` begins with its network header, if with any.
-pub(crate) fn kind_of(packet: Option<&[u8]>) -> u8 {
+/// The kind of a packet that begins with its network header, if with any. A fragment is of the same
+/// kind as what is whole.
+pub(crate) fn kind_of(packet: Option<&[u8]>) -> Kind {
     let packet = packet.unwrap_or_default();
-    let ends = match packet.first().map(|first| first >> 4) {
-        Some(4) => [15, 19],
-        _ => [23, 39],
+    let word = |at: usize| {
+        let bytes = packet.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_be_bytes(bytes))
     };
-    ends.into_iter()
-        .filter_map(|end| packet.get(end))
-        .fold(0, |kind, byte| kind ^ byte)
+    let address = |from: usize, words: usize| {
+        (0..words).try_fold(0, |address, nth| Some(address ^ word(from + 4 * nth)?))
+    };
+    let (at, words) = match packet.first().map(|first| first >> 4) {
+        Some(4) => (12, 1),
+        _ => (8, 4),
+    };
+    let ends = address(at, words).zip(address(at + 4 * words, words));
+    ends.map_or(Kind::NONE, |(saddr, daddr)| Kind::new(saddr, daddr))
 }
 
 /// IPv4.
@@ -165,9 +172,8 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn kind(header: &Self::Header) -> u8 {
-        let [.., end] = (header.saddr ^ header.daddr).to_ne_bytes();
-        end
+    fn kind(header: &Self::Header) -> Kind {
+        Kind::new(u32::from_be(header.saddr), u32::from_be(header.daddr))
     }
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {
@@ -285,9 +291,13 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn kind(header: &Self::Header) -> u8 {
-        let [.., end] = (header.saddr[1] ^ header.daddr[1]).to_ne_bytes();
-        end
+    fn kind(header: &Self::Header) -> Kind {
+        let folded = |address: ipv6::Address| {
+            let [upper, lower] = address.map(u64::from_be);
+            let both = upper ^ lower;
+            (both >> 32) as u32 ^ both as u32
+        };
+        Kind::new(folded(header.saddr), folded(header.daddr))
     }
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {

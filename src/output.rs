@@ -171,6 +171,9 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         let Some(header) = I::plain(packet.skb()) else {
             return packet.pass();
         };
+        if port.driver().in_flight().is_ahead(|| I::kind(&header)) {
+            return packet.pass();
+        }
         match I::recall_exit(exits, port, &header, rcu) {
             Some(Exit::Uplink(dst)) => {
                 let (skb, taken) = packet.take();
@@ -366,6 +369,10 @@ fn leave<I: Outgoing>(
     let Some(header) = header else {
         return fall(skb, Fall::Unrouted);
     };
+    // Others of its flow went by the full path, and are not far yet.
+    if port.driver().in_flight().is_ahead(|| I::kind(&header)) {
+        return Err(skb);
+    }
     // Back where its socket is a packet would begin anew. And where a device has a queue nobody
     // counts how deep packets are nested that others sent.
     let returns = skb.is_sent_by(port.namespace(rcu));

@@ -41,6 +41,9 @@ must ip -n outside -6 route add default via 2001:db8:2::1
 forwarding_on -
 child l3 blue 1
 child l3 red 2
+# Blue forwards, for anybody.
+forwarding_on blue
+must ip link set p1 type passthru spoofchk off
 eventually "$PATIENCE" "the wire carries" equals 1 carrier outside out0
 ping_ok "the world is there: IPv4" outside 10.0.1.2
 ping_ok "the world is there: IPv6" outside fd00:2::2

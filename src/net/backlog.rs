@@ -4,56 +4,119 @@
 //!
 //! C header: `include/linux/netdevice.h` (`struct softnet_data`).
 
-use super::{context::BottomHalf, once::Once64};
+use super::{
+    context::BottomHalf,
+    once::{Once32, Once64},
+};
 use crate::net::bindings;
 use core::array;
 
 /// Kinds of packets that are told apart.
 const KINDS: usize = 32;
 
+/// Where in a note it says whose it is. What comes before is the mark in a backlog, whose upper
+/// half is the number of a CPU.
+const WHOSE: u32 = 46;
+
+/// What packets of one flow have in common, and those of most others do not.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind(u32);
+
+impl Kind {
+    /// Of both addresses, each in as many bits as there is room for.
+    #[inline(always)]
+    pub(crate) fn new(saddr: u32, daddr: u32) -> Self {
+        // Odd numbers, by which the low bits, where neighbours differ, have a part in all others;
+        // and two of them, because the way there is not the way back.
+        const MIX: [u32; 2] = [0x9e37_79b1, 0x85eb_ca77];
+        Self(saddr.wrapping_mul(MIX[0]) ^ daddr.wrapping_mul(MIX[1]))
+    }
+
+    /// Of a packet without a header.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Which note is kept of it.
+    fn slot(self) -> usize {
+        (self.0 >> 27) as usize % KINDS
+    }
+
+    /// What tells it from others of which the same note is kept; not zero.
+    fn whose(self) -> u64 {
+        u64::from((self.0 >> 10) & 0xffff | 1) << WHOSE
+    }
+}
+
 /// Where the last packets of each kind are that were handed to one device by way of a backlog. Who
-/// hands it a packet by a shorter way asks, so that none overtakes another of its kind.
+/// hands it a packet by a shorter way asks, so that none overtakes another of its flow.
 ///
 /// A packet that RPS takes to another CPU is not followed there, nor one that GRO keeps.
-pub(crate) struct InFlight([Once64; KINDS]);
+pub(crate) struct InFlight {
+    /// A bit for each kind of which there may be one. While there is none, that is all there is to
+    /// ask.
+    pending: Once32,
+    notes: [Once64; KINDS],
+}
 
 impl InFlight {
     /// None yet.
     pub(crate) fn new() -> Self {
-        Self(array::from_fn(|_| Once64::new(0)))
+        Self {
+            pending: Once32::new(0),
+            notes: array::from_fn(|_| Once64::new(0)),
+        }
     }
 
-    #[inline(always)]
-    fn of_kind(&self, kind: u8) -> &Once64 {
-        &self.0[usize::from(kind) % KINDS]
-    }
-
-    /// Notes that a packet of this kind was put into this CPU's backlog just now.
-    pub(crate) fn note(&self, kind: u8, _bh: BottomHalf<'_>) {
+    /// Notes that a packet of this kind was put into this CPU's backlog just now: for all who share
+    /// the note, or for its own flow `alone`. As long as the former are there that stays so.
+    pub(crate) fn note(&self, kind: Kind, alone: bool, _bh: BottomHalf<'_>) {
         // SAFETY: only reads what belongs to this CPU, which cannot change here.
         let mark = unsafe { bindings::passthru_helper_backlog_mark() };
-        self.of_kind(kind).write(mark);
+        let note = &self.notes[kind.slot()];
+        let alone = alone && {
+            let before = note.read();
+            before >> WHOSE != 0 || !is_queued(before)
+        };
+        note.write(mark | if alone { kind.whose() } else { 0 });
+        self.pending.set(1 << kind.slot());
     }
 
     /// Whether a packet of this kind is in a backlog, as far as can be told from here. Callable in
     /// any context.
     #[inline(always)]
-    pub(crate) fn is_ahead(&self, kind: u8) -> bool {
-        let note = self.of_kind(kind);
-        // Read once: another CPU may find out meanwhile that it is out of date.
-        let mark = note.read();
-        mark != 0 && is_queued(note, mark)
+    pub(crate) fn is_ahead(&self, kind: impl FnOnce() -> Kind) -> bool {
+        self.pending.read() != 0 && self.is_noted(kind())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_noted(&self, kind: Kind) -> bool {
+        // Nobody else may ever ask for the others, of which each costs everybody the way to here.
+        self.settle(self.pending.read().trailing_zeros() as usize % KINDS);
+        // Read once: another CPU may write it meanwhile.
+        let note = self.notes[kind.slot()].read();
+        let whose = note >> WHOSE << WHOSE;
+        self.settle(kind.slot()) && (whose == 0 || whose == kind.whose()) && is_queued(note)
+    }
+
+    /// Finds out whether a packet of a note is there still. If not, that need not be asked again.
+    fn settle(&self, slot: usize) -> bool {
+        let note = &self.notes[slot];
+        if is_queued(note.read()) {
+            return true;
+        }
+        self.pending.clear(1 << slot);
+        // Who wrote another one before that has lost its bit.
+        let queued = is_queued(note.read());
+        if queued {
+            self.pending.set(1 << slot);
+        }
+        queued
     }
 }
 
-/// Whether the packet of a note is in the backlog still. If not, that need not be asked again.
-#[cold]
-#[inline(never)]
-fn is_queued(note: &Once64, mark: u64) -> bool {
+/// Whether the packet of a note is in the backlog still.
+fn is_queued(note: u64) -> bool {
+    let mark = note & ((1 << WHOSE) - 1);
     // SAFETY: only reads, and marks that are not zero name CPUs that exist.
-    let queued = unsafe { bindings::passthru_helper_backlog_has(mark) };
-    if !queued {
-        note.replace(mark, 0);
-    }
-    queued
+    mark != 0 && unsafe { bindings::passthru_helper_backlog_has(mark) }
 }

@@ -46,14 +46,6 @@ once! {
     /// A word of 64 bits.
     Once64, AtomicU64, u64
 }
-impl Once64 {
-    /// Writes the word if it still has this value. C: `cmpxchg_relaxed()`.
-    pub(crate) fn replace(&self, old: u64, new: u64) {
-        let _ = self
-            .0
-            .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
 once! {
     /// A word of the size of an address.
     OnceAddress, AtomicUsize, usize
@@ -82,6 +74,16 @@ impl Once32 {
     /// Adds one, in order with everything before and after it. C: `atomic_inc_return()`.
     pub(crate) fn increment(&self) -> u32 {
         self.0.fetch_add(1, Ordering::SeqCst).wrapping_add(1)
+    }
+
+    /// Sets bits, in order with everything before and after it. C: `atomic_fetch_or()`.
+    pub(crate) fn set(&self, bits: u32) {
+        let _ = self.0.fetch_or(bits, Ordering::SeqCst);
+    }
+
+    /// Clears bits, in order with everything before and after it. C: `atomic_fetch_andnot()`.
+    pub(crate) fn clear(&self, bits: u32) {
+        let _ = self.0.fetch_and(!bits, Ordering::SeqCst);
     }
 }
 

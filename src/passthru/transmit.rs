@@ -103,9 +103,10 @@ fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHal
     match skb.receive(peer, framing, bh) {
         Ok(()) => {
             peer.count_rx(len, bh);
-            if peer.driver().role() == Role::Child {
-                peer.driver().in_flight().note(kind, bh);
-            }
+            // As long as all that the child sends goes this way others may wait behind it. Later
+            // they would meet rules that are not for them.
+            let alone = dev.driver().exits(rcu).is_some();
+            peer.driver().in_flight().note(kind, alone, bh);
             Transmit::Sent
         }
         // It was sent; the kernel has counted it as dropped by the receiver.

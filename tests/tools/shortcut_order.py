@@ -5,10 +5,12 @@
 usage: shortcut_order.py FLOWS SECONDS
 
 Bursts of new flows, of which the first packets may have another way to go than the
-others; and streams while the set of shortcuts changes all the time.
+others; of packets of which every other one cannot take a shortcut; and streams while
+the set of shortcuts changes all the time.
 """
 
 import itertools
+import os
 import socket
 import sys
 import threading
@@ -62,15 +64,73 @@ def bursts(family, words, how):
         shortcut(port, "none")
 
 
-class Stream(threading.Thread):
-    """Sends numbered datagrams until it is told to end."""
+def beyond(family):
+    """An address of red that what comes from outside gets to through blue."""
+    return "198.51.100.9" if family.version == 4 else "2001:db8:51::9"
 
-    def __init__(self, family, sender, dest, port):
+
+def through_blue(family, command):
+    """Makes it so, or ends it."""
+    far = family.host(beyond(family))
+    at_once = ("nodad",) if family.version == 6 and command == "add" else ()
+    RED.call("ip", "address", command, far, "dev", "c0", *at_once)
+    PARENT.call(*family.ip("route", command, far, "dev", "p2"))
+    PARENT.call(*family.ip("route", command, far, "dev", "p1", "table", "77"))
+    PARENT.call(*family.ip("rule", command, "iif", "up0", "to", far, "lookup", "77", "priority", "77"))
+
+
+def options(family, sock, there):
+    """What a socket sends has a header that no shortcut is for, or not."""
+    if family.version == 4:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\1\1\1\0" if there else b"")
+    else:
+        # Nothing but padding.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes((0, 0, 1, 4, 0, 0, 0, 0)) if there else b"")
+
+
+def mixed(family, how):
+    """From one child into the other goes each packet as it can. Into the first goes none
+    by a shortcut: of what a card hands over at once the parent's stack makes lists, and
+    those of a list that cannot take a shortcut wait for its end.
+    """
+    want = [b"%d" % number for number in range(BURST)]
+    for words, to in (("none", "none"), ("output", "output"), ("output", "all"), ("none", "all")):
+        shortcut("p1", words)
+        shortcut("p2", to)
+        before = sum(places_taken("p2").values())
+        wrong, lost, example = 0, 0, None
+        for _ in range(max(2, FLOWS // 10)):
+            with OUTSIDE.udp(family) as here, RED.udp(family, PORT) as there:
+                for number, data in enumerate(want):
+                    options(family, here, number % 2)
+                    here.sendto(data, (beyond(family), PORT))
+                got = pull(there, BURST)
+            lost += BURST - len(got)
+            if got != sorted(got, key=int):
+                wrong, example = wrong + 1, example or got
+        name = f"{family.name}, {how}, shortcut {words} and {to}, across: every other packet has an option"
+        same((wrong, lost), (0, 0), f"{name}, and they arrive in order")
+        if example:
+            print(f"# {b' '.join(example).decode()}")
+        taken = sum(places_taken("p2").values()) - before
+        report((taken > 0) == (to != "none"), f"{name}, and some others go short", taken)
+    for port in ("p1", "p2"):
+        shortcut(port, "none")
+
+
+class Stream(threading.Thread):
+    """Sends numbered datagrams until it is told to end, on a CPU: what is sent on two
+    is in no order.
+    """
+
+    def __init__(self, family, cpu, sender, dest, port):
         super().__init__()
         self.sock, self.to = sender.udp(family), (dest, port)
+        self.cpu = sorted(os.sched_getaffinity(0))[cpu % len(os.sched_getaffinity(0))]
         self.running, self.sent = True, 0
 
     def run(self):
+        os.sched_setaffinity(0, {self.cpu})
         while self.running:
             # As many at once as make a queue, and then a while for others.
             for _ in range(BURST):
@@ -112,7 +172,7 @@ def switching(family, how):
         "across": (BLUE, RED, family.child(2), 7063),
     }
     ears = {way: Ear(family, there, port) for way, (_, there, _, port) in ways.items()}
-    streams = [Stream(family, here, dest, port) for here, _, dest, port in ways.values()]
+    streams = [Stream(family, cpu, here, dest, port) for cpu, (here, _, dest, port) in enumerate(ways.values())]
     before = statistics(PARENT, "p1")
     for thread in (*ears.values(), *streams):
         thread.start()
@@ -144,13 +204,18 @@ def switching(family, how):
 
 def main():
     """All of it, without tracking and with."""
+    for family in FAMILIES:
+        through_blue(family, "add")
     for how in ("not tracked", "tracked"):
         if how == "tracked":
             PARENT.nft(TRACKING)
         for family in FAMILIES:
             for words in ("none", "device", "route", "route,socket", "all"):
                 bursts(family, words, how)
+            mixed(family, how)
             switching(family, how)
+    for family in FAMILIES:
+        through_blue(family, "del")
     PARENT.nft("delete table inet t\n")
 
 
