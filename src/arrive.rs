@@ -21,10 +21,11 @@ use crate::{
 };
 
 /// Whether a packet is short enough for the child's device. Packets that stand for many are: who
-/// takes them apart does so by the size that their sender chose.
+/// takes them apart does so by the size that their sender chose. And so are those to an address that
+/// is held for the child: the parent receives them, which may even have put them together.
 #[inline(always)]
 pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -> bool {
-    if I::len(header) <= claim.child.mtu() || skb.is_gso() {
+    if I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.near.is_some() {
         return true;
     }
     claim.child.driver().arrivals().count_fall(Fall::TooLong);

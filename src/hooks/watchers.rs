@@ -275,8 +275,7 @@ fn choose<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>)
     // Nor is there where the address is held for the port and it allows nothing else.
     let held = claim.near.is_some()
         && shortcuts.contains(Shortcut::Netfilter)
-        && !shortcuts.contains(Shortcut::Socket)
-        && I::len(header) <= claim.child.mtu();
+        && !shortcuts.contains(Shortcut::Socket);
     if held {
         return to_near::<I>(packet, header, claim);
     }

@@ -6,11 +6,12 @@ they are, whatever else there is, and what a child may send from them.
 usage: shortcut_held.py
 """
 
+import os
 import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Ears, Space, drain, outside_wire, report, same, seen, shortcut, udp_packet, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Ears, Space, difference, drain, outside_wire, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("netfilter", "netfilter,route", "all")
@@ -60,6 +61,24 @@ def beside(family, words, ears):
     PARENT.nft("table inet m { chain i { type filter hook input priority mangle; meta mark set 1; }\n}\n")
     same(sender.owners(), {"blue"}, f"{name}: INPUT marks it")
     PARENT.nft("delete table inet m\n")
+
+
+def too_long(family, words):
+    """What the parent receives for the child may be longer than the child's device can send, in
+    one piece and in several: who receives does not refuse what the sender was told it may send.
+    """
+    name = f"{family.name}, shortcut {words}, an address that is held, longer than the child's MTU"
+    BLUE.call("ip", "link", "set", "c0", "mtu", "1280")
+    before = statistics(PARENT, "p1")
+    with OUTSIDE.udp(family) as here, BLUE.udp(family, 7060) as there:
+        for size in (1400, 4000):
+            for _ in range(2):
+                data = os.urandom(size)
+                here.sendto(data, (family.child(1), 7060))
+                same(there.recv(5000) == data, True, f"{name}: {size} bytes")
+    fell = difference(statistics(PARENT, "p1"), before).get("fall_too_long", 0)
+    same(fell, 0, f"{name}: and none fell")
+    BLUE.call("ip", "link", "set", "c0", "mtu", "1500")
 
 
 def not_allowed(family, words, ears):
@@ -139,6 +158,7 @@ def main():
         for words in SETS:
             shortcut("p1", words)
             beside(family, words, ears)
+            too_long(family, words)
             if family is V4:
                 from_held(words, ears)
             for others in ("none", "device", "socket", "route"):
