@@ -112,6 +112,9 @@ fn by_route<'r>(
     if dev.is(port) {
         return Err(Fall::Unrouted);
     }
+    if dst.encapsulates() {
+        return Err(Fall::Unrouted);
+    }
     match super::owner(dev, rcu) {
         Some((_, child)) => Ok(Exit::Sibling(child)),
         None if dst.sends_plainly(family) => Ok(Exit::Uplink(dst)),

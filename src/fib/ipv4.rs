@@ -245,7 +245,7 @@ impl Parent {
         near_checks: Checks,
     ) -> Option<Claim<'r>> {
         let rcu = question.bh.read_side();
-        if route.multipath || route.classified {
+        if route.multipath || route.classified || route.dst.encapsulates() {
             return None;
         }
         let (dev, near) = match route.kind {

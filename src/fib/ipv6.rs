@@ -258,6 +258,7 @@ impl Parent {
         let rcu = question.bh.read_side();
         let is_local = destination.kind == Kind::Local;
         if !destination.is_plain()
+            || near.encapsulates()
             || is_local && destination.by_kernel
             || !is_local && !forwards(question.switches)
         {

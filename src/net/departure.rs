@@ -144,6 +144,7 @@ impl<'r> Dst<'r> {
                 Family::Ipv4 => bindings::ip_output as usize,
                 Family::Ipv6 => bindings::ip6_output as usize,
             })
+            && !self.encapsulates()
     }
 
     /// Whether the packet goes by this route in one piece, or in those that its sender chose.

@@ -48,6 +48,14 @@ impl<'r> Dst<'r> {
             || input.map(|f| f as usize) == Some(bindings::ip6_input as usize)
     }
 
+    /// Whether something is to be done to the packet where it takes this route, by which it becomes
+    /// another one: `ip route add ... encap`. C: `dst->lwtstate`.
+    #[inline(always)]
+    pub(crate) fn encapsulates(self) -> bool {
+        // SAFETY: the route exists, and the field is set once.
+        unsafe { !(*self.as_raw()).lwtstate.is_null() }
+    }
+
     /// A reference that keeps the route; none if it is being freed. C: `dst_hold_safe()`.
     pub(crate) fn hold(self) -> Option<HeldDst> {
         // SAFETY: the route exists.
