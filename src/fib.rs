@@ -99,6 +99,12 @@ const SHORTCUTS: u32 = 16;
 const AFTER_CLAIM: u32 = 23;
 
 impl Claim<'_> {
+    /// Whether the child itself does what the claim says. Where its device serves others, as the
+    /// port of a bridge does, those have addresses of the link, which the port's neighbours say.
+    fn is_childs_own(&self) -> bool {
+        self.way.is_local() || !serves_others(self.child)
+    }
+
     /// Its way and its shortcuts, in the lowest bits of a word.
     fn to_note(self) -> u32 {
         const {
@@ -258,6 +264,12 @@ fn shortcuts_between(dev: &NetDevice, port: &Device<End>, near: bool) -> Set {
     } else {
         allowed
     }
+}
+
+/// Whether packets to a child's device on an Ethernet link may be for others: through a bridge that
+/// it is a port of, or for devices that share it, as macvlan.
+fn serves_others(child: &Device<End>) -> bool {
+    child.driver().is_framed() && child.has_rx_handler()
 }
 
 /// The port that a route leads to, if it leads to one, and its child; both are up.

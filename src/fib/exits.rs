@@ -116,6 +116,8 @@ fn by_route<'r>(
         return Err(Fall::Unrouted);
     }
     match super::owner(dev, rcu) {
+        // The frame is for the child's device, and on a link it may be for who is behind that.
+        Some((_, child)) if super::serves_others(child) => Err(Fall::Unrouted),
         Some((_, child)) => Ok(Exit::Sibling(child)),
         None if dst.sends_plainly(family) => Ok(Exit::Uplink(dst)),
         None => Err(Fall::Unrouted),

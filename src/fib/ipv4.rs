@@ -267,6 +267,9 @@ impl Parent {
             near,
             shortcuts: shortcuts_between(question.dev, port, near.is_some()),
         };
+        if !claim.is_childs_own() {
+            return None;
+        }
         let checks = [near_checks, far_checks];
         self.remember_destination(question, &claim, generation, checks, route);
         if self.ipv4.wants(&question.key, question.bh) {

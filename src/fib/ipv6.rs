@@ -283,7 +283,7 @@ impl Parent {
             near: is_local.then_some(near),
             shortcuts: shortcuts_between(question.dev, port, is_local),
         };
-        if !claim.way.is_local() && !forwards(switches) {
+        if !claim.is_childs_own() || !claim.way.is_local() && !forwards(switches) {
             return None;
         }
         let by_source = question.of_destination && !namespace.ipv6_goes_by_destination();
