@@ -19,6 +19,7 @@ use crate::{
         settling::Settling,
     },
     passthru::{End, Fall},
+    shortcut::Shortcut,
 };
 use kernel::prelude::*;
 
@@ -96,6 +97,14 @@ impl<'r> Exit<'r> {
             Self::Sibling(child) => Some(child),
         }
     }
+}
+
+/// Whether packets from a source may not leave early by `port`: one that is not its child's
+/// `own`, where sources are checked; or one that is `held` where the port has no shortcut for that,
+/// so that the address is the parent's.
+fn refuses(own: bool, held: bool, port: &Device<End>) -> bool {
+    let policy = port.driver().policy();
+    !own && policy.checks_sources() || held && !policy.shortcuts().contains(Shortcut::Netfilter)
 }
 
 /// The exit by a route that packets from `port` have in its namespace.

@@ -2,7 +2,7 @@
 
 //! Where an IPv4 packet of a child goes on.
 
-use super::{by_route, Exit, Exits};
+use super::{by_route, refuses, Exit, Exits};
 use crate::{
     fib::pair,
     net::{
@@ -105,7 +105,8 @@ impl Exits {
             return Err(Fall::Unrouted);
         }
         let source = port.owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu);
-        if source.is_none() && port.driver().policy().checks_sources() {
+        let held = source.as_ref().is_some_and(|source| source.held);
+        if refuses(source.is_some(), held, port) {
             return Err(Fall::Unrouted);
         }
         let checks = port.ipv4_checks(namespace, 0, rcu).ok_or(Fall::Unrouted)?;

@@ -2,7 +2,7 @@
 
 //! Where an IPv6 packet of a child goes on.
 
-use super::{by_route, Exit, Exits};
+use super::{by_route, refuses, Exit, Exits};
 use crate::{
     fib::pair,
     net::{
@@ -109,7 +109,8 @@ impl Exits {
         }
         let checks = port.driver().policy().checks_sources();
         let source = port.owns_ipv6(&header.saddr, rcu);
-        if source.is_none() && checks {
+        let held = source.as_ref().is_some_and(|source| source.held);
+        if refuses(source.is_some(), held, port) {
             return Err(Fall::Unrouted);
         }
         let dst = match &source {
