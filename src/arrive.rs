@@ -119,7 +119,11 @@ pub(crate) fn to_sockets<I: Ip>(
         return;
     };
     let (child, place, len) = (claim.child, Shortcut::Netfilter, skb.len());
-    if holds || !claim.way.is_local() || is_behind::<I>(child, header) {
+    let rcu = bh.read_side();
+    // Rules of the child's that are asked at all have to be asked from the first one on.
+    let ruled = child.namespace(rcu).has_hooks_before_sockets(I::FAMILY)
+        && !skb.is_direct(I::FAMILY, I::protocol(header), child.namespace(rcu));
+    if holds || ruled || !claim.way.is_local() || is_behind::<I>(child, header) {
         // The child sends it on, so its own rules have to see it; or others are before it.
         return receive_again(skb, child, place, len, bh);
     }

@@ -346,19 +346,59 @@ static void passthru_resubmit_ipv4(struct sk_buff *skb, u8 protocol)
 	ip_local_deliver(skb);
 }
 
+/*
+ * Whether a namespace has raw sockets that take a protocol. Others may share their place in the
+ * table, which is everybody's.
+ */
+static noinline bool passthru_raw_sockets(const struct hlist_head *head, const struct net *net,
+					  u8 protocol)
+{
+	const struct sock *sk;
+
+	sk_for_each_rcu(sk, head)
+		if (net_eq(sock_net(sk), net) && inet_sk(sk)->inet_num == protocol)
+			return true;
+	return false;
+}
+
+static __always_inline bool passthru_has_raw_sockets(const struct raw_hashinfo *table,
+						     struct net *net, u8 protocol)
+{
+	const struct hlist_head *head = &table->ht[raw_hashfunc(net, protocol)];
+
+	return unlikely(!hlist_empty(head)) && passthru_raw_sockets(head, net, protocol);
+}
+
+/* Whether passthru_ip_deliver() may do without its turnings. */
+static __always_inline const struct net_protocol *passthru_ip_direct(struct sk_buff *skb,
+								     struct net *net, u8 protocol)
+{
+	const struct net_protocol *ipprot;
+
+	if (skb_zcopy(skb) || passthru_has_raw_sockets(&raw_v4_hashinfo, net, protocol))
+		return NULL;
+	ipprot = rcu_dereference(inet_protos[protocol]);
+	return ipprot && ipprot->no_policy ? ipprot : NULL;
+}
+
+bool passthru_helper_ip_is_direct(struct sk_buff *skb, struct net *net, u8 protocol)
+{
+	return passthru_ip_direct(skb, net, protocol);
+}
+
 /* ip_local_deliver(), at once if @direct and none of its turnings would be taken. */
 static __always_inline void passthru_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 {
 	struct net *net = dev_net_rcu(skb->dev);
-	const struct net_protocol *ipprot;
+	const struct net_protocol *ipprot = NULL;
 	int next;
 
-	if (!direct || skb_zcopy(skb) ||
-	    !hlist_empty(&raw_v4_hashinfo.ht[raw_hashfunc(net, protocol)]))
-		goto in_turn;
-	ipprot = rcu_dereference(inet_protos[protocol]);
-	if (!ipprot || !ipprot->no_policy)
-		goto in_turn;
+	if (direct)
+		ipprot = passthru_ip_direct(skb, net, protocol);
+	if (!ipprot) {
+		dst_input(skb);
+		return;
+	}
 	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct iphdr));
 	next = ipprot->handler(skb);
@@ -366,9 +406,6 @@ static __always_inline void passthru_ip_deliver(struct sk_buff *skb, u8 protocol
 		passthru_resubmit_ipv4(skb, -next);
 	else
 		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
-	return;
-in_turn:
-	dst_input(skb);
 }
 
 void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
@@ -420,21 +457,39 @@ static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
 	ip6_input(skb);
 }
 
+/* As passthru_ip_direct(). */
+static __always_inline const struct inet6_protocol *passthru_ip6_direct(struct sk_buff *skb,
+									struct net *net,
+									u8 protocol)
+{
+	const u8 wanted = INET6_PROTO_NOPOLICY | INET6_PROTO_FINAL;
+	const struct inet6_protocol *ipprot;
+
+	if (skb_zcopy(skb) || passthru_has_raw_sockets(&raw_v6_hashinfo, net, protocol))
+		return NULL;
+	ipprot = rcu_dereference(inet6_protos[protocol]);
+	return ipprot && (ipprot->flags & wanted) == wanted ? ipprot : NULL;
+}
+
+bool passthru_helper_ip6_is_direct(struct sk_buff *skb, struct net *net, u8 protocol)
+{
+	return passthru_ip6_direct(skb, net, protocol);
+}
+
 /* ip6_input(), likewise. */
 static __always_inline void passthru_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
 {
 	struct net *net = dev_net_rcu(skb->dev);
-	const struct inet6_protocol *ipprot;
-	const u8 wanted = INET6_PROTO_NOPOLICY | INET6_PROTO_FINAL;
+	const struct inet6_protocol *ipprot = NULL;
 	struct inet6_dev *idev;
 	int next;
 
-	if (!direct || skb_zcopy(skb) ||
-	    !hlist_empty(&raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)]))
-		goto in_turn;
-	ipprot = rcu_dereference(inet6_protos[protocol]);
-	if (!ipprot || (ipprot->flags & wanted) != wanted)
-		goto in_turn;
+	if (direct)
+		ipprot = passthru_ip6_direct(skb, net, protocol);
+	if (!ipprot) {
+		dst_input(skb);
+		return;
+	}
 	idev = __in6_dev_get(skb->dev);
 	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct ipv6hdr));
@@ -444,9 +499,6 @@ static __always_inline void passthru_ip6_deliver(struct sk_buff *skb, u8 protoco
 		passthru_resubmit_ipv6(skb, next);
 	else if (next == 0)
 		__IP6_INC_STATS(net, idev, IPSTATS_MIB_INDELIVERS);
-	return;
-in_turn:
-	dst_input(skb);
 }
 
 void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)

@@ -342,6 +342,19 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_ip_deliver(self.into_raw(), protocol, direct) };
     }
 
+    /// Whether [`Self::deliver_ipv4`], or the same for IPv6, would give a packet to the protocol at
+    /// once, if no hooks are before the sockets of this namespace.
+    pub(crate) fn is_direct(&self, family: Family, protocol: u8, namespace: &Namespace) -> bool {
+        let (skb, net) = (self.as_raw(), namespace.as_raw());
+        // SAFETY: skb and namespace exist, and tables of sockets are read under RCU.
+        unsafe {
+            match family {
+                Family::Ipv4 => bindings::passthru_helper_ip_is_direct(skb, net, protocol),
+                Family::Ipv6 => bindings::passthru_helper_ip6_is_direct(skb, net, protocol),
+            }
+        }
+    }
+
     /// As [`Self::deliver_ipv4`], for IPv6. C: `ip6_input()`.
     #[inline(always)]
     pub(crate) fn deliver_ipv6(self, protocol: u8, direct: bool, _bh: BottomHalf<'_>) {
