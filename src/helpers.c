@@ -596,13 +596,57 @@ bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short fami
 	return xfrm_policy_check(NULL, XFRM_POLICY_IN, skb, family);
 }
 
-/* Sends such a packet. */
+/*
+ * A hook of the parent's has sent a child's packet to the parent itself (REDIRECT, DNAT, a mark): it
+ * comes in by the port that it came from, @skb->dev, as the rules of input are to see it. By lo, where
+ * routes of output lead, it would pass for the parent's own.
+ */
+static noinline int passthru_come_in(struct sk_buff *skb)
+{
+	struct net_device *port = skb->dev;
+
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	skb_clear_tstamp(skb);
+	skb->pkt_type = PACKET_HOST;
+	if (skb_orphan_frags_rx(skb, GFP_ATOMIC) ||
+	    (port->hard_header_len &&
+	     passthru_helper_skb_push_ethernet(skb, port, port))) {
+		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
+		return -ENOMEM;
+	}
+	if (!port->hard_header_len) {
+		skb_reset_mac_header(skb);
+		skb->mac_len = 0;
+	}
+	return netif_rx(skb) == NET_RX_SUCCESS ? 0 : -ENOBUFS;
+}
+
+/* dst_output() of a child's packet that has passed hooks of the parent's. */
+static int passthru_go_out(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	if (unlikely(skb_dst_dev_rcu(skb)->flags & IFF_LOOPBACK))
+		return passthru_come_in(skb);
+	return dst_output(net, sk, skb);
+}
+
+/* Sends such a packet: ip_local_out(). */
 int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
 {
+	struct iphdr *iph = ip_hdr(skb);
+	int ret;
+
 	skb_forward_csum(skb);
 	skb->ignore_df = 0;
 	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
-	return ip_local_out(net, NULL, skb);
+	iph_set_totlen(iph, skb->len);
+	ip_send_check(iph);
+	skb = l3mdev_ip_out(NULL, skb);
+	if (!skb)
+		return 0;
+	ret = nf_hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, skb_dst_dev_rcu(skb),
+		      passthru_go_out);
+	return ret == 1 ? passthru_go_out(net, NULL, skb) : ret;
 }
 
 /*
@@ -638,7 +682,7 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 /* The socket's egress programs run at the end of the first output path that a packet passes. */
 static int passthru_resume_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
-	return dst_output(net, skb->sk, skb);
+	return passthru_go_out(net, skb->sk, skb);
 }
 
 /* By @hooks. Not inline: the state is to be cleared for those only who have some to pass. */
@@ -649,11 +693,11 @@ static noinline int passthru_nf_local_out(struct sk_buff *skb, struct net *net, 
 	int ret;
 
 	nf_hook_state_init(&state, NF_INET_LOCAL_OUT, pf, NULL, skb_dst_dev_rcu(skb), NULL,
-			   net, seen ? dst_output : passthru_resume_output);
+			   net, seen ? passthru_go_out : passthru_resume_output);
 	ret = nf_hook_slow(skb, &state, hooks, 0);
 	if (ret != 1)
 		return ret;
-	return dst_output(net, seen ? NULL : skb->sk, skb);
+	return passthru_go_out(net, seen ? NULL : skb->sk, skb);
 }
 
 /* @seen: a device was given the packet, so what belongs to the socket has seen it. */
