@@ -110,6 +110,9 @@ pub(crate) trait Ip: 'static {
     /// What of the header is counted, or gone by.
     fn summary(header: &Self::Header) -> Summary;
 
+    /// Whether the packet is a fragment that [`Answer::Leaves`] would be said of as a whole.
+    fn is_part_from_held(packet: &Passing<'_>) -> bool;
+
     /// Notes in the packet what goes with its route.
     fn note(skb: &mut SkBuff, way: Way<'_>);
 
@@ -250,6 +253,10 @@ impl Ip for Ipv4 {
         }
     }
 
+    fn is_part_from_held(packet: &Passing<'_>) -> bool {
+        fib::ipv4::is_part_from_held(packet)
+    }
+
     #[inline(always)]
     fn note(skb: &mut SkBuff, way: Way<'_>) {
         skb.set_ip_flags(way.flags());
@@ -371,6 +378,11 @@ impl Ip for Ipv6 {
             tos: (header.flow >> 20) as u8,
             protocol: header.protocol,
         }
+    }
+
+    /// IPv6 does not ask where a packet comes from.
+    fn is_part_from_held(_packet: &Passing<'_>) -> bool {
+        false
     }
 
     /// IPv6 keeps nothing of the kind.

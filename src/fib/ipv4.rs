@@ -421,19 +421,33 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
 /// Whether the packet comes from a child by a port that allows the shortcut at INPUT, and from an
 /// address that the parent has made its own for that port: by a local route.
 fn is_held_source(question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
-    let Some(port) = End::cast(question.dev) else {
+    is_from_held(&question.header, question.dev, question.mark, rcu)
+}
+
+/// As [`is_held_source`], for a fragment without options.
+#[cold]
+pub(crate) fn is_part_from_held(packet: &Passing<'_>) -> bool {
+    let rcu = packet.bh().read_side();
+    let (skb, dev) = (packet.skb(), packet.dev());
+    Header::part(skb)
+        .filter(|header| !header.is_to_many())
+        .is_some_and(|header| is_from_held(&header, dev, skb.mark(), rcu))
+}
+
+fn is_from_held(header: &Header, dev: &NetDevice, mark: u32, rcu: ReadSide<'_>) -> bool {
+    let Some(port) = End::cast(dev) else {
         return false;
     };
     // What never leaves a host never leaves a child.
-    if question.header.is_to_this_host() {
+    if header.is_to_this_host() {
         return false;
     }
     let back = Header {
-        saddr: question.header.daddr,
-        daddr: question.header.saddr,
-        ..question.header
+        saddr: header.daddr,
+        daddr: header.saddr,
+        ..*header
     };
-    destination(&back, question.mark, question.dev, rcu)
+    destination(&back, mark, dev, rcu)
         .and_then(|answer| holder(&answer))
         .is_some_and(|holder| holder.is(port))
 }

@@ -203,12 +203,23 @@ fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a
         return packet.pass();
     }
     let Some(header) = I::plain(packet.skb()) else {
-        return packet.pass();
+        return unjudged::<I>(packet);
     };
     match I::recall(parent, &packet, &header) {
         Some(claim) => choose::<I>(packet, &header, &claim),
         None => new_before_routing::<I>(parent, packet, header),
     }
+}
+
+/// A packet that cannot be judged by its header. If it is a part of one that a child sends from an
+/// address that the parent holds, the parent sends it like the whole.
+#[cold]
+#[inline(never)]
+fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
+    if !I::is_part_from_held(&packet) {
+        return packet.pass();
+    }
+    packet.send().unwrap_or_else(Passing::pass)
 }
 
 /// Whether a packet is known to be for no child, and not from one either: what comes by a port may

@@ -63,6 +63,13 @@ impl Header {
         (whole && sums_up(&words)).then_some(header)
     }
 
+    /// The header of a packet without options, which may be a fragment.
+    pub(crate) fn part(skb: &SkBuff) -> Option<Self> {
+        let words = words(skb)?;
+        let [version, ..] = words[0].to_ne_bytes();
+        (version == PLAIN).then(|| Self::of(&words))
+    }
+
     /// The header of any packet that begins with one: what it has besides is not told.
     pub(crate) fn any(skb: &SkBuff) -> Option<Self> {
         Some(Self::of(&words(skb)?))
