@@ -156,7 +156,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         // What another namespace sent came here by a shortcut: it goes on where levels count.
         if !child.sends_unseen(namespace, I::FAMILY)
             || !dst.sends_plainly(I::FAMILY)
-            || !packet.skb().is_sent_by(namespace)
+            || !packet.is_from_socket_of(namespace)
             || !dst.fits(packet.skb(), I::FAMILY, rcu)
         {
             return packet.pass();

@@ -385,6 +385,13 @@ impl SkBuff {
         self.linear().get(..LEN) == Some(address)
     }
 
+    /// Whether it is this socket, or none, that the packet is counted for until it has left.
+    #[inline(always)]
+    pub(super) fn is_owned_by(&self, sk: *mut bindings::sock) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { (*self.as_raw()).sk == sk }
+    }
+
     /// Whether a socket of this namespace sends the packet.
     #[inline(always)]
     pub(crate) fn is_sent_by(&self, namespace: &Namespace) -> bool {

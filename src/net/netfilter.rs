@@ -175,6 +175,7 @@ pub(crate) trait Watcher: Send + Sync + 'static {
 /// A packet that a socket of a namespace sends, at the end of the hooks of output.
 pub(crate) struct Sending<'a> {
     skb: SkBuff,
+    sk: *mut bindings::sock,
     namespace: &'a Namespace,
     rcu: ReadSide<'a>,
 }
@@ -188,6 +189,13 @@ impl<'a> Sending<'a> {
     /// The packet, to change what its owner may change.
     pub(crate) fn skb_mut(&mut self) -> &mut SkBuff {
         &mut self.skb
+    }
+
+    /// Whether the socket that sends the packet is a namespace's own, and its owner is that one. A
+    /// tunnel sends as its own what it made of others' packets, which stay their senders'.
+    #[inline(always)]
+    pub(crate) fn is_from_socket_of(&self, namespace: &Namespace) -> bool {
+        self.skb.is_owned_by(self.sk) && self.skb.is_sent_by(namespace)
     }
 
     /// The namespace that the packet is sent in.
@@ -399,6 +407,7 @@ impl<W: Sender> Hook<W> {
         let (sender, packet) = unsafe {
             let packet = Sending {
                 skb: SkBuff::from_raw(skb),
+                sk: (*state).sk,
                 namespace: Namespace::from_raw((*state).net),
                 rcu: ReadSide::assume(&scope),
             };
