@@ -203,6 +203,11 @@ fn new_after_output<'a, I: Outgoing>(
     if !port.is_up() || !child.is_up() || packet.skb().has_extensions() {
         return packet.pass();
     }
+    // On an Ethernet link the packet may have to wait for its neighbour. Who finds the way here
+    // meanwhile would overtake it.
+    if child.driver().is_framed() {
+        return packet.pass();
+    }
     // What is found out is remembered, so the device finds it at once. Here the route would have
     // to outlive the region without softirqs.
     with_bottom_halves_disabled(|bh| {
