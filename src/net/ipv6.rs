@@ -114,9 +114,18 @@ pub(crate) fn is_discovery(skb: &SkBuff) -> bool {
     (133..=137).contains(&kind)
 }
 
-/// Whether a packet with an IPv6 header at `at` tells others where to send theirs: a router's
-/// advertisement, or a redirect.
+/// Whether a packet with an IPv6 header at `at`, which lies in the linear part, tells others where
+/// to send theirs: a router's advertisement, or a redirect. Or it cannot be told, without memory.
 pub(crate) fn is_routers(skb: &mut SkBuff, at: usize) -> bool {
+    const NEXT_HEADER: usize = 6;
+    if matches!(skb.linear().get(at + NEXT_HEADER), Some(&(TCP | UDP))) {
+        return false;
+    }
+    // What its sender may still write is not what was looked at when others read it: not before it
+    // is copied. Pages of a packet socket's ring are such.
+    if !skb.may_pull(skb.len()) {
+        return true;
+    }
     if at == 0 {
         skb.reset_network_header();
     }
