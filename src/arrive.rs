@@ -16,7 +16,7 @@ use crate::{
         skb::{DropReason, SkBuff},
         socket::Connection,
     },
-    passthru::{End, Fall, Role},
+    passthru::{End, Role},
     shortcut::Shortcut,
 };
 
@@ -25,11 +25,7 @@ use crate::{
 /// is held for the child: the parent receives them, which may even have put them together.
 #[inline(always)]
 pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -> bool {
-    if I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.near.is_some() {
-        return true;
-    }
-    claim.child.driver().arrivals().count_fall(Fall::TooLong);
-    false
+    I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.near.is_some()
 }
 
 /// Whether nothing on the child's port has a say in what goes to the child: such packets have to

@@ -104,8 +104,24 @@ fn take_at_device<'a, I: Ip>(
     } else if arrive::fits::<I>(packet.skb(), claim, header) {
         take::<I>(packet, header, claim, Shortcut::Device, None)
     } else {
-        packet.pass()
+        fall_for_good(packet, claim, Shortcut::Device, Fall::TooLong)
     }
+}
+
+/// The packet goes on, for a reason that will be one at the next place too. It is counted once.
+#[cold]
+#[inline(never)]
+fn fall_for_good<'a>(
+    packet: Passing<'a>,
+    claim: &Claim<'_>,
+    place: Shortcut,
+    reason: Fall,
+) -> Verdict<'a> {
+    let last = place != Shortcut::Device || !claim.shortcuts.intersects(BEFORE_ROUTING);
+    if last {
+        return fall(packet, claim.child, reason);
+    }
+    packet.pass()
 }
 
 /// As [`at_device`], for a packet of which nothing is remembered.
@@ -316,8 +332,11 @@ fn choose_among<'a, I: Ip>(
         shortcuts,
     };
     let (header, claim) = (&header, &claim);
-    if !shortcuts.intersects(BEFORE_ROUTING) || !arrive::fits::<I>(packet.skb(), claim, header) {
+    if !shortcuts.intersects(BEFORE_ROUTING) {
         return packet.pass();
+    }
+    if !arrive::fits::<I>(packet.skb(), claim, header) {
+        return fall(packet, claim.child, Fall::TooLong);
     }
     if claim.near.is_none() || shortcuts.contains(Shortcut::Socket) {
         match packet.skb().tracking() {
@@ -405,7 +424,7 @@ fn take<'a, I: Ip>(
 ) -> Verdict<'a> {
     let (bh, dev) = (packet.bh(), packet.dev());
     if !arrive::is_free(claim.child, bh.read_side()) {
-        return fall(packet, claim.child, Fall::PortTc);
+        return fall_for_good(packet, claim, place, Fall::PortTc);
     }
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return fall(packet, claim.child, Fall::Nested);
