@@ -585,6 +585,11 @@ int passthru_helper_skb_cow_head(struct sk_buff *skb)
 	return skb_cow_head(skb, 0);
 }
 
+void passthru_helper_skb_forward_csum(struct sk_buff *skb)
+{
+	skb_forward_csum(skb);
+}
+
 void passthru_helper_skb_keep_inet(struct sk_buff *skb)
 {
 	if (skb->sk && !sk_is_inet(skb->sk))
@@ -749,6 +754,12 @@ bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff 
 /* What ip_output() and ip_finish_output() do before the rest of the output path. */
 int passthru_helper_run_egress_programs(struct sk_buff *skb, struct net_device *dev)
 {
+	struct net *net = dev_net_rcu(dev);
+
+	if (skb->protocol == htons(ETH_P_IP))
+		IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
+	else
+		IP6_UPD_PO_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
 	skb->dev = dev;
 	return BPF_CGROUP_RUN_PROG_INET_EGRESS(skb->sk, skb);
 }

@@ -404,6 +404,7 @@ fn leave<I: Outgoing>(
     let Some(mut skb) = skb.unshare() else {
         return Ok(Transmit::Dropped);
     };
+    skb.forward_csum();
     if skb.trim(I::len(&header)).is_err() {
         return Err(skb);
     }

@@ -367,6 +367,12 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_skb_push(self.as_raw(), len) };
     }
 
+    /// Forgets a sum over all of the packet that whoever received it has made. C: `skb_forward_csum()`.
+    pub(crate) fn forward_csum(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_forward_csum(self.as_raw()) };
+    }
+
     /// Notes that the network header is what the packet begins with. C: `skb_reset_network_header()`.
     pub(crate) fn reset_network_header(&mut self) {
         // SAFETY: the skb is valid and ours.
