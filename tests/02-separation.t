@@ -73,6 +73,10 @@ for mode in l3 l2; do
 	if can_load nf_conntrack && can_load nft_ct; then
 		must nft 'table inet track { chain in { type filter hook prerouting priority 0; ct state invalid drop; }; }'
 		must in_ns blue nft 'table inet track { chain in { type filter hook input priority 0; ct state new counter name fresh; }; counter fresh {}; }'
+		# Entries are to be there for as long as they are asked for.
+		for ns in - blue; do
+			must in_ns "$ns" sysctl -qw net.netfilter.nf_conntrack_udp_timeout=600 net.netfilter.nf_conntrack_udp_timeout_stream=600
+		done
 		must conntrack -F
 		probe "$mode: tracked on both sides: " - --expect blue udp:10.0.1.2
 		like "$(in_ns blue nft list counter inet track fresh)" "packets 1 " "$mode: the child's conntrack sees a new connection"

@@ -85,6 +85,10 @@ for mode in l3 l2; do
 				gso_ipv4_max_size 185000 gro_ipv4_max_size 185000
 		done
 		is "$(link_value blue c0 gso_max_size) $(link_value blue c0 gso_ipv4_max_size)" "185000 185000" "$mode: BIG TCP: the sizes are taken"
+		# By itself TCP makes packets as long as what it sends in a millisecond, and
+		# longer ones only where an answer takes little more than that, which on a slow
+		# machine it never does. With this it may take a second.
+		must in_ns blue sysctl -qw net.ipv4.tcp_tso_rtt_log=20
 		for addr in 10.0.1.1 fd00:1::1; do
 			# TCP makes them once its window has grown, on a busy machine later than the end.
 			for _ in 1 2 3 4; do

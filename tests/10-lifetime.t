@@ -9,6 +9,13 @@
 . "$(dirname "$0")/lib.sh"
 load_module
 
+# A namespace that ends waits for others that end at the same time, and all of them
+# for grace periods.
+SOON=20
+# How long a queue holds packets that are to be there when the device goes: longer
+# than anything is waited for, so that it is not the queue that lets go.
+QUEUED=200s
+
 # shellcheck disable=SC2317 # called by name
 neither() { # both ends are gone, wherever they were
 	local ns
@@ -18,7 +25,7 @@ neither() { # both ends are gone, wherever they were
 }
 
 gone() { # NAME
-	eventually 5 "$1: both ends are gone, soon" neither
+	eventually "$SOON" "$1: both ends are gone, soon" neither
 }
 
 # fresh MODE: the port p in the namespace `up`, the child c in `down`, alive.
@@ -34,7 +41,7 @@ fresh() {
 	batch up "addr add 10.1.0.1/24 dev p" "addr add fd01::1/64 dev p nodad" "link set p up"
 	batch down "addr add 10.1.0.2/24 dev c" "addr add fd01::2/64 dev c nodad" "link set c up"
 	# The first is lost where a worker of the kernel's has not yet seen the carrier.
-	must wait_until 5 pings up 10.1.0.2
+	must wait_until "$SOON" pings up 10.1.0.2
 }
 
 routes_of_pair() {
@@ -101,7 +108,7 @@ ip netns del down
 gone "nested: the middle deleted"
 nested
 ip netns del leaf
-eventually 5 "nested: the leaf deleted: its pair is gone" no_link down p
+eventually "$SOON" "nested: the leaf deleted: its pair is gone" no_link down p
 ping_ok "nested: the upper pair lives on" up 10.1.0.2
 ip netns del up
 gone "nested: the top deleted after the leaf"
@@ -114,8 +121,9 @@ revive() { # NS OF THE PORT, NS OF THE CHILD
 	batch "$1" "addr flush dev p" "addr add 10.1.0.1/24 dev p" "addr add fd01::1/64 dev p nodad" "link set p up"
 	batch "$2" "addr flush dev c" "addr add 10.1.0.2/24 dev c" "addr add fd01::2/64 dev c nodad" "link set c up"
 	[ "$1" = "$2" ] && return
-	eventually 5 "$3: alive" pings "$1" 10.1.0.2
-	ping_ok "$3: alive with IPv6" "$2" fd01::1
+	eventually "$SOON" "$3: alive" pings "$1" 10.1.0.2
+	# The first is lost where a worker of the kernel's has not yet made the local route.
+	eventually "$SOON" "$3: alive with IPv6" pings "$2" fd01::1
 }
 ifindex() { # NS DEV
 	in_ns "$1" cat "/sys/class/net/$2/ifindex"
@@ -140,7 +148,7 @@ within_one() {
 	capture fourth c "$SCRATCH/within.pcap" udp port 9
 	from_tool "$1: in one namespace: " in_ns fourth python3 -S "$TOOLS/frame.py" send p \
 		--to "$(link_value fourth c address)" --source 10.1.0.1 --dest 10.1.0.2 --count 3 --mark 7 ipv4
-	eventually 5 "$1: in one namespace: they arrive" sh -c "ip netns exec fourth nft list counter inet t seen | grep 'packets 3 '"
+	eventually "$SOON" "$1: in one namespace: they arrive" sh -c "ip netns exec fourth nft list counter inet t seen | grep 'packets 3 '"
 	like "$(in_ns fourth nft list counter inet t marked)" "packets 3 " "$1: in one namespace: with their mark"
 	capture_end
 	is "$(captured "$SCRATCH/within.pcap" | grep -c '10.1.0.1.* > 10.1.0.2.9')" 3 "$1: in one namespace: a tap on the child sees them"
@@ -205,24 +213,24 @@ fresh l2
 capture up p "$SCRATCH/gone.pcap"
 echo_server down
 background up socat -u "OPEN:/dev/zero" TCP4:10.1.0.2:7777
-wait_until 5 sh -c 'ip netns exec up ss -Hnt state established | grep -q 7777'
+wait_until "$SOON" sh -c 'ip netns exec up ss -Hnt state established | grep -q 7777'
 kill "${JOBS[1]}"
 ip netns del down
 gone "with a tap, and a TCP connection full of data"
-wait_until 5 sh -c "! kill -0 $CAPTURE"
+wait_until "$SOON" sh -c "! kill -0 $CAPTURE"
 end_background
 
 # Packets held by a queue when the device goes. (A packet in a queue holds its
 # sender's namespace, so the namespace that ends is not the sender's.)
 fresh l3
-if in_ns up tc qdisc add dev p root netem delay 60s 2>/dev/null; then
+if in_ns up tc qdisc add dev p root netem delay "$QUEUED" 2>/dev/null; then
 	send_udp up 10.1.0.2 200 500
 	like "$(in_ns up tc -s qdisc show dev p)" "backlog [1-9]" "packets wait in the port's queue"
 	ip netns del down
 	gone "packets queued, the other namespace deleted"
 	fresh l2
-	must in_ns up tc qdisc add dev p root netem delay 60s
-	must in_ns down tc qdisc add dev c root netem delay 60s
+	must in_ns up tc qdisc add dev p root netem delay "$QUEUED"
+	must in_ns down tc qdisc add dev c root netem delay "$QUEUED"
 	send_udp up 10.1.0.2 200 500
 	send_udp down 10.1.0.1 200 500
 	ip -n down link del c
@@ -243,8 +251,8 @@ if in_ns up tc qdisc add dev p root netem delay 60s 2>/dev/null; then
 	send_udp down 10.1.0.1 50 500
 	ip netns del up
 	ip netns del down
-	eventually 15 "packets queued on both ends, both namespaces deleted: the port's ends when they were sent" no_link - of_up
-	eventually 5 "packets queued on both ends, both namespaces deleted: the child's too" no_link - of_down
+	eventually $((6 + SOON)) "packets queued on both ends, both namespaces deleted: the port's ends when they were sent" no_link - of_up
+	eventually "$SOON" "packets queued on both ends, both namespaces deleted: the child's too" no_link - of_down
 else
 	skip "no netem" "packets queued on both ends"
 fi
@@ -261,13 +269,15 @@ held() { # MODE ENDING...
 	done
 	must ip link add slow type dummy
 	must ip link set slow up
-	must tc qdisc add dev slow root tbf rate 1kbit burst 2kb limit 1mb
+	# A packet takes longer than the port is held, so that nobody gets room to send.
+	must tc qdisc add dev slow root tbf rate 80bit burst 2kb limit 1mb
 	background - python3 -S "$TOOLS/hold_device.py" slow p1 >"$SCRATCH/held"
 	local holder=$JOB
-	must wait_until 10 grep -q held "$SCRATCH/held"
+	must wait_until "$SOON" grep -q held "$SCRATCH/held"
 	"$@" &
 	local ending=$!
-	sleep 3.5
+	# Time for it to be said again, and far from the 10 s after which the kernel complains.
+	sleep "$(scale 2 3.5)"
 	result "$(kill -0 $ending 2>/dev/null; echo $?)" "$mode: a port that is held: $* waits"
 	kill -9 "$holder"
 	succeeds "$mode: ... and ends when it is let go" wait_for $ending
@@ -303,7 +313,7 @@ for ending in "-n up link del p" "-n down link del c" "netns del down" "netns de
 		flood up fd01::2
 		flood down 10.1.0.1
 		flood down fd01::1
-		succeeds "$mode: traffic flows" wait_until 10 at_least 50 counter down c rx packets
+		succeeds "$mode: traffic flows" wait_until "$SOON" at_least 50 counter down c rx packets
 		# The floods are members of their namespaces: devices go, processes stay,
 		# and a namespace lives until the last of them has ended.
 		case $ending in netns*) end_background ;; esac
@@ -330,8 +340,8 @@ sed -n 's/link add \(p[0-9]*[02468]\) .*/link del \1/p' "$SCRATCH/batch" >"$SCRA
 succeeds "half of them removed by their ports" ip -batch "$SCRATCH/half"
 is "$(ip -n many -br link show type "$KIND" | wc -l)" $((count / 2)) "half are left"
 ip netns del many
-eventually 10 "the rest goes with the namespace" neither
-between $((SECONDS - started)) 0 "$(scale 60 200)" "all of it in bounded time"
+eventually "$SOON" "the rest goes with the namespace" neither
+between $((SECONDS - started)) 0 300 "all of it in bounded time"
 
 # Many namespaces, born and ended at once, each with its pair.
 come_and_go() { # NUMBER
@@ -343,7 +353,7 @@ come_and_go() { # NUMBER
 		ip link set "q$1" up
 		if [ $((i % 2)) = 0 ]; then ip link del "q$1"; fi
 		ip netns del "n$1"
-		wait_until 20 no_link - "q$1" || return 1
+		wait_until 60 no_link - "q$1" || return 1
 	done
 }
 pids=()
@@ -354,6 +364,6 @@ done
 failures=0
 for pid in "${pids[@]}"; do wait "$pid" || failures=$((failures + 1)); done
 is "$failures" 0 "four at a time make and end namespaces"
-eventually 5 "nothing of them is left" neither
+eventually "$SOON" "nothing of them is left" neither
 
 done_testing

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# lab: --leaks
+# lab: --leaks --timeout 1800
 #
 # The module: what modinfo says, loading by need, unloading under traffic, and
 # that dozens of times of it, with shortcuts in use, leave nothing behind.
@@ -62,17 +62,24 @@ done
 children=("addr add 10.0.N.2/24 dev c0" "addr add fd00:N::2/64 dev c0 nodad" "link set c0 up"
 	"route add default via 10.0.N.1" "route add default via fd00:N::1")
 
-# reached: packets from outside come to both children by IPv4 and IPv6, and back. Of
-# IPv6 the first may come too early to be remembered.
+# reached: packets from outside come to both children by IPv4 and IPv6, and back.
 # shellcheck disable=SC2317 # called by name
 reached() {
 	local n pids=() pid status=0
 	for n in 1 2; do
 		answers outside "10.0.$n.2" & pids+=("$!")
-		answers outside "fd00:$n::2" -c 3 -i 0.05 & pids+=("$!")
+		reached_by_ipv6 "fd00:$n::2" & pids+=("$!")
 	done
 	for pid in "${pids[@]}"; do wait "$pid" || status=1; done
 	return "$status"
+}
+
+# reached_by_ipv6 ADDR: asks again until it answers, for a worker of the kernel's makes
+# the child's local route after `ip` is done. Of those that are answered the first may
+# come too early to be remembered.
+# shellcheck disable=SC2317 # called by name
+reached_by_ipv6() {
+	wait_until "$PATIENCE" pings outside "$1" -W 1 && answers outside "$1" -c 3 -i 0.05
 }
 
 # short PORT: packets took shortcuts, both ways.
@@ -163,10 +170,12 @@ slabs() {
 	echo "vmalloc $(grep -vc unpurged /proc/vmallocinfo)"
 }
 
-# grown COUNT: caches that grew by so many objects or more since "before".
+# grown COUNT: caches that grew by so many objects or more since "before", which is
+# now from then on.
 grown() {
 	slabs >"$SCRATCH/after"
 	awk -v n="$1" 'NR == FNR { had[$1] = $2; next } $2 - had[$1] >= n { print $1 }' "$SCRATCH/before" "$SCRATCH/after" | sort
+	mv "$SCRATCH/after" "$SCRATCH/before"
 }
 
 # The debug kernel's trackers of references keep the last hundreds of those that
@@ -206,12 +215,13 @@ no_growth() {
 	local times=$1 how=$2 growing now turn
 	cycles 5 "$how"
 	# What grows once may be a cache of the kernel's filling, or rise and fall by
-	# itself: a CPU keeps dozens of objects at hand, which count as in use. What grows
-	# by one every other time, however often that is tried, is a leak.
+	# itself: a CPU keeps dozens of objects at hand, which count as in use. So each
+	# turn is compared with the one before it: what grows by one every other time, in
+	# every turn, is a leak.
 	slabs >"$SCRATCH/before"
 	for turn in 1 2 3 4; do
 		cycles "$times" "$how"
-		now=$(grown $((times * turn / 2)))
+		now=$(grown $((times / 2)))
 		[ "$turn" = 1 ] || now=$(comm -12 <(echo "$growing") <(echo "$now"))
 		growing=$now
 		[ -n "$growing" ] || break

@@ -45,13 +45,22 @@ settled() { # NS NUMBER: both ends
 	! { ip -n "$1" -6 addr show dev eth0 && ip -6 addr show dev "host$2"; } | grep -q tentative
 }
 
+# shellcheck disable=SC2317 # called by name
+no_connection() { # NS: TCP has nothing more to say there; TIME_WAIT does not count
+	[ -z "$(in_ns "$1" ss -Hnt)" ]
+}
+
+# A namespace that ends waits for others that end at the same time, and all of them
+# for grace periods.
+SOON=20
+
 number=0
 for mode in l3 l2; do
 	[ "$KIND:$mode" = veth:l3 ] && continue
 	number=$((number + 1))
 	sysctl -qw net.ipv6.conf.default.accept_dad=1
 	succeeds "$mode: a container is set up" start_container box $number $mode
-	eventually 8 "$mode: its addresses pass duplicate address detection" settled box $number
+	eventually "$SOON" "$mode: its addresses pass duplicate address detection" settled box $number
 	unlike "$(ip -n box -6 addr show dev eth0)" dadfailed "$mode: none is found to be double"
 	ping_ok "$mode: it reaches its parent" box 10.88.$number.1
 	ping_ok "$mode: it reaches its parent by IPv6" box fd88:$number::1
@@ -66,6 +75,9 @@ for mode in l3 l2; do
 		from_tool "$mode: name service: " ip netns exec box python3 -S "$TOOLS/probe.py" --port 53 --wait "$PATIENCE" --size 60 udp:203.0.113.2 tcp:203.0.113.2
 		echo_server box container
 		probe "$mode: a published port: " world --expect container tcp:203.0.113.1
+		# A connection that loses its translation on its last way ends in minutes only,
+		# and with it the container.
+		must wait_until "$SOON" no_connection box
 		conntrack -F 2>/dev/null
 		nft flush ruleset
 	else
@@ -87,7 +99,7 @@ for mode in l3 l2; do
 
 	end_background
 	succeeds "$mode: the container is removed" ip netns del box
-	eventually 5 "$mode: the host's end goes with it" no_link - "host$number"
+	eventually "$SOON" "$mode: the host's end goes with it" no_link - "host$number"
 	is "$(ip route | grep -c "host$number")" 0 "$mode: and its routes"
 	echo_server world
 	name_server
@@ -98,9 +110,9 @@ done
 pids=()
 for i in 11 12 13 14 15; do
 	(start_container "box$i" "$i" l3 2>/dev/null &&
-		wait_until 5 pings "box$i" "10.88.$i.1" &&
+		wait_until "$SOON" pings "box$i" "10.88.$i.1" &&
 		ip netns del "box$i" &&
-		wait_until 10 no_link - "host$i") &
+		wait_until "$SOON" no_link - "host$i") &
 	pids+=("$!")
 done
 failures=0

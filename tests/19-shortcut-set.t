@@ -138,9 +138,10 @@ monitored() { # LIST: changes p0, prints how many events named the new set
 	local log=$SCRATCH/monitor
 	ip -d monitor link dev p0 >"$log" 2>&1 &
 	local monitor=$!
-	wait_until 5 sh -c "ss -Hf netlink | grep -q rtnl:.*/$monitor" || sleep 0.5
+	# It listens when its socket has joined its groups.
+	wait_until 10 sh -c "awk '\$3 == $monitor && \$4 != \"00000000\"' /proc/net/netlink | grep -q ."
 	ip link set p0 type passthru shortcut "$1"
-	wait_until 5 grep -q "shortcut $1 " "$log"
+	wait_until 10 grep -q "shortcut $1 " "$log"
 	sleep 0.2
 	kill "$monitor"
 	wait "$monitor" 2>/dev/null

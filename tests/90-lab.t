@@ -163,9 +163,9 @@ guest() {
 # does not boot is paused from its first instruction on; in UML its first process
 # does nothing.
 guests() {
-	local lab=$1 said=5 unbooted=(--boot-timeout 4 --qemu=-S)
+	local lab=$1 said=15 unbooted=(--boot-timeout 4 --qemu=-S)
 	case $lab in
-	debug) said=20 unbooted=(--boot-timeout 1 --qemu=-S) ;;
+	debug) said=60 unbooted=(--boot-timeout 1 --qemu=-S) ;;
 	uml) unbooted=(--boot-timeout 2 --append 'init=/bin/sleep -- 1000') ;;
 	esac
 	echo question >"$SCRATCH/ask"
@@ -173,7 +173,7 @@ guests() {
 	guest 7 "a command that fails" "here it is: question" --in "$SCRATCH/ask" --out "$SCRATCH/out-$lab" -- \
 		bash -c 'echo "here it is: $(cat ask)"; mkdir "$OUT/deep"; echo answer >"$OUT/deep/file"; exit 7'
 	is "$(cat "$SCRATCH/out-$lab/deep/file")" answer "$lab: files come back"
-	guest 97 "a guest that hangs" "still running after $said s.*its console ends:.*last words" --timeout 5 -- \
+	guest 97 "a guest that hangs" "still running after $said s.*its console ends:.*last words" --timeout 15 -- \
 		bash -c 'echo last words >/dev/kmsg; sleep 1000'
 	guest 97 "a guest that does not boot" "stood still before the command began; once more.*did not come as far as its command" \
 		"${unbooted[@]}" -- true

@@ -34,8 +34,8 @@ world() {
 	local ns
 	for ns in - outside blue red; do talkative "$ns"; done
 	must sysctl -qw net.ipv4.route.error_cost=0
-	ping_ok "the world is there: IPv4" outside 10.0.1.2
-	ping_ok "the world is there: IPv6" outside fd00:2::2
+	eventually "$PATIENCE" "the world is there: IPv4" pings outside 10.0.1.2
+	eventually "$PATIENCE" "the world is there: IPv6" pings outside fd00:2::2
 }
 
 # steady_code: somebody has hooks at every place already. Whether there are any is

@@ -102,12 +102,12 @@ def send(here, dest, marker=b"", count=COUNT, size=0):
                 raise
 
 
-def reaches(family, wanted=True, source=None):
+def reaches(family, wanted=True, source=None, patience=PATIENCE):
     """Whether a datagram of the child's gets outside; one that should is waited for."""
     marker = os.urandom(8)
     with OUTSIDE.udp(family, PORT) as sock, BLUE.udp(family, address=source) as here:
         send(here, (family.outside, PORT), marker, 1)
-        got = gather(sock, 1, marker) if wanted else drain(sock, SILENCE)
+        got = gather(sock, 1, marker, patience) if wanted else drain(sock, SILENCE)
         return any(data.startswith(marker) for data in got)
 
 
@@ -200,14 +200,20 @@ def devices(family):
 
 
 def slowed(here, there, size):
-    """Sends so much, and says how often TCP had sent something again when it first slowed down."""
-    left, come, again = size, 0, None
+    """Sends so much, and more until TCP slows down, as a slow sender may have to. Says
+    whether all of it came, and how often TCP had sent something again when it first
+    slowed down."""
+    end, sent, come, again = time.monotonic() + PATIENCE, 0, 0, None
     for sock in (here, there):
         sock.setblocking(False)
-    while come < size and select.select([there], [here] if left else [], [], PATIENCE) != ([], [], []):
-        if left:
+
+    def more():
+        return sent < size or (again is None and time.monotonic() < end)
+
+    while (more() or come < sent) and select.select([there], [here] if more() else [], [], PATIENCE) != ([], [], []):
+        if more():
             try:
-                left -= here.send(bytes(min(left, 8192)))
+                sent += here.send(bytes(8192))
             except BlockingIOError:
                 pass
         info = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
@@ -218,7 +224,7 @@ def slowed(here, there, size):
             come += len(there.recv(65536))
         except BlockingIOError:
             pass
-    return come, again
+    return come == sent >= size, again
 
 
 def full_queue(family):
@@ -232,7 +238,7 @@ def full_queue(family):
             # It has no other reason to slow down than what it hears.
             here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
             got = slowed(here, there, 300_000)
-        same(got, (300_000, 0), f"{family.name}: a connection {who} feels a full queue of up0")
+        same(got, (True, 0), f"{family.name}: a connection {who} feels a full queue of up0")
     dropped = PARENT.call("tc", "-s", "qdisc", "show", "dev", "up0").split("dropped ")[1].split(",")[0]
     report(int(dropped) > 0, f"{family.name}: ... which did refuse packets", dropped)
     PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
@@ -312,7 +318,7 @@ def hops(family, words):
         here.setsockopt(*option(family, socket.IP_TTL, socket.IPV6_UNICAST_HOPS), 1)
         here.sendto(b"last", (family.outside, PORT))
         same(gather(there, 1) if taken else drain(there, SILENCE), [b"last"] if taken else [], f"{name}: a packet with TTL 1")
-    text = BLUE.call("traceroute", "-n", "-q", "1", "-m", "4", "-w", "2", family.outside)
+    text = BLUE.call("traceroute", "-n", "-q", "1", "-m", "4", "-w", str(PATIENCE), family.outside)
     way = [line.split()[1] for line in text.splitlines()[1:]]
     same(way, [family.outside] if taken else [family.port(1), family.outside], f"{name}: traceroute")
 
@@ -446,7 +452,9 @@ def refused(family):
         same(reaches(family, False), False, f"{name}: {dev} is down")
         space.call("ip", "link", "set", dev, "up")
         restore()
-        report(until(lambda: reaches(family)), f"{name}: {dev} is up again")
+        # Each is waited for shortly, so that until() asks again: the first may be lost
+        # where a worker of the kernel's has not yet seen a carrier.
+        report(until(lambda: reaches(family, patience=PATIENCE / 10)), f"{name}: {dev} is up again")
 
 
 def switches_turned():

@@ -25,6 +25,7 @@ PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "
 NETLINK_NETFILTER = 12
 PACKET, VERDICT, CONFIG = 0x300, 0x301, 0x302
 BIND, COPY_META, ACCEPT = 1, 1, 1
+SO_RCVBUFFORCE, SOL_NETLINK, NETLINK_NO_ENOBUFS = 33, 270, 5
 BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS = 8, 1
 
 
@@ -35,6 +36,9 @@ class Queue(threading.Thread):
         super().__init__(daemon=True)
         self.sock = space.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self.sock.settimeout(0.1)
+        # The kernel drops what it has no room for, and tells of it instead of what comes next.
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+        self.sock.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         self.seen, self.ends = 0, False
         self.send(CONFIG, self.attribute(1, struct.pack("!BxH", BIND, 0)))
         self.send(CONFIG, self.attribute(2, struct.pack("!IB", 0, COPY_META)))
@@ -54,7 +58,7 @@ class Queue(threading.Thread):
         while not self.ends:
             try:
                 data = self.sock.recv(65536)
-            except TimeoutError:
+            except OSError:
                 continue
             at = 0
             while at + 20 <= len(data):

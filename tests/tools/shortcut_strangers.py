@@ -11,7 +11,7 @@ import sys
 import time
 
 from shortcut_validation import SOURCES, Trial, switches
-from world import FAMILIES, PORT, V4, Ears, Space, report, runs, same, seen, shortcut, skip, unwatch, watch
+from world import FAMILIES, PORT, V4, Ears, Space, mac_of, report, runs, same, seen, shortcut, skip, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
 SETS = ("route", "netfilter", "all")
@@ -28,6 +28,10 @@ class Story:
         self.dest = OWN[family.version]
         self.sender = OUTSIDE.udp(family)
         self.got, self.want = [], []
+        # Who has the address is not asked: the parent says nothing of one that is on
+        # another device, or a child's.
+        mac = mac_of(PARENT, "up0")
+        OUTSIDE.call("ip", "neigh", "replace", self.dest, "lladdr", mac, "dev", "out0", "nud", "permanent")
 
     def owner(self, silent=False):
         """Who gets a packet now."""
@@ -87,11 +91,16 @@ def lookups_saved(family, ears):
         skip(name, "this kernel does not trace lookups")
         return
     sender, count = OUTSIDE.udp(family), 10
+    counts = []
 
     def send():
         got = {ears.owner(lambda data: sender.sendto(data, (family.uplink, PORT))) for _ in range(count)}
         if got != {"-"}:
             report(False, f"{name} arrive", got)
+
+    def saved():
+        counts.append(lookups(family, send))
+        return not counts[-1]
 
     shortcut("p1", "none")
     send()
@@ -102,7 +111,10 @@ def lookups_saved(family, ears):
         send()
         time.sleep(0.2)
         send()
-        same(lookups(family, send), 0, f"{name} are not, shortcut {words}")
+        # What is remembered may not have settled yet, and now and then a question for
+        # the parent's link address has a lookup of its own.
+        counts.clear()
+        report(until(saved), f"{name} are not, shortcut {words}", counts)
     shortcut("p1", "none")
     sender.close()
 

@@ -316,10 +316,10 @@ def drain(sock, wait=0.0):
     return got
 
 
-def gather(sock, count, marker=b""):
+def gather(sock, count, marker=b"", patience=PATIENCE):
     """What a socket gets until there are so many with a marker, however long that
     takes, and what is there beside them."""
-    end, got, marked = time.monotonic() + PATIENCE, [], 0
+    end, got, marked = time.monotonic() + patience, [], 0
     while marked < count and select.select([sock], [], [], max(0, end - time.monotonic()))[0]:
         got.append(sock.recv(1 << 17))
         marked += marker in got[-1]
