@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""What shortcuts must not decide by themselves: routes that make other packets of
+them, what the parent's own rules send to the parent, addresses that are held, and
+who is behind a child's bridge.
+
+usage: shortcut_corners.py MODE
+"""
+
+import contextlib
+import mmap
+import os
+import socket
+import struct
+import sys
+import time
+
+import bpf
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, checksum, connected, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, until, unwatch, watch
+
+PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
+SETS = ("none", "output", "all") if os.environ.get("LAB") == "debug" else ("none", "device", "route", "output", "all")
+
+
+def arrives(family, sender, receiver, dest, port=7920, wait=None):
+    """Whether a datagram gets there."""
+    with sender.udp(family) as here, receiver.udp(family, port) as there:
+        there.settimeout(PATIENCE if wait is None else wait)
+        here.sendto(b"there", (dest, port))
+        try:
+            return there.recv(100) == b"there"
+        except TimeoutError:
+            return False
+
+
+@contextlib.contextmanager
+def held(family):
+    """The parent holds blue's address."""
+    route = family.ip("route", "add", "local", family.child(1), "dev", "p1")
+    PARENT.call(*route)
+    yield
+    PARENT.call(*family.ip("route", "del", "local", family.child(1), "dev", "p1"))
+
+
+def wrapped(family, words, mode):
+    """A route that wraps packets (`encap`) does so, wherever they come from."""
+    route = (*family.ip("route"), "replace", family.host(family.child(1)))
+    wrap = ("encap", "seg6", "mode", "encap", "segs", "fd00:9::1", "dev", "p1")
+    name = f"{family.name}, shortcut {words}: a route that wraps packets"
+    PARENT.call("ip", "sr", "tunsrc", "set", "fd00:1::1")
+    PARENT.call(*route, *wrap)
+    PARENT.call("ip", "-6", "route", "replace", "fd00:9::1", "dev", "p1")
+    if mode == "l2":
+        PARENT.call("ip", "neigh", "replace", "fd00:9::1", "lladdr", mac_of(BLUE, "c0"), "dev", "p1")
+    watch(BLUE, "ip6 daddr fd00:9::1", ("pre",))
+    for sender in (OUTSIDE, RED):
+        with sender.udp(family) as sock:
+            for _ in range(3):
+                sock.sendto(b"to be wrapped", (family.child(1), PORT))
+                time.sleep(0.05)
+        count = 0
+
+        def enough():
+            nonlocal count
+            count += seen(BLUE).get("pre", 0)
+            return count >= 3
+
+        until(enough)
+        same(count, 3, f"{name}, from {sender.name}")
+    unwatch(BLUE)
+    PARENT.call(*family.ip("route"), "del", family.host(family.child(1)))
+
+
+def turned_back(family, words):
+    """A rule of the parent's for what it sends has it go to the parent itself: it comes in by
+    the port, not by lo.
+    """
+    name = f"{family.name}, shortcut {words}: turned back by the parent's OUTPUT"
+    loop = "127.0.0.1" if family is V4 else "::1"
+    PARENT.nft(
+        f"""table inet back {{
+        chain o {{ type nat hook output priority -100;
+            udp dport 7921 redirect to :7923; udp dport 7922 dnat {family.nft} to {family.uplink}; }}
+        chain i {{ type filter hook input priority 0; iif "lo" udp dport 7923 counter accept; }}
+        }}"""
+    )
+    with PARENT.udp(family, 7923, loop) as inside, BLUE.udp(family) as child:
+        for _ in range(3):
+            child.sendto(b"to the loopback", (family.outside, 7921))
+        same(drain(inside, SILENCE), [], f"{name}, nothing gets to the loopback")
+    if words in ("output", "all"):
+        watch(PARENT, 'iifname "p1" udp dport 7922', ("in",))
+        with PARENT.udp(family, 7922, family.uplink) as inside, BLUE.udp(family) as child:
+            child.connect((family.outside, 7922))
+            child.send(b"to the parent")
+            data, source = inside.recvfrom(100)
+            inside.sendto(data + b"!", source)
+            answer = child.recv(100)
+        same((answer, seen(PARENT)), (b"to the parent!", {"in": 1}), f"{name}, its own address is reached by the port, and answers")
+        unwatch(PARENT)
+    PARENT.nft("delete table inet back")
+
+
+def pieces(words):
+    """Datagrams in fragments leave from an address that is held like others."""
+    with held(V4), BLUE.udp(V4) as child, OUTSIDE.udp(V4, 7924) as there:
+        for size in (100, 4000, 9000):
+            data = os.urandom(size)
+            child.sendto(data, (V4.outside, 7924))
+            try:
+                got = there.recv(10000)
+            except TimeoutError:
+                got = b""
+            same(got == data, True, f"IPv4, shortcut {words}: {size} bytes from an address that is held")
+
+
+def not_given(family):
+    """Without `netfilter` an address that is held is the parent's: the child sends nothing from it."""
+    with held(family):
+        for words in ("none", "output"):
+            shortcut("p1", words)
+            there = [arrives(family, BLUE, OUTSIDE, family.outside, wait=SILENCE) for _ in range(2)]
+            # IPv6 does not ask where a packet comes from.
+            same(there, [family is V6] * 2, f"{family.name}, shortcut {words}: from an address that is the parent's")
+    shortcut("p1", "none")
+
+
+def talks(here, there):
+    """Whether a connection carries anything."""
+    try:
+        return exchange(here, there, 2)
+    except TimeoutError:
+        return False
+
+
+@contextlib.contextmanager
+def raw_sockets(spaces, family, protocols):
+    """Sockets that see all packets of some protocols."""
+    socks = [space.socket(family.af, socket.SOCK_RAW, number) for space in spaces for number in protocols]
+    yield
+    for sock in socks:
+        sock.close()
+
+
+def own_rules(family, words):
+    """The rules of a child that is behind the parent's INPUT: they are asked from the first one on
+    where they are asked, and nobody else has a say in whether.
+    """
+    name = f"{family.name}, shortcut {words}: a held child with rules by state"
+    BLUE.nft(
+        """table inet own {
+        chain i { type filter hook input priority 0; policy drop; ct state established,related accept;
+            icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; }
+        }"""
+    )
+    with held(family):
+        same(ping(BLUE, family, family.outside, 3), 3, f"{name} hears answers to its pings")
+        here, there = connected(BLUE, OUTSIDE, family, family.outside, 7925)
+        with here, there:
+            same(talks(here, there), True, f"{name} has a connection")
+            with raw_sockets([RED, OUTSIDE, PARENT], family, range(1, 255)):
+                same(talks(here, there), True, f"{name} has it still, with others' raw sockets")
+        with raw_sockets([BLUE], family, [socket.IPPROTO_TCP]):
+            here, there = connected(BLUE, OUTSIDE, family, family.outside, 7925)
+            with here, there:
+                same(talks(here, there), True, f"{name} has one beside a raw socket of its own")
+    BLUE.nft("delete table inet own")
+
+
+def tunnel(family):
+    """A program of the sender's cgroup judges a packet once: what its tunnel makes of it is not the sender's."""
+    kind = "gre" if family is V4 else "ip6gre"
+    ends = ("local", family.child(1), "remote", family.outside)
+    BLUE.call("ip", "link", "add", "t0", "type", kind, *ends, check=False)
+    OUTSIDE.call("ip", "link", "add", "t0", "type", kind, "local", family.outside, "remote", family.child(1), check=False)
+    group = "/sys/fs/cgroup/tunnel"
+    if "t0" not in BLUE.call("ip", "-br", "link") or not os.path.exists("/sys/fs/cgroup/cgroup.procs"):
+        return skip(f"{family.name}: a program of a cgroup and a tunnel", "this kernel has no GRE, or no cgroups")
+    for space, number in ((BLUE, 1), (OUTSIDE, 2)):
+        space.call("ip", "address", "add", f"10.77.0.{number}/24", "dev", "t0")
+        space.call("ip", "link", "set", "t0", "up")
+    os.mkdir(group)
+    with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+    counter = bpf.Counter()
+    code = counter.increment() + bpf.instruction(bpf.MOV_IMM, 0, 1) + bpf.instruction(bpf.EXIT)
+    detach = bpf.attach(group, bpf.load(8, code, 1), 1)  # BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS
+    for words in ("none", "output", "all"):
+        shortcut("p1", words)
+        arrived = arrives(V4, BLUE, OUTSIDE, "10.77.0.2")
+        before = counter.read()
+        arrived = arrived and arrives(V4, BLUE, OUTSIDE, "10.77.0.2")
+        same((arrived, counter.read() - before), (True, 1), f"{family.name}, shortcut {words}: a program of the cgroup sees a tunnelled packet once")
+    detach()
+    Batch.end_all()
+    with open("/sys/fs/cgroup/cgroup.procs", "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+    os.rmdir(group)
+    for space in (BLUE, OUTSIDE):
+        space.call("ip", "link", "del", "t0")
+    shortcut("p1", "none")
+    return None
+
+
+def unresolved(family):
+    """Who has to find out the neighbour's address first is not overtaken meanwhile."""
+    for words in ("none", "output"):
+        shortcut("p1", words)
+        got = []
+        for _ in range(5):
+            BLUE.call("ip", "neigh", "flush", "dev", "c0")
+            with BLUE.udp(family) as child, OUTSIDE.udp(family, 7926) as there:
+                for number in range(20):
+                    child.sendto(b"%02d" % number, (family.outside, 7926))
+                got += [int(data) for data in gather(there, 20)]
+        same(got, [*range(20)] * 5, f"{family.name}, shortcut {words}: datagrams that wait for a neighbour's address arrive in order")
+    shortcut("p1", "none")
+
+
+def advertisement():
+    """What a router says to all, and where in it the type is."""
+    src, dst = V6.raw("fe80::77"), V6.raw("ff02::1")
+    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 1800, 1800, 0) + V6.raw("3fff:66::")
+    body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+    total = checksum(src + dst + struct.pack("!II", len(body), socket.IPPROTO_ICMPV6) + body)
+    body = body[:2] + struct.pack("!H", total) + body[4:]
+    return struct.pack("!IHBB", 6 << 28, len(body), socket.IPPROTO_ICMPV6, 255) + src + dst + body
+
+
+def routers(mode):
+    """A child's root changes a packet while it is looked at, in the ring of a packet socket: it
+    does not become what routers say.
+    """
+    PARENT.sysctl(**{f"ipv6__conf__{name}__{key}": value for name in ("all", "p1") for key, value in (("forwarding", 0), ("accept_ra", 2))})
+    frame, offset = 2048, 32
+    packet = advertisement()
+    head = bytes.fromhex("333300000001") + bytes.fromhex(mac_of(BLUE, "c0").replace(":", "")) + b"\x86\xdd" if mode == "l2" else b""
+    sock = BLUE.socket(socket.AF_PACKET, socket.SOCK_RAW if head else socket.SOCK_DGRAM, 0)
+    sock.setsockopt(263, 10, 1)  # SOL_PACKET, PACKET_VERSION: TPACKET_V2
+    sock.setsockopt(263, 13, struct.pack("IIII", 4096, 1, frame, 2))  # PACKET_TX_RING
+    ring = mmap.mmap(sock.fileno(), 4096)
+    where = offset + len(head) + 40
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            while True:
+                ring[where] = 133
+                ring[where] = 134
+        os._exit(0)
+    # In l2 the address is within the header, which is copied at once.
+    to = ("c0", 0x86DD, 0, 0, bytes.fromhex("333300000001"))
+    end, sent = time.monotonic() + (20 if os.environ.get("LAB") == "debug" else 6), 0
+    while time.monotonic() < end:
+        for slot in (0, frame):
+            ring[slot + offset : slot + offset + len(head) + len(packet)] = head + packet
+            ring[slot : slot + 12] = struct.pack("III", 1, len(head) + len(packet), 0)  # TP_STATUS_SEND_REQUEST
+        with contextlib.suppress(OSError):
+            sock.sendto(b"", to)
+        sent += 1
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    routes = PARENT.call("ip", "-6", "route", "show", "proto", "ra", "dev", "p1") + PARENT.call("ip", "-6", "route", "show", "3fff:66::/64")
+    report(sent > 100 and routes == "", f"{mode}: what changes while it is looked at makes no route", sent, routes)
+    sock.close()
+
+
+def main():
+    """All of it."""
+    mode = sys.argv[1]
+    wraps = "seg6" in PARENT.call("ip", "-6", "route", "add", "3fff:9::/64", "encap", "seg6", "mode", "encap", "segs", "fd00:9::1", "dev", "p1", check=False) + PARENT.call("ip", "-6", "route", "show", "3fff:9::/64")
+    for family in FAMILIES:
+        for words in SETS:
+            for port in ("p1", "p2"):
+                shortcut(port, words)
+            if wraps:
+                wrapped(family, words, mode)
+            else:
+                skip(f"{family.name}, shortcut {words}: a route that wraps packets", "this kernel has none")
+            turned_back(family, words)
+        for words in ("netfilter", "netfilter,output", "all"):
+            shortcut("p1", words)
+            if family is V4:
+                pieces(words)
+            own_rules(family, words)
+        not_given(family)
+        tunnel(family)
+        if mode == "l2":
+            unresolved(family)
+    routers(mode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
