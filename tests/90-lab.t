@@ -148,6 +148,35 @@ which_kernel_it_is() {
 	is "$(cat "$cache/kernel/${KERNEL_SUITE:-trixie-backports}")" "2.0 2.0-1" "and remembered"
 }
 
+# mirror WHAT [URI]: what the lab takes for the mirror where apt tells of that, and the
+# user names URI.
+mirror() {
+	echo "$1" >"$SCRATCH/told"
+	env PATH="$SCRATCH/apt:$PATH" PASSTHRU_CACHE="$SCRATCH" PASSTHRU_MIRROR="${2:-}" bash -euc 'set -o pipefail
+		. scripts/lib/common.sh; . scripts/lib/suite.sh; suite_mirror' 2>&1
+}
+
+which_mirror_it_is() {
+	local lists="mirror+file:$SCRATCH/list/ trixie main Debian"
+	mkdir "$SCRATCH/apt"
+	# An update may bring what there was none of before.
+	printf '#!/bin/bash\n%s\n' "case \"\$*\" in *update) mv '$SCRATCH/fetched' '$SCRATCH/told' ;; *) cat '$SCRATCH/told' ;; esac" >"$SCRATCH/apt/apt-get"
+	chmod +x "$SCRATCH/apt/apt-get"
+	is "$(mirror $'file:/other/ trixie main Debian\nfile:/a/debian/ trixie-updates main Debian\nfile:/b/debian/ trixie main Debian')" \
+		file:/b/debian "the mirror: apt's, of the release itself, by its name"
+	is "$(mirror $'file:/others/ stable main Some One\nfile:/other/ trixie main Debian')" file:/other "by another name, where it is Debian's"
+	printf '# ours\nfile:/listed/debian\tpriority:1\nfile:/more\n' >"$SCRATCH/list"
+	is "$(mirror "$lists")" file:/listed/debian "the first of a list"
+	is "$(mirror "$lists" file:/mine/)" file:/mine "PASSTHRU_MIRROR before all"
+	like "$(mirror '')" "error: apt on this machine names no Debian mirror.*PASSTHRU_MIRROR" "none"
+	if [ "$(id -u)" = 0 ]; then
+		echo "file:/new/debian/ trixie main Debian" >"$SCRATCH/fetched"
+		like "$(mirror '')" "file:/new/debian$" "none before apt-get update"
+	else
+		skip "this is not root" "none before apt-get update"
+	fi
+}
+
 # --- Guests -------------------------------------------------------------------
 # guest STATUS NAME REGEX ARG...: a guest's end, and what is said of it.
 guest() {
@@ -291,6 +320,7 @@ if [ "$LAB" = stock ]; then
 	half_a_build
 	what_is_removed
 	which_kernel_it_is
+	which_mirror_it_is
 	what_a_test_says
 	what_a_splat_is
 	! is_made uml || guests uml

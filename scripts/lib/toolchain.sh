@@ -36,6 +36,8 @@ lab_tools() {
 	make_cache
 	need_privilege
 	host_tools mmdebstrap=mmdebstrap flock=util-linux sha256sum=coreutils
+	# What is made first is made of the mirror's: without one, one line is better than a log.
+	compgen -G "$CACHE/toolchain/*/.complete" >/dev/null || suite_mirror >/dev/null
 }
 
 # packages NAME - the list scripts/packages/NAME, with commas, for this suite.
