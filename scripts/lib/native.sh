@@ -24,12 +24,44 @@ running_config() {
 # A tree in which the kernel's own Rust crates were compiled.
 has_rust() { [ -n "$(find "$1/rust" -maxdepth 1 -name 'libkernel.rmeta' 2>/dev/null)" ]; }
 
+# The trees that may be there already.
+ready_tree() {
+	local dir
+	for dir in "$KDIR_GIVEN" "/lib/modules/$KREL/build"; do
+		if [ -n "$dir" ] && has_rust "$dir"; then
+			echo "$dir"
+			return
+		fi
+	done
+	false
+}
+
+# has_own_tools CONFIG - whether this machine has what builds a module for that kernel.
+has_own_tools() {
+	local tool cc
+	cc=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ "]*\).*/\1/p' "$1")
+	for tool in rustc bindgen make flex bison bc "${cc:-gcc}"; do
+		command -v "$tool" >/dev/null || return
+	done
+	ready_tree >/dev/null || can_make_tree
+}
+
+# A tree that is yet to be made needs more: the suite's compiler, the source of Rust's
+# core, and what the kernel's own tools (objtool, sign-file) are made with.
+can_make_tree() {
+	local file
+	command -v "gcc-$(suite_gcc 2>/dev/null)" >/dev/null || return
+	for file in "$(rustc --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" \
+		/usr/include/{gelf.h,elfutils/libdw.h,openssl/evp.h}; do
+		[ -e "$file" ] || return
+	done
+}
+
 # A machine whose release is the kernel's own needs no toolchain root.
 use_own_tools() {
 	local want
 	want=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$1")
-	command -v rustc bindgen make flex bison bc >/dev/null || return 0
-	if [ "$(rustc --version)" = "$want" ]; then
+	if has_own_tools "$1" && [ "$(rustc --version)" = "$want" ]; then
 		export PASSTHRU_IN_TOOLCHAIN=1
 	fi
 }
@@ -62,13 +94,11 @@ native_tree() {
 	grep -q '^CONFIG_RUST=y' "$config" ||
 		die "kernel $KREL was built without CONFIG_RUST: passthru cannot be built for it (Debian's kernels have it from trixie-backports on; 'make demo' shows it on one)"
 	use_own_tools "$config"
-	for TREE in "$KDIR_GIVEN" "/lib/modules/$KREL/build"; do
-		if [ -n "$TREE" ] && has_rust "$TREE"; then
-			check_rust "$config" "$KREL"
-			bind_tree
-			return
-		fi
-	done
+	if TREE=$(ready_tree); then
+		check_rust "$config" "$KREL"
+		bind_tree
+		return
+	fi
 	[ -z "$KDIR_GIVEN" ] || die "KDIR=$KDIR_GIVEN holds no compiled Rust crates (rust/libkernel.rmeta): run 'make modules_prepare' there"
 	matched_tree
 }
