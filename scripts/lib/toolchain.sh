@@ -84,7 +84,25 @@ more_tools() {
 	toolchain
 	[ "$TOOLCHAIN" != / ] || return 0
 	part "toolchain-$SUITE-$1" "${TOOLCHAIN%/root}/$1-$(recipe_hash make_more_tools "$TOP/scripts/packages/$1")" 20 1 \
-		make_more_tools "$1"
+		add_more_tools "$1"
+}
+
+# Into a root that is there already: what a run that was stopped has left half
+# installed must be whole before apt installs anything. The key is make_more_tools
+# alone, which is what comes to be there.
+add_more_tools() {
+	mend_packages
+	make_more_tools "$@"
+}
+
+# Another part may be installing meanwhile: dpkg does not wait for that, apt does.
+mend_packages() {
+	# shellcheck disable=SC2016 # the inner shell expands
+	in_toolchain bash -ec '
+		export DEBIAN_FRONTEND=noninteractive
+		options=(-qq -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=300 --no-install-recommends)
+		dpkg --configure -a || true
+		apt-get "${options[@]}" -f install -y || { apt-get "${options[@]}" update && apt-get "${options[@]}" -f install -y; }'
 }
 
 make_more_tools() {
