@@ -105,8 +105,14 @@ make_stock() {
 	in_toolchain make -C "$KDIR/source" O="$dir" ARCH=x86 "CC=gcc-$(suite_gcc)" "KERNELRELEASE=$KREL" \
 		-j"$(nproc)" olddefconfig modules_prepare
 	cmp "$dir/Module.symvers" "$dir/Module.symvers.debian"
-	# olddefconfig takes away what it finds no compiler for.
-	check_rust "$dir/.config" "$KREL, configured here,"
+	# olddefconfig takes away what it finds no tools for. It was there, so that is why.
+	grep -q '^CONFIG_RUST=y' "$dir/.config" || lacks_rust_tools "$dir"
+}
+
+# lacks_rust_tools TREE - say which: the kernel's build system knows.
+lacks_rust_tools() {
+	in_toolchain make -C "$KDIR/source" O="$1" ARCH=x86 "CC=gcc-$(suite_gcc)" rustavailable || true
+	die "kernel $KREL has Rust, but of what it takes (rustc, rust-src, bindgen, gcc, pahole) something is missing here, or of no use: see above"
 }
 
 # check_rust CONFIG RELEASE - a module needs a kernel with Rust, and its rustc.
@@ -116,7 +122,7 @@ check_rust() {
 		die "kernel $2 was built without CONFIG_RUST: passthru cannot be built for it"
 	want=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$1")
 	have=$(in_toolchain rustc --version)
-	[ "$want" = "$have" ] || die "kernel $2 was built by $want, but here is $have: passthru needs the same one"
+	[ "$want" = "$have" ] || die "kernel $2 was built by $want, but here is $have: passthru needs the same one (if the suite has that by now: 'make distclean', and all is made anew)"
 }
 
 make_lab_kernel() { in_toolchain "$TOP/scripts/kernel/build" "$2" "$KDIR/source" "$1"; }
