@@ -13,13 +13,11 @@ parts_but() {
 	true
 }
 
-# remove_parts - those that standard input names. A user namespace's files can only
-# be removed from within one.
+# remove_parts - those that standard input names.
 remove_parts() {
-	local part enter=()
-	[ "$(id -u)" = 0 ] || enter=(unshare --user --map-auto --map-root-user)
+	local part
 	while read -r part; do
-		"${enter[@]}" rm -rf --one-file-system "$part" "$part.pkg" "$part.lock"
+		remove "$part" "$part.pkg" "$part.lock"
 	done
 }
 

@@ -54,6 +54,13 @@ elapsed_ticker() {
 	done
 }
 
+# remove DIR... - what a user namespace made can only be removed from within one.
+remove() {
+	local enter=()
+	[ "$(id -u)" = 0 ] || enter=(unshare --user --map-auto --map-root-user)
+	rm -rf --one-file-system "$@" 2>/dev/null || "${enter[@]}" rm -rf --one-file-system "$@"
+}
+
 # part NAME DIR SECONDS GIB FUNCTION [ARG...] - make sure that DIR is there,
 # by FUNCTION DIR ARG... where it is not. Trees of kernels remember where they
 # were made, so a part is made in place: the file .complete, written last, is
@@ -80,7 +87,7 @@ make_part() {
 	shift 4
 	log=$CACHE/log/$name.log
 	need_space "$gib" "$name"
-	rm -rf --one-file-system "$dir"
+	[ ! -e "$dir" ] || remove "$dir"
 	mkdir -p "$dir"
 	say "$name: making it, once (about $seconds s; log: $log)"
 	if [ -t 2 ]; then
