@@ -22,9 +22,15 @@ host_tools() {
 		>"$CACHE/log/host.log" 2>&1 || die "apt-get could not install ${missing[*]}; see $CACHE/log/host.log"
 }
 
-# Without root the roots are made and entered in a user namespace.
+# Without root the roots are made and entered in a user namespace. Root of a container
+# may lack what that takes, too.
 need_privilege() {
-	[ "$(id -u)" = 0 ] && return
+	local said
+	if [ "$(id -u)" = 0 ]; then
+		said=$(unshare --mount --pid --fork mount -t proc proc /proc 2>&1) ||
+			die "root, but not allowed to mount here, which takes CAP_SYS_ADMIN (in a container: docker run --privileged): ${said%%$'\n'*}"
+		return
+	fi
 	host_tools newuidmap=uidmap
 	unshare --user --map-auto --map-root-user true 2>/dev/null ||
 		die "not root, and user namespaces with subordinate ids do not work here (see /etc/subuid, user.max_user_namespaces): run as root"
