@@ -52,6 +52,12 @@ what_is_missing() {
 	one_line "no such suite" "KERNEL_SUITE=none is not known" env KERNEL_SUITE=none scripts/lab where stock
 	one_line "no such lab" "no lab 'none'" make module LAB=none
 	one_line "a cache that cannot be written" "cannot write to /proc/none" env PASSTHRU_CACHE=/proc/none scripts/lab build
+	one_line "a cache with white space" "white space in '.*/a b'" env PASSTHRU_CACHE="$SCRATCH/a b" scripts/lab build
+	one_line "a cache in the checkout" "build/cache is in the checkout" env PASSTHRU_CACHE=build/cache scripts/lab build
+	mkdir "$SCRATCH/arm"
+	printf '#!/bin/bash\necho arm64\n' >"$SCRATCH/arm/dpkg"
+	chmod +x "$SCRATCH/arm/dpkg"
+	one_line "another architecture" "this machine is arm64" env PATH="$SCRATCH/arm:$PATH" scripts/lab build
 	export PASSTHRU_CACHE=${PASSTHRU_CACHE:-}
 	one_line "no disk" "needs 99999999 GiB in .* GiB are free" env PASSTHRU_CACHE="$SCRATCH" \
 		bash -c '. scripts/lib/common.sh; need_space 99999999 everything'
@@ -59,6 +65,15 @@ what_is_missing() {
 		one_line "no root and no user namespaces" "not root, and user namespaces|apt-get install uidmap" \
 			setpriv --reuid 65534 --regid 65534 --clear-groups env -u PASSTHRU_IN_TOOLCHAIN \
 			bash -c '. scripts/lib/common.sh; . scripts/lib/suite.sh; . scripts/lib/toolchain.sh; need_privilege'
+		one_line "root of a container" "takes CAP_SYS_ADMIN" setpriv --bounding-set -sys_admin env -u PASSTHRU_IN_TOOLCHAIN \
+			bash -c '. scripts/lib/common.sh; . scripts/lib/suite.sh; . scripts/lib/toolchain.sh; need_privilege'
+		chmod 711 "$SCRATCH"
+		mkdir -p "$SCRATCH/ours/build"
+		chown 65534 "$SCRATCH/ours"
+		# shellcheck disable=SC2016 # the inner shell expands
+		one_line "a build of root's" "build belongs to root: sudo rm -rf build" \
+			setpriv --reuid 65534 --regid 65534 --clear-groups \
+			bash -c '. scripts/lib/common.sh; . scripts/lib/build.sh; TOP=$1; need_build' - "$SCRATCH/ours"
 	else
 		skip "this is not root" "no root and no user namespaces"
 	fi

@@ -2,6 +2,14 @@
 # shellcheck shell=bash
 # Build the module for a lab's kernel, and what runs beside it.
 
+# need_build [DIR] - build/, and DIR in it, can be written: after a sudo it may be root's.
+need_build() {
+	local bad
+	[ -e "$TOP/build" ] || [ -w "$TOP" ] || die "cannot write to $TOP: who owns it builds"
+	bad=$(find "$TOP/build" "$TOP/build/iproute2" "${1:-$TOP/build}" -maxdepth 1 ! -type l ! -writable -print -quit 2>/dev/null) || true
+	[ -z "$bad" ] || die "${bad#"$TOP/"} belongs to $(stat -c %U "$bad"): sudo rm -rf build"
+}
+
 # A build leaves the time when it was begun in DIR/.built: what has changed since is
 # not in it.
 begin_build() {
@@ -32,6 +40,7 @@ build_into() {
 
 # build_module LAB - module and plugin into build/, nothing beside sources.
 build_module() {
+	need_build "$TOP/build/$1"
 	mkdir -p "$TOP/build"
 	(
 		flock 9

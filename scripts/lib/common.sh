@@ -5,6 +5,8 @@
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CACHE=${PASSTHRU_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/passthru}
+# From wherever it was named, it is one and the same.
+[ "${CACHE#/}" != "$CACHE" ] || CACHE=$(realpath -m "$CACHE")
 # For what runs in the toolchain root, where the home is another one.
 export PASSTHRU_CACHE=$CACHE
 KERNEL_SUITE=${KERNEL_SUITE:-trixie-backports}
@@ -21,7 +23,31 @@ die() {
 	exit 1
 }
 
+# Neither make nor the kernel's build system takes white space in a path; and of what
+# is in the checkout each guest gets a copy.
+check_paths() {
+	local path
+	for path in "$TOP" "$CACHE"; do
+		[[ $path != *[[:space:]]* ]] ||
+			die "there is white space in '$path', which the kernel's build system does not take (PASSTHRU_CACHE is where the cache is)"
+	done
+	[[ $(realpath -m "$CACHE") != "$TOP"/* ]] ||
+		die "$CACHE is in the checkout, of which guests get a copy (set PASSTHRU_CACHE to a directory elsewhere)"
+}
+
+# The kernels, and all that is made for them, are of one architecture.
+check_machine() {
+	local machine
+	machine=$(dpkg --print-architecture 2>/dev/null || uname -m)
+	case $machine in
+	amd64 | x86_64) ;;
+	*) die "this machine is $machine: passthru is built for amd64 only" ;;
+	esac
+}
+
 make_cache() {
+	check_machine
+	check_paths
 	mkdir -p "$CACHE/log" 2>/dev/null ||
 		die "cannot write to $CACHE (set PASSTHRU_CACHE to a directory where you can)"
 }

@@ -123,6 +123,7 @@ query_version() {
 
 build_native() {
 	local vars=()
+	need_build "$NATIVE"
 	native_tree
 	mapfile -t vars < <(in_toolchain "$TOP/scripts/kernel/vars" stock "$TREE")
 	# To a build with another tree, what the last one left is of no use.
