@@ -31,6 +31,7 @@ between "$(grep -c '^  ok  ' "$SCRATCH/story")" 40 200 "and what it shows it has
 for shortcut in none device route netfilter socket,route output; do
 	like "$(<"$SCRATCH/story")" "shortcut $shortcut"$'\n'"  ok  TCP" "traffic by shortcut $shortcut"
 done
+is "$(grep -c '^  ok  UDP .*connected socket' "$SCRATCH/story")" 12 "and UDP by each, in IPv4 and IPv6, in and out"
 for path in host passthru passthru-{device,route,netfilter,socket} veth netkit ipvlan-l2 macvlan; do
 	succeeds "what a packet costs by $path" grep -E "^  $path +[0-9,]+ +[0-9,]+ +[+-][0-9,]+ +[0-9.]+" "$SCRATCH/story"
 done
