@@ -18,7 +18,7 @@ use crate::{
         once::Once32,
         settling::Settling,
     },
-    passthru::{End, Fall},
+    passthru::{End, Fall, Role},
     shortcut::Shortcut,
 };
 use kernel::prelude::*;
@@ -107,6 +107,11 @@ fn refuses(own: bool, held: bool, port: &Device<End>) -> bool {
     !own && policy.checks_sources() || held && !policy.shortcuts().contains(Shortcut::Netfilter)
 }
 
+/// Whether the device is a parent's end of a pair.
+fn is_port(dev: &NetDevice) -> bool {
+    End::cast(dev).is_some_and(|end| end.driver().role() == Role::Port)
+}
+
 /// The exit by a route that packets from `port` have in its namespace.
 fn by_route<'r>(
     dst: Dst<'r>,
@@ -125,6 +130,8 @@ fn by_route<'r>(
         return Err(Fall::Unrouted);
     }
     match super::owner(dev, rcu) {
+        // A port whose child cannot be asked, as one in a VRF, is not the way out.
+        None if is_port(dev) => Err(Fall::Unrouted),
         // The frame is for the child's device, and on a link it may be for who is behind that.
         Some((_, child)) if super::serves_others(child) => Err(Fall::Unrouted),
         Some((_, child)) => Ok(Exit::Sibling(child)),

@@ -133,12 +133,19 @@ impl Exits {
         if !settled || !self.ipv6.wants(&key, bh) {
             return Ok(exit);
         }
-        let route_cookie = near.ipv6_cookie().ok_or(Fall::Unrouted)?;
+        // Routes that end at some time (those of router advertisements do) have none: they are
+        // right for this packet, and are asked for again for the next.
+        let Some(route_cookie) = near.ipv6_cookie() else {
+            return Ok(exit);
+        };
         let source = source.filter(|source| checks || source.held);
         let source = source.map(|source| source.by);
         let source_cookie = match &source {
-            Some(source) => source.get(rcu).ipv6_cookie().ok_or(Fall::Unrouted)?,
-            None => Cookie(0),
+            Some(source) => source.get(rcu).ipv6_cookie(),
+            None => Some(Cookie(0)),
+        };
+        let Some(source_cookie) = source_cookie else {
+            return Ok(exit);
         };
         let found = Found {
             dev: exit.sibling(),
