@@ -268,7 +268,7 @@ fn shortcuts_between(dev: &NetDevice, port: &Device<End>, near: bool) -> Set {
 
 /// Whether packets to a child's device on an Ethernet link may be for others: through a bridge that
 /// it is a port of, or for devices that share it, as macvlan.
-fn serves_others(child: &Device<End>) -> bool {
+pub(crate) fn serves_others(child: &Device<End>) -> bool {
     child.driver().is_framed() && child.has_rx_handler()
 }
 

@@ -9,7 +9,10 @@
 
 use crate::{
     arrive,
-    fib::exits::{Exit, Exits},
+    fib::{
+        self,
+        exits::{Exit, Exits},
+    },
     hooks,
     ip::{Ip, Ipv4, Ipv6},
     net::{
@@ -255,6 +258,10 @@ fn may_meet<I: Ip>(
     }
     if !port.sends_all(rcu) {
         return Err(Fall::PortTc);
+    }
+    // Asked again: not all that has a device for others says so when it has begun.
+    if fib::serves_others(sibling) {
+        return Err(Fall::Unrouted);
     }
     // The parent's rules have to see a connection's first packet, and its tracking them all: they
     // cross the pair, and those of connections that are settled are taken before routing.

@@ -68,7 +68,7 @@ impl NetDevice {
     }
 
     /// Whether nothing has a say in what this device receives before its protocols do: no XDP, no
-    /// traffic control, no hook.
+    /// traffic control, no hook, no bridge or the like that has it all.
     #[inline(always)]
     pub(crate) fn receives_all(&self, _rcu: ReadSide<'_>) -> bool {
         let dev = self.as_raw();
@@ -76,6 +76,9 @@ impl NetDevice {
         let limits = unsafe {
             (&raw const (*dev).tcx_ingress).read_volatile() as usize
                 | (&raw const (*dev).nf_hooks_ingress).read_volatile() as usize
+                | (&raw const (*dev).rx_handler)
+                    .cast::<usize>()
+                    .read_volatile()
                 | (&raw const (*dev).xdp_prog).read_volatile() as usize
         };
         limits == 0
