@@ -55,7 +55,7 @@ pub(crate) fn by_route<I: Ip>(
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
     if child.is_watched(namespace) || is_behind::<I>(child, header) {
-        return receive_again(skb, child, place, len, bh);
+        return receive_again(skb, child, place, len, !claim.way.is_local(), bh);
     }
     let (way, traffic) = (claim.way, traffic(child, place, len));
     if let Some(connection) = connection {
@@ -121,7 +121,8 @@ pub(crate) fn to_sockets<I: Ip>(
         && !skb.is_direct(I::FAMILY, I::protocol(header), child.namespace(rcu));
     if holds || ruled || !claim.way.is_local() || is_behind::<I>(child, header) {
         // The child sends it on, so its own rules have to see it; or others are before it.
-        return receive_again(skb, child, place, len, bh);
+        let onward = holds || !claim.way.is_local();
+        return receive_again(skb, child, place, len, onward, bh);
     }
     I::enter(&mut skb, child, header, traffic(child, place, len), bh);
     I::note(&mut skb, claim.way);
@@ -245,23 +246,37 @@ fn count_levels(skb: &mut SkBuff, dev: &NetDevice) -> bool {
     skb.levels() >= MOST_LEVELS
 }
 
-/// Has the child of `port` receive a packet that begins with its network header, whatever it is.
+/// Has the child of `port` receive a packet that begins with its network header, whatever it is;
+/// `onward` where it may go on by a shortcut there.
 #[cold]
-pub(crate) fn by_device(skb: SkBuff, port: &Device<End>, place: Shortcut, bh: BottomHalf<'_>) {
+pub(crate) fn by_device(
+    skb: SkBuff,
+    port: &Device<End>,
+    place: Shortcut,
+    onward: bool,
+    bh: BottomHalf<'_>,
+) {
     let child = port.driver().peer(bh.read_side());
     let Some(child) = child.filter(|child| child.is_up()) else {
         return skb.drop_with(DropReason::DEV_READY);
     };
     let len = skb.len();
-    receive_from(skb, child, port, place, len, bh);
+    receive_from(skb, child, port, place, len, onward, bh);
 }
 
 /// Somebody looks at what the child's device receives, so it has to receive the packet itself.
 #[cold]
 #[inline(never)]
-fn receive_again(skb: SkBuff, child: &Device<End>, place: Shortcut, len: u32, bh: BottomHalf<'_>) {
+fn receive_again(
+    skb: SkBuff,
+    child: &Device<End>,
+    place: Shortcut,
+    len: u32,
+    onward: bool,
+    bh: BottomHalf<'_>,
+) {
     match child.driver().peer(bh.read_side()) {
-        Some(port) => receive_from(skb, child, port, place, len, bh),
+        Some(port) => receive_from(skb, child, port, place, len, onward, bh),
         None => skb.drop_with(DropReason::DEV_READY),
     }
 }
@@ -274,8 +289,14 @@ fn receive_from(
     port: &Device<End>,
     place: Shortcut,
     len: u32,
+    onward: bool,
     bh: BottomHalf<'_>,
 ) {
+    // A BPF program keeps something of its own where it is noted how deep the packet is. So that
+    // it does not go in circles this has to be a hop.
+    if onward && child.has_ingress_programs() && skb.count_hop().is_err() {
+        return skb.drop_with(DropReason::RECURSION_LIMIT);
+    }
     let kind = ip::kind_of(Some(skb.linear()));
     skb.rehome(child);
     deepen(&mut skb);
@@ -292,5 +313,5 @@ fn receive_from(
 /// header, as long as its header says if that is checked.
 pub(crate) fn from_sibling(skb: SkBuff, child: &Device<End>, bh: BottomHalf<'_>) {
     let len = skb.len();
-    receive_again(skb, child, Shortcut::Output, len, bh);
+    receive_again(skb, child, Shortcut::Output, len, false, bh);
 }

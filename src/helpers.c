@@ -585,6 +585,23 @@ int passthru_helper_skb_cow_head(struct sk_buff *skb)
 	return skb_cow_head(skb, 0);
 }
 
+int passthru_helper_count_hop(struct sk_buff *skb)
+{
+	const bool v4 = skb->protocol == htons(ETH_P_IP);
+
+	if (skb_ensure_writable(skb, v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)))
+		return -ENOMEM;
+	if ((v4 ? ip_hdr(skb)->ttl : ipv6_hdr(skb)->hop_limit) <= 1)
+		return -ELOOP;
+	if (v4) {
+		ip_decrease_ttl(ip_hdr(skb));
+	} else {
+		skb_forward_csum(skb);
+		ipv6_hdr(skb)->hop_limit--;
+	}
+	return 0;
+}
+
 void passthru_helper_skb_forward_csum(struct sk_buff *skb)
 {
 	skb_forward_csum(skb);
@@ -638,12 +655,23 @@ static int passthru_go_out(struct net *net, struct sock *sk, struct sk_buff *skb
 /* Sends such a packet: ip_local_out(). */
 int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
 {
-	struct iphdr *iph = ip_hdr(skb);
+	const struct inet_skb_parm was = *IPCB(skb);
+	struct iphdr *iph;
 	int ret;
 
+	/* Others may look at what comes before the packet, where the next header is written. */
+	if (skb_cow(skb, LL_RESERVED_SPACE(skb_dst_dev_rcu(skb)) + skb_dst(skb)->header_len)) {
+		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
+		return -ENOMEM;
+	}
 	skb_forward_csum(skb);
-	skb->ignore_df = 0;
 	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
+	/* What was put together from fragments is taken apart as it was. */
+	IPCB(skb)->frag_max_size = was.frag_max_size;
+	IPCB(skb)->flags = was.flags & IPSKB_FRAG_PMTU;
+	if (!was.frag_max_size)
+		skb->ignore_df = 0;
+	iph = ip_hdr(skb);
 	iph_set_totlen(iph, skb->len);
 	ip_send_check(iph);
 	skb = l3mdev_ip_out(NULL, skb);

@@ -494,9 +494,14 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     if !packet.skb_mut().passes_policies(I::FAMILY) {
         return packet.refuse(DropReason::XFRM_POLICY);
     }
+    let rcu = bh.read_side();
+    let holds = port.driver().peer(rcu).is_some_and(|child| {
+        let namespace = child.namespace(rcu);
+        namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu)
+    });
     let (mut skb, verdict) = packet.take();
     match skb.confirm() {
-        Ok(()) => arrive::by_device(skb, port, Shortcut::Netfilter, bh),
+        Ok(()) => arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh),
         Err(reason) => skb.drop_with(reason),
     }
     verdict
@@ -527,6 +532,11 @@ fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'
     let (bh, dev) = (packet.bh(), packet.dev());
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return refuse_nested(packet, Some(claim.child));
+    }
+    // TCP takes nothing that the link had for all, and where it comes in by a shortcut that is
+    // not to be seen any more. C: `tcp_v4_rcv()`.
+    if I::protocol(header) == TCP && !packet.skb().is_for_host() {
+        return packet.refuse(DropReason::UNICAST_IN_L2_MULTICAST);
     }
     let rcu = bh.read_side();
     let namespace = claim.child.namespace(rcu);

@@ -58,6 +58,16 @@ impl NetDevice {
         }
     }
 
+    /// Whether programs of traffic control look at what this device receives.
+    pub(crate) fn has_ingress_programs(&self) -> bool {
+        // SAFETY: a field of ours, by a single load.
+        unsafe {
+            !(&raw const (*self.as_raw()).tcx_ingress)
+                .read_volatile()
+                .is_null()
+        }
+    }
+
     /// Whether a packet received by this device is not the IP stack's to have: a bridge, a bond or
     /// the like has it.
     #[inline]
@@ -340,6 +350,13 @@ impl SkBuff {
         // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
         // options, and softirqs cannot interrupt.
         unsafe { bindings::passthru_helper_ip_deliver(self.into_raw(), protocol, direct) };
+    }
+
+    /// Counts a hop, as who forwards the packet does. Fails with `ELOOP` where it was the last, and
+    /// with `ENOMEM`. C: `ip_decrease_ttl()`.
+    pub(crate) fn count_hop(&mut self) -> Result {
+        // SAFETY: the skb is valid and ours, and has a network header, which the stack has checked.
+        to_result(unsafe { bindings::passthru_helper_count_hop(self.as_raw()) })
     }
 
     /// Whether [`Self::deliver_ipv4`], or the same for IPv6, would give a packet to the protocol at

@@ -34,6 +34,9 @@ impl DropReason {
     /// The packet is longer than the MTU.
     pub(crate) const PKT_TOO_BIG: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_BIG);
+    /// It is for one host, in a frame that is for many.
+    pub(crate) const UNICAST_IN_L2_MULTICAST: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNICAST_IN_L2_MULTICAST);
     /// The IP header is malformed.
     pub(crate) const IP_INHDR: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_INHDR);
     /// The protocol has no handler.
