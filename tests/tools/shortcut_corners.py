@@ -16,7 +16,7 @@ import sys
 import time
 
 import bpf
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, checksum, connected, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, until, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, Wire, checksum, connected, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("none", "output", "all") if os.environ.get("LAB") == "debug" else ("none", "device", "route", "output", "all")
@@ -220,6 +220,116 @@ def unresolved(family):
     shortcut("p1", "none")
 
 
+def moved(*table):
+    """What red has lost by the move of its device into a VRF, or out of it."""
+    for family, length, nodad in ((V4, 24, ()), (V6, 64, ("nodad",))):
+        RED.call(*family.ip("addr", "replace", f"{family.child(2)}/{length}", "dev", "c0", *nodad))
+        RED.call(*family.ip("route", "replace", *table, "default", "via", family.port(2), "dev", "c0"))
+
+
+def in_vrf(family, words):
+    """A child that puts its device into a VRF is not reached past the parent's FORWARD by that."""
+    if "vrf0" not in RED.call("ip", "link", "add", "vrf0", "up", "type", "vrf", "table", "88", check=False) + RED.call("ip", "-br", "link"):
+        return skip(f"{family.name}, shortcut {words}: a sibling in a VRF", "this kernel has none")
+    PARENT.nft(
+        """table inet wall {
+        chain f { type filter hook forward priority 0; ct state established accept; iifname "p1" oifname "p2" drop; }
+        }"""
+    )
+    name = f"{family.name}, shortcut {words}: what FORWARD refuses"
+    same(arrives(family, BLUE, RED, family.child(2), wait=SILENCE), False, f"{name} does not get to a sibling")
+    RED.call("ip", "link", "set", "c0", "master", "vrf0")
+    moved("vrf", "vrf0")
+    got = []
+    with RED.udp(family, 7927) as there, BLUE.udp(family) as child:
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"vrf0")
+        for _ in range(3):
+            child.sendto(b"past it", (family.child(2), 7927))
+            got += drain(there, SILENCE)
+        same(got, [], f"{name} does not get to one in a VRF")
+        PARENT.nft("delete table inet wall")
+        child.sendto(b"not refused", (family.child(2), 7927))
+        same(gather(there, 1), [b"not refused"], f"{name} gets there when it does not")
+    RED.call("ip", "link", "del", "vrf0")
+    moved()
+    return None
+
+
+def ending(words):
+    """A route that ends at some time, as those of router advertisements do, is one all the same."""
+    far = "2001:db8:9::1"
+    OUTSIDE.call("ip", "-6", "addr", "add", f"{far}/128", "dev", "lo", "nodad")
+    PARENT.call("ip", "-6", "route", "add", "2001:db8:9::/64", "via", V6.outside, "expires", "3600")
+    watch(PARENT, "udp dport 7928", ("fwd", "out"))
+    with BLUE.udp(V6) as child, OUTSIDE.udp(V6, 7928) as there:
+        for number in range(40):
+            if number % 10 == 0:
+                for change in ("add", "del"):
+                    PARENT.call("ip", "-6", "route", change, "2001:db8:77::/64", "dev", "up0")
+            child.sendto(b"%d" % number, (far, 7928))
+            time.sleep(0.02)
+        got = len(gather(there, 40))
+    same((got, seen(PARENT)), (40, {"fwd": 40} if words == "none" else {"out": 40}), f"IPv6, shortcut {words}: by a route that ends at some time all packets go one way")
+    unwatch(PARENT)
+    PARENT.call("ip", "-6", "route", "del", "2001:db8:9::/64")
+    OUTSIDE.call("ip", "-6", "addr", "del", f"{far}/128", "dev", "lo")
+
+
+def shouted(family, words):
+    """A connection's first packet in a frame that is for all is nobody's, of a held address too."""
+    src, dst = family.raw(family.outside), family.raw(family.child(1))
+    body = struct.pack("!HHIIBBHHH", 4321, 7929, 1, 0, 5 << 4, 2, 1000, 0, 0)  # SYN
+    total = checksum(src + dst + struct.pack("!II", len(body), socket.IPPROTO_TCP) + body)
+    body = body[:16] + struct.pack("!H", total) + body[18:]
+    if family is V6:
+        packet = struct.pack("!IHBB", 6 << 28, len(body), socket.IPPROTO_TCP, 64) + src + dst + body
+    else:
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, socket.IPPROTO_TCP, 0) + src + dst
+        packet = head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
+    watch(BLUE, "tcp sport 7929", ("out",))
+    with held(family), BLUE.listener(family, 7929):
+        answers = []
+        for mac in ("ff:ff:ff:ff:ff:ff", mac_of(PARENT, "up0")):
+            Wire(OUTSIDE, "out0", mac).send(packet)
+            if mac[0] != "f":
+                until(lambda: seen(BLUE, reset=False))
+            time.sleep(SILENCE)
+            answers.append(bool(seen(BLUE)))
+    same(answers, [False, True], f"{family.name}, shortcut {words}: a held address answers what is sent to it, and not what is sent to all")
+    unwatch(BLUE)
+
+
+def frames_stay():
+    """Who looks at a frame of the child's sees it as it was, whatever is sent on of it."""
+    want = bytes.fromhex((mac_of(PARENT, "p1") + mac_of(BLUE, "c0")).replace(":", ""))
+    shortcut("p1", "netfilter")
+    with held(V4), PARENT.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as tap, BLUE.udp(V4) as child, OUTSIDE.udp(V4, 7930) as there:
+        tap.bind(("p1", 3))
+        for _ in range(5):
+            child.sendto(b"look", (V4.outside, 7930))
+        same(len(gather(there, 5)), 5, "l2: datagrams from an address that is held")
+        frames = [frame for frame in drain(tap, SILENCE) if frame.endswith(b"look")]
+        same([frame[:12] for frame in frames], [want] * 5, "l2: ... and a tap on the port sees their frames as they were")
+    shortcut("p1", "none")
+
+
+def cut_again():
+    """What tracking has put together of fragments that nobody may cut leaves in such again."""
+    PARENT.nft("table ip t { chain c { type filter hook forward priority 0; ct state invalid drop; }\n}\n")
+    shortcut("p1", "netfilter")
+    data = os.urandom(2000)
+    src, dst = V4.raw(V4.child(1)), V4.raw(V4.outside)
+    datagram = struct.pack("!HHHH", 4242, 7931, 8 + len(data), 0) + data
+    with held(V4), BLUE.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw, OUTSIDE.udp(V4, 7931) as there:
+        for begin, end in ((0, 1400), (1400, len(datagram))):
+            fragment = 1 << 14 | (1 << 13 if end < len(datagram) else 0) | begin // 8
+            head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + end - begin, 77, fragment, 64, socket.IPPROTO_UDP, 0) + src + dst
+            raw.sendto(head + datagram[begin:end], (V4.outside, 0))
+        same(gather(there, 1) == [data], True, "fragments that nobody may cut, from an address that is held")
+    shortcut("p1", "none")
+    PARENT.nft("delete table ip t\n")
+
+
 def advertisement():
     """What a router says to all, and where in it the type is."""
     src, dst = V6.raw("fe80::77"), V6.raw("ff02::1")
@@ -302,10 +412,24 @@ def main():
             if family is V4:
                 pieces(words)
             own_rules(family, words)
+            shouted(family, words)
+        for words in ("none", "output", "all"):
+            for port in ("p1", "p2"):
+                shortcut(port, words)
+            in_vrf(family, words)
+            if family is V6:
+                ending(words)
+        for port in ("p1", "p2"):
+            shortcut(port, "none")
         not_given(family)
         tunnel(family)
         if mode == "l2":
             unresolved(family)
+    # In l2 who has a held address is not answered when it asks for its neighbour.
+    ping(BLUE, V4, V4.port(1))
+    cut_again()
+    if mode == "l2":
+        frames_stay()
     routers(mode)
 
 
