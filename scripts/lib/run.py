@@ -144,6 +144,14 @@ def make_input(args, path):
         tar.add(os.path.join(args.top, "scripts/guest/start"), "lab/start", filter=reset)
 
 
+def stock_kernel(args):
+    """The stock kernel, unpacked already where that takes an emulated processor long."""
+    unpacked = f"{args.boot}/vmlinux"
+    if (args.icount or args.accel != "kvm") and os.path.exists(unpacked):
+        return unpacked
+    return f"{args.boot}/vmlinuz"
+
+
 def qemu_command(args, scratch):
     cmd = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-m", str(args.mem),
            "-machine", "q35", "-smp", str(args.cpus)]
@@ -167,7 +175,7 @@ def qemu_command(args, scratch):
         if not args.leaks:
             words += " kmemleak=off"
     else:
-        cmd += ["-kernel", f"{args.boot}/vmlinuz", "-initrd", f"{args.boot}/initrd.img"]
+        cmd += ["-kernel", stock_kernel(args), "-initrd", f"{args.boot}/initrd.img"]
     cmd += ["-append", words, "-serial", f"file:{scratch}/console"]
     cmd += ["-device", "virtio-serial-pci", "-chardev", "stdio,id=out,signal=off",
             "-device", "virtserialport,chardev=out,name=out"]
