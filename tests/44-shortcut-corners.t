@@ -23,7 +23,7 @@ done
 # The port's neighbours say whose an address is. The child's device is not its owner.
 behind() { # WHAT
 	local list from to
-	for list in none output route device all; do
+	for list in $(scale "none output route device all" "output all"); do
 		for port in p1 p2; do must ip link set "$port" type "$KIND" shortcut "$list"; done
 		for to in 10.0.2.9 fd00:2::9; do
 			for from in blue outside; do

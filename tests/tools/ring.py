@@ -67,6 +67,20 @@ def goes_round(family, words, address, where, sender=OUTSIDE, counts_hops=False)
         report(0 < nested(counts) <= sent * 32 * 2, f"{name}: ... which have a limit, and a counter", counts)
 
 
+def with_programs(family, words, address):
+    """A program of traffic control keeps something of its own where the depth is noted."""
+    if not os.path.exists(PROGRAM):
+        return skip(f"{family.name}, shortcut {words}, by the ports, with programs of tc", "this kernel has no BPF")
+    devices = ((ONE, "kb"), (TWO, "ka"))
+    for space, dev in devices:
+        space.call("tc", "qdisc", "add", "dev", dev, "clsact")
+        space.call("tc", "filter", "add", "dev", dev, "ingress", "bpf", "direct-action", "object-pinned", PROGRAM)
+    goes_round(family, words, address, "by the ports, with programs of tc", counts_hops=True)
+    for space, dev in devices:
+        space.call("tc", "qdisc", "del", "dev", dev, "clsact")
+    return None
+
+
 def ring(family):
     """By each way round."""
     address = "10.9.9.9" if family is V4 else "fd09::9"
@@ -81,19 +95,8 @@ def ring(family):
                 one.bind(("kb", 3))
                 two.bind(("ka", 3))
                 goes_round(family, words, address, "by the ports, with taps")
-        # A program of traffic control keeps something of its own where the depth is noted.
-        if not os.path.exists(PROGRAM):
-            skip(f"{family.name}, shortcut {words}, by the ports, with programs of tc", "this kernel has no BPF")
-            programs = ()
-        else:
-            programs = ((ONE, "kb"), (TWO, "ka"))
-        for space, dev in programs:
-            space.call("tc", "qdisc", "add", "dev", dev, "clsact")
-            space.call("tc", "filter", "add", "dev", dev, "ingress", "bpf", "direct-action", "object-pinned", PROGRAM)
-        if programs:
-            goes_round(family, words, address, "by the ports, with programs of tc", counts_hops=True)
-        for space, dev in programs:
-            space.call("tc", "qdisc", "del", "dev", dev, "clsact")
+        if words == "route":
+            with_programs(family, words, address)
         for space, port in ((ONE, "qa"), (TWO, "qb")):
             space.call(*family.ip("route", "del", host, "dev", port))
             shortcut(port, "none", space)
