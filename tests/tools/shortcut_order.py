@@ -46,27 +46,41 @@ def pull(sock, count):
     return got + drain(sock)
 
 
+class Bursts:
+    """Numbered datagrams, all sent before one is read: what became of their order."""
+
+    DATA = [b"%d" % number for number in range(BURST)]
+
+    def __init__(self):
+        self.wrong, self.lost, self.example = 0, 0, None
+
+    def judge(self, got):
+        """Of one burst."""
+        self.lost += BURST - len(got)
+        if got != sorted(got, key=int):
+            self.wrong, self.example = self.wrong + 1, self.example or got
+
+    def report(self, name):
+        """All of them came, as they were sent."""
+        same((self.wrong, self.lost), (0, 0), f"{name} arrive in order")
+        if self.example:
+            print(f"# {b' '.join(self.example).decode()}")
+
+
 def bursts(family, words, how):
     """Flows that begin with many datagrams at once."""
     shortcut("p1", words)
     shortcut("p2", words)
-    before = sum(places_taken("p1").values())
-    wrong, lost, example = 0, 0, None
-    want = [b"%d" % number for number in range(BURST)]
+    before, seen = sum(places_taken("p1").values()), Bursts()
     for _ in range(FLOWS):
         with OUTSIDE.udp(family) as here, BLUE.udp(family, PORT) as there:
             if "socket" in words:
                 there.connect((family.outside, here.getsockname()[1]))
-            for data in want:
+            for data in seen.DATA:
                 here.sendto(data, (family.child(1), PORT))
-            got = pull(there, BURST)
-        lost += BURST - len(got)
-        if got != sorted(got, key=int):
-            wrong, example = wrong + 1, example or got
+            seen.judge(pull(there, BURST))
     name = f"{family.name}, shortcut {words}, {how}: flows that begin with a burst"
-    same((wrong, lost), (0, 0), f"{name} arrive in order")
-    if example:
-        print(f"# {b' '.join(example).decode()}")
+    seen.report(name)
     if words not in ("none", "device") or how == "not tracked":
         taken = sum(places_taken("p1").values()) - before
         report((taken > FLOWS // 4) == (words != "none"), f"{name} take the shortcut", taken)
@@ -103,12 +117,10 @@ def mixed(family, how):
     by a shortcut: of what a card hands over at once the parent's stack makes lists, and
     those of a list that cannot take a shortcut wait for its end.
     """
-    want = [b"%d" % number for number in range(BURST)]
     for words, to in (("none", "none"), ("output", "output"), ("output", "all"), ("none", "all")):
         shortcut("p1", words)
         shortcut("p2", to)
-        before = sum(places_taken("p2").values())
-        wrong, lost, example = 0, 0, None
+        before, seen = sum(places_taken("p2").values()), Bursts()
         end = time.monotonic() + PATIENCE
         for turn in itertools.count():
             # How many of a burst others wait behind is a matter of when the CPU gets to them.
@@ -116,17 +128,12 @@ def mixed(family, how):
             if turn >= max(2, FLOWS // 10) and (taken or to == "none" or time.monotonic() > end):
                 break
             with OUTSIDE.udp(family) as here, RED.udp(family, PORT) as there:
-                for number, data in enumerate(want):
+                for number, data in enumerate(seen.DATA):
                     options(family, here, number % 2)
                     here.sendto(data, (beyond(family), PORT))
-                got = pull(there, BURST)
-            lost += BURST - len(got)
-            if got != sorted(got, key=int):
-                wrong, example = wrong + 1, example or got
+                seen.judge(pull(there, BURST))
         name = f"{family.name}, {how}, shortcut {words} and {to}, across: every other packet has an option"
-        same((wrong, lost), (0, 0), f"{name}, and they arrive in order")
-        if example:
-            print(f"# {b' '.join(example).decode()}")
+        seen.report(f"{name}, and they")
         report((taken > 0) == (to != "none"), f"{name}, and some others go short", taken)
     for port in ("p1", "p2"):
         shortcut(port, "none")
