@@ -213,7 +213,7 @@ def slowed(here, there, size):
     while (more() or come < sent) and select.select([there], [here] if more() else [], [], PATIENCE) != ([], [], []):
         if more():
             try:
-                sent += here.send(bytes(8192))
+                sent += here.send(bytes(65536))
             except BlockingIOError:
                 pass
         info = here.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
@@ -230,8 +230,9 @@ def slowed(here, there, size):
 def full_queue(family):
     """A queue that takes no more says so to who sends, and TCP slows down before anything is lost."""
     # Slower than any sender; and none is cut up on its way into the queue, and lost in part, for
-    # the burst is longer than any packet.
-    PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", "2mbit", "burst", "100kb", "limit", "20kb")
+    # the burst is longer than any packet. It takes less than the two packets TCP lets wait in
+    # queues in any case (TSQ): what is longer it would send by and by, and never be refused.
+    PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", "1mbit", "burst", "100kb", "limit", "5kb")
     for space, who in ((PARENT, "of the parent"), (BLUE, "of the child")):
         here, there = connected(space, OUTSIDE, family, family.outside)
         with here, there:
