@@ -75,12 +75,23 @@ class Counter:
 def attach(group, program, attach_type):
     """Attaches a program to a cgroup; returns what detaches it again."""
     directory = os.open(group, os.O_RDONLY | os.O_DIRECTORY)
-    attributes = struct.pack("=IIII", directory, program, attach_type, 0)
+    detach_program = attach_to(directory, program, attach_type)
+
+    def detach():
+        detach_program()
+        os.close(directory)
+
+    return detach
+
+
+def attach_to(target, program, attach_type):
+    """Attaches a program to a cgroup that is open, or to a device by its index; returns what
+    detaches it again."""
+    attributes = struct.pack("=IIII", target, program, attach_type, 0)
     bpf(BPF_PROG_ATTACH, attributes)
 
     def detach():
         bpf(BPF_PROG_DETACH, attributes)
-        os.close(directory)
         os.close(program)
 
     return detach

@@ -9,7 +9,6 @@ usage: ring.py
 the child device kb in `one`. Packets come from `outside` by way of up0 in `one`.
 """
 
-import contextlib
 import os
 import socket
 import sys
@@ -18,7 +17,7 @@ import time
 import bpf
 from world import FAMILIES, PATIENCE, V4, Space, difference, report, same, shortcut, skip, statistics, until
 
-PROGRAM = "/sys/fs/bpf/looks_on"
+BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_INGRESS = 3, 46
 ONE, TWO, OUTSIDE = (Space(name) for name in ("one", "two", "outside"))
 
 
@@ -68,16 +67,20 @@ def goes_round(family, words, address, where, sender=OUTSIDE, counts_hops=False)
 
 
 def with_programs(family, words, address):
-    """A program of traffic control keeps something of its own where the depth is noted."""
-    if not os.path.exists(PROGRAM):
-        return skip(f"{family.name}, shortcut {words}, by the ports, with programs of tc", "this kernel has no BPF")
-    devices = ((ONE, "kb"), (TWO, "ka"))
-    for space, dev in devices:
-        space.call("tc", "qdisc", "add", "dev", dev, "clsact")
-        space.call("tc", "filter", "add", "dev", dev, "ingress", "bpf", "direct-action", "object-pinned", PROGRAM)
-    goes_round(family, words, address, "by the ports, with programs of tc", counts_hops=True)
-    for space, dev in devices:
-        space.call("tc", "qdisc", "del", "dev", dev, "clsact")
+    """A program at a device's ingress (tcx) keeps something of its own where the depth is noted."""
+    where = "by the ports, with programs"
+    attached = []
+    for space, dev in ((ONE, "kb"), (TWO, "ka")):
+        with space:
+            try:
+                program = bpf.load(BPF_PROG_TYPE_SCHED_CLS, bpf.instruction(bpf.MOV_IMM) + bpf.instruction(bpf.EXIT))
+                attached.append(bpf.attach_to(socket.if_nametoindex(dev), program, BPF_TCX_INGRESS))
+            except OSError as error:
+                return skip(f"{family.name}, shortcut {words}, {where}", f"no BPF at an ingress: {error}")
+    goes_round(family, words, address, where, counts_hops=True)
+    for detach, space in zip(attached, (ONE, TWO)):
+        with space:
+            detach()
     return None
 
 
@@ -127,10 +130,6 @@ def ring(family):
 
 def main():
     """In both versions of IP."""
-    os.system("mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf")
-    with contextlib.suppress(OSError):
-        # BPF_PROG_TYPE_SCHED_CLS: TC_ACT_OK
-        bpf.pin(bpf.load(3, bpf.instruction(bpf.MOV_IMM) + bpf.instruction(bpf.EXIT)), PROGRAM)
     for family in FAMILIES:
         ring(family)
 
