@@ -12,7 +12,7 @@ from pktgen import newest_threads
 from redirect import Redirect
 from rtnl import Rtnl
 
-TABLE = Path(__file__).resolve().parent.parent / "paths.toml"
+TABLE = Path(os.environ.get("BENCH_PATHS") or Path(__file__).resolve().parent.parent / "paths.toml")
 # Seconds until the kernel is quiet. Where time is counted in instructions the
 # guest's idle time takes none of ours.
 SETTLE = 0.05 if os.environ.get("LAB") == "uml" else 0.3

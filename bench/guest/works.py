@@ -292,5 +292,5 @@ def sibling(network, cell, _control):
 KINDS = {
     "rx-udp": receive, "tx-udp": transmit,
     "tcp-rr": tcp, "tcp-crr": tcp, "tcp-stream": tcp,
-    "sibling-rr": sibling, "sibling-stream": sibling,
+    "sibling-rr": sibling, "sibling-crr": sibling, "sibling-stream": sibling,
 }

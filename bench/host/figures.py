@@ -19,8 +19,8 @@ EXTRA = ("direction", "cpus", "sources", "frame", "addresses", "seen", "taken", 
 # "seen": whether the parent's rules saw the packets.
 ALL, SOME, NONE = "all", "some", "none"
 FULL, LEAST = 0.95, 0.05        # of "taken", which handshakes and the like are a part of
-WORKS = ("rx-udp", "tx-udp", "tcp-rr", "tcp-crr", "tcp-stream", "sibling-rr", "sibling-stream",
-         "create", "memory", "remove")
+WORKS = ("rx-udp", "tx-udp", "tcp-rr", "tcp-crr", "tcp-stream",
+         "sibling-rr", "sibling-crr", "sibling-stream", "create", "memory", "remove")
 FIREWALLS = ("none", "conntrack", "filter20", "nat", "rules20", "rules200")
 LIVES = ("create", "memory", "remove")
 

@@ -37,7 +37,7 @@ def is_shown(cell):
     """Whether its bars stand in the docs; the others are there to be opened."""
     c = dict(zip(CELL, cell))
     return (is_main(cell) and c["ip"] == 4 and not c["sources"] and c["children"] < 3
-            and c["work"] not in ("tcp-crr", "create", "memory", "remove"))
+            and c["work"] not in ("tcp-crr", "sibling-crr", "create", "memory", "remove"))
 
 
 def growth(figures, ip):

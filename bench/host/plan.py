@@ -22,6 +22,8 @@ LIVES = {4: ("host", "passthru", "passthru-route", "passthru-all", "veth", "veth
              "veth-redirect-peer", "netkit", "netkit-redirect-peer", "ipvlan-l2", "ipvlan-l3",
              "ipvlan-l3s", "macvlan"),
          6: ("host", "passthru", "passthru-all", "veth", "netkit", "ipvlan-l2", "macvlan")}
+# Whose figures are measured by a second boot too.
+AGAIN = ("host", "passthru-route", "passthru-all", "veth")
 # pktgen counts frames without their checksum: 60 is a 64-byte frame.
 SMALL, LARGE = 60, 1400
 MEGABYTE = 1 << 20
@@ -67,6 +69,8 @@ def _siblings(ip, firewall="none", scale=1):
     keys = {"firewall": firewall, "children": 2}
     yield _load("sibling-rr", ip, 500 * scale, 100, 1, **keys)
     yield _load("sibling-stream", ip, 16 * MEGABYTE * scale, 16 * MEGABYTE, 65536, **keys)
+    # The last, as above.
+    yield _load("sibling-crr", ip, 200 * scale, 50, 1, **keys)
 
 
 def _misses(ip, **keys):
@@ -95,6 +99,11 @@ def _full_other(ip):
     yield _transmit(ip, size=LARGE)
 
 
+def _again(ip):
+    """What other boots measure too, so that it shows how far two boots are apart."""
+    yield from (_receive(ip, connected=True), _transmit(ip), *_tcp(ip), *_siblings(ip))
+
+
 def _growth(most):
     """Cost per packet by the number of children, each spoken to several times."""
     return [_receive(ip, max(2000, 4 * n), children=n, grows=True)
@@ -117,8 +126,12 @@ def quick():
 
 
 def glance():
-    """One figure for each path."""
-    return [_boot("glance", [_receive(4)])]
+    """One figure for each path, by the direction that it is for."""
+    peers = ["host", "passthru", "veth", "netkit", "ipvlan-l2", "macvlan"]
+    inward = [f"passthru-{name}" for name in ("device", "route", "netfilter", "socket", "all")]
+    outward = ["passthru-output", "passthru-all"]
+    return [_boot("glance", [_receive(4, paths=peers + inward), _transmit(4, paths=peers + outward)],
+                  peers + inward + outward)]
 
 
 def full():
@@ -127,7 +140,8 @@ def full():
              for name, (most, paths) in GROWTH.items()]
     rest = [_boot(f"{name}-ip{ip}", cells(ip)) for ip in (4, 6)
             for name, cells in (("other", _full_other), ("receive", _full_receive))]
-    return [grown[0], *rest, *grown[1:], *_lives()]
+    again = [_boot(f"again-ip{ip}", _again(ip), AGAIN) for ip in (4, 6)]
+    return [grown[0], *rest, *grown[1:], *again, *_lives()]
 
 
 def native(is_quick=False):
