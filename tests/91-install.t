@@ -99,6 +99,13 @@ fake apt-cache 'printf "%s\n" "Package: $2" "Version: 7.3.4-1~bpo13+1" "" "Packa
 # shellcheck disable=SC2016 # the inner shell expands
 lab_parts() { PATH=$bin:$PATH bash -euc 'for lib in common suite toolchain kernel native; do . "scripts/lib/$lib.sh"; done; "$@"' - "$@"; }
 is "$(KREL=$release lab_parts query_version)" 7.3.4-1~bpo13+1 "the newest version that apt has"
+# Of that version the tree is made: of the package that is installed, else of what apt has.
+# shellcheck disable=SC2016 # the inner shell expands
+made_of() { KREL=$release lab_parts eval 'tree() { echo "$1 of $KVER from $KERNEL_SUITE"; }; matched_tree'; }
+fake dpkg-query 'echo 7.3.9-1~bpo13+1'
+is "$(made_of)" "stock of 7.3.9-1~bpo13+1 from trixie-backports" "a tree is made of the source of the package's version"
+fake dpkg-query 'exit 1'
+is "$(made_of)" "stock of 7.3.4-1~bpo13+1 from trixie-backports" "... and where there is none, of apt's newest"
 
 # --- Kernels that take signed modules only ----------------------------------------
 sys=$SCRATCH/sys
