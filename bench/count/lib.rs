@@ -96,6 +96,11 @@ fn complain(text: String) {
     }
 }
 
+/// The guest ran the mark: a window ends, and the next one begins.
+///
+/// # Safety
+///
+/// For QEMU to call, as a callback of an instruction.
 unsafe extern "C" fn on_mark(_cpu: c_uint, _data: *mut c_void) {
     if let Some(mut state) = state() {
         if let Err(error) = state.end_window() {
@@ -132,6 +137,11 @@ fn watch_for_mark(block: *const qemu::Block) {
     }
 }
 
+/// QEMU translated a block: have its instructions counted, or watched for the mark.
+///
+/// # Safety
+///
+/// For QEMU to call; `block` lives for the call.
 unsafe extern "C" fn on_translation(_id: qemu::Id, block: *mut qemu::Block) {
     // SAFETY: QEMU passes a block that lives for this call.
     let (address, insns) = unsafe {
