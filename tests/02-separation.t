@@ -71,8 +71,9 @@ for mode in l3 l2; do
 
 	# Connection tracking.
 	if can_load nf_conntrack && can_load nft_ct; then
+		# Of UDP, for neighbours that are looked for are untracked anywhere.
 		must nft 'table inet track { chain in { type filter hook prerouting priority 0; ct state invalid drop; }; }'
-		must in_ns blue nft 'table inet track { chain in { type filter hook input priority 0; ct state new counter name fresh; }; counter fresh {}; }'
+		must in_ns blue nft 'table inet track { chain in { type filter hook input priority 0; meta l4proto udp ct state new counter name fresh; }; counter fresh {}; }'
 		# Entries are to be there for as long as they are asked for.
 		for ns in - blue; do
 			must in_ns "$ns" sysctl -qw net.netfilter.nf_conntrack_udp_timeout=600 net.netfilter.nf_conntrack_udp_timeout_stream=600
@@ -85,7 +86,7 @@ for mode in l3 l2; do
 		is "$(in_ns red conntrack -L 2>/dev/null | wc -l)" 0 "$mode: none in the sibling"
 		# What the parent does not track the child may: "untracked" stays behind.
 		must nft 'table inet untrack { chain out { type filter hook output priority -300; notrack; }; }'
-		must in_ns blue nft 'table inet track { chain un { type filter hook input priority 0; ct state untracked counter name un; }; counter un {}; }'
+		must in_ns blue nft 'table inet track { chain un { type filter hook input priority 0; meta l4proto udp ct state untracked counter name un; }; counter un {}; }'
 		probe "$mode: tracked on the child's side only: " - --expect blue udp:10.0.1.2
 		like "$(in_ns blue nft list counter inet track un)" "packets 0 " "$mode: nothing is untracked for the child"
 		like "$(in_ns blue nft list counter inet track fresh)" "packets 2 " "$mode: the child's conntrack sees a second connection"

@@ -113,9 +113,10 @@ for mode in l3 l2; do
 	succeeds "$mode: iperf3, both directions" iperf - -c fd00:1::2 --bidir -n 3M
 	end_background
 	eventually 5 "$mode: all that one end sent, the other received" balanced
-	# The first direction that has its 3 MiB ends both.
+	# The first direction that has written its 3 MiB ends both, and what is still on its
+	# way is not waited for. If each large send counted as one frame, these were some 100 kB.
 	read -ra after <<<"$(all_counters blue c0)"
-	between $((after[1] + after[3] - before[1] - before[3])) 3145728 100000000 \
+	between $((after[1] + after[3] - before[1] - before[3])) 1000000 100000000 \
 		"$mode: bytes of large sends are counted as bytes"
 	reset_net
 done

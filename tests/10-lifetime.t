@@ -267,6 +267,7 @@ held() { # MODE ENDING...
 		child "$mode" "held$number" "$number"
 		must ip link set "p$number" type "$KIND" shortcut all
 	done
+	must sysctl -qw net.core.netdev_unregister_timeout_secs=60
 	must ip link add slow type dummy
 	must ip link set slow up
 	# A packet takes longer than the port is held, so that nobody gets room to send.
@@ -276,7 +277,7 @@ held() { # MODE ENDING...
 	must wait_until "$SOON" grep -q held "$SCRATCH/held"
 	"$@" &
 	local ending=$!
-	# Time for it to be said again, and far from the 10 s after which the kernel complains.
+	# Time for it to be said again, and far from when the kernel complains.
 	sleep "$(scale 2 3.5)"
 	result "$(kill -0 $ending 2>/dev/null; echo $?)" "$mode: a port that is held: $* waits"
 	kill -9 "$holder"
@@ -286,10 +287,11 @@ held() { # MODE ENDING...
 	ping_ok "$mode: ... another port's shortcuts go on" - 10.0.2.2
 	succeeds "$mode: ... and can be changed" ip link set p2 type "$KIND" shortcut none
 	must ip link set p2 type "$KIND" shortcut device,output
+	must sysctl -qw net.core.netdev_unregister_timeout_secs=10
 	reset_net
 }
 # shellcheck disable=SC2317 # called by name
-wait_for() { timeout 30 tail --pid="$1" -f /dev/null; }
+wait_for() { timeout "$(scale 30 180)" tail --pid="$1" -f /dev/null; }
 if [ "$KIND" = passthru ]; then
 	held l3 ip link del p1
 	held l2 ip -n held1 link del c0

@@ -63,8 +63,8 @@ scale() {
 }
 
 # Longest time until something has happened; a CPU of a guest on a busy machine
-# may stand still for a second.
-PATIENCE=$(scale 10 30)
+# may stand still for seconds.
+PATIENCE=30
 
 # What the kernel says when something is broken inside it. "unregister_netdevice:
 # waiting" is the sign of a reference to a device that nobody gives back.
@@ -103,7 +103,7 @@ no_leaks() {
 
 # wait_until SECONDS CMD...: polls; the bound is stretched in the debug lab.
 wait_until() {
-	local end=$((SECONDS + $(scale "$1" $((6 * $1)))))
+	local end=$((SECONDS + $(scale $((3 * $1)) $((6 * $1)))))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -ge "$end" ] && return 1

@@ -167,8 +167,10 @@ def qemu_command(args, scratch):
         # for one of four until it is done, if an interrupt comes just then.
         cmd += ["-accel", "tcg", "-cpu", "max,la57=off"]
     # The timer works: a kernel that counts its ticks while the machine is busy finds
-    # too few, tries other timers, and may stand still with one of them.
-    words = f"console=ttyS0 panic=-1 quiet net.ifnames=0 no_timer_check {args.append}"
+    # too few, tries other timers, and may stand still with one of them. And the clock
+    # goes on where a busy machine does not let the emulator run for half a minute.
+    words = ("console=ttyS0 panic=-1 quiet net.ifnames=0 no_timer_check watchdog_thresh=30 "
+             f"rcupdate.rcu_cpu_stall_timeout=90 {args.append}")
     if args.lab == "debug":
         cmd += ["-kernel", f"{args.tree}/arch/x86/boot/bzImage"]
         # Without kasan_multi_shot a report of the kernel's own boot would be

@@ -403,6 +403,13 @@ def has_seg6():
     return "seg6" in PARENT.call("ip", "-6", "route", "show", "3fff:9::/64")
 
 
+def keep_neighbour(family, mode, state):
+    """How blue knows the parent, where it has to."""
+    if mode == "l2":
+        known = ("lladdr", mac_of(PARENT, "p1"), "nud", state)
+        BLUE.call("ip", "neigh", "replace", family.port(1), "dev", "c0", *known)
+
+
 def both_modes(family, mode, wraps):
     """What is the same with a link layer and without."""
     for words in SETS:
@@ -413,12 +420,15 @@ def both_modes(family, mode, wraps):
         else:
             skip(f"{family.name}, shortcut {words}: a route that wraps packets", "this kernel has none")
         turned_back(family, words)
+    # While the parent holds blue's address it does not answer blue's ARP.
+    keep_neighbour(family, mode, "permanent")
     for words in ("netfilter", "netfilter,output", "all"):
         shortcut("p1", words)
         if family is V4:
             pieces(words)
         own_rules(family, words)
         shouted(family, words)
+    keep_neighbour(family, mode, "reachable")
     for words in ("none", "output", "all"):
         for port in ("p1", "p2"):
             shortcut(port, words)
