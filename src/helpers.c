@@ -310,6 +310,12 @@ int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev
 		       passthru_resume_ipv6);
 }
 
+/* What a group of nexthops is made of changes, and no generation tells. nh_rt_cache_flush() */
+static bool passthru_is_by_group(const struct fib_info *fi)
+{
+	return fi->nh && nexthop_is_multipath(fi->nh);
+}
+
 bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
 				__be32 saddr, u8 dscp, u32 mark,
 				struct passthru_fib_answer *answer)
@@ -329,7 +335,7 @@ bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 
 		return false;
 	answer->type = res.type;
 	answer->dev = res.nhc ? res.nhc->nhc_dev : NULL;
-	answer->multipath = res.fi && fib_info_num_path(res.fi) > 1;
+	answer->multipath = res.fi && (fib_info_num_path(res.fi) > 1 || passthru_is_by_group(res.fi));
 	answer->by_kernel = res.fi && res.fi->fib_protocol == RTPROT_KERNEL;
 	return true;
 }
@@ -838,9 +844,12 @@ struct dst_entry *passthru_helper_ip6_route_output(struct net *net, const struct
 	return ip6_route_output(net, NULL, &fl6);
 }
 
-/* As __fib_validate_source() looks for where a source is, and fib_info_nh_uses_dev(). */
+/*
+ * As __fib_validate_source() looks for where a source is, and fib_info_nh_uses_dev(). @lasts: as long
+ * as the generation of routes does.
+ */
 bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __be32 other, u8 dscp,
-			       bool *held)
+			       bool *held, bool *lasts)
 {
 	struct net *net = dev_net_rcu(port);
 	struct fib_result res = {};
@@ -857,6 +866,7 @@ bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __
 	if (fib_lookup(net, &fl4, &res, 0) || !res.fi)
 		return false;
 	*held = res.type == RTN_LOCAL;
+	*lasts = !passthru_is_by_group(res.fi);
 	if (res.type != RTN_UNICAST && (!*held || res.fi->fib_protocol == RTPROT_KERNEL))
 		return false;
 	return fib_info_nh_uses_dev(res.fi, port);

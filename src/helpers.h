@@ -118,7 +118,7 @@ struct dst_entry *passthru_helper_ip_route_output(struct net *net, __be32 daddr,
 struct dst_entry *passthru_helper_ip6_route_output(struct net *net, const struct in6_addr *daddr,
 						   const struct in6_addr *saddr);
 bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __be32 other, u8 dscp,
-			       bool *held);
+			       bool *held, bool *lasts);
 struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
 					     const struct in6_addr *address, bool *held);
 

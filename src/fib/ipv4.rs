@@ -288,6 +288,9 @@ impl Parent {
         [near, far]: [Checks; 2],
     ) {
         let rcu = question.bh.read_side();
+        if may_move(question.dev, question, rcu) || may_move(claim.child, question, rcu) {
+            return;
+        }
         let near = material(question.dev, question, near, rcu);
         let far = material(claim.child, question, far, rcu);
         let key = &question.key;
@@ -335,6 +338,16 @@ fn material(dev: &NetDevice, question: &Question<'_>, checks: Checks, rcu: ReadS
     } else {
         checks
     }
+}
+
+/// Whether the packet's source is where a group of nexthops says, which may say another place with
+/// no generation that tells.
+fn may_move(dev: &NetDevice, question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
+    let header = &question.header;
+    dev.namespace(rcu).has_nexthops()
+        && dev
+            .owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu)
+            .is_some_and(|owned| owned.by.is_none())
 }
 
 /// What is remembered of a flow, if it still holds. What the parent's routes, ports and children
@@ -404,7 +417,7 @@ fn leads_to_port(question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
 /// makes by itself are for the parent's own addresses.
 fn local_device<'r>(question: &Question<'_>, rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
     let answer = destination(&question.header, question.mark, question.dev, rcu)?;
-    (answer.kind == Kind::Local && !answer.by_kernel)
+    (answer.kind == Kind::Local && !answer.by_kernel && !answer.multipath)
         .then_some(answer.dev)
         .flatten()
 }

@@ -228,8 +228,8 @@ impl Namespace {
 
 /// What the table of routes says of an address.
 pub(crate) struct Owned<T> {
-    /// By what it says so.
-    pub(crate) by: T,
+    /// By what it says so, where that may be kept: as long as it is current, so is the answer.
+    pub(crate) by: Option<T>,
     /// Whether it is by a local route that somebody set: the address is this namespace's own, held
     /// for whoever is behind the device.
     pub(crate) held: bool,
@@ -245,19 +245,26 @@ impl NetDevice {
         dscp: u8,
         _rcu: ReadSide<'_>,
     ) -> Option<Owned<()>> {
-        let mut held = false;
+        let (mut held, mut lasts) = (false, false);
         // SAFETY: the device exists, and this is an RCU read-side critical section.
         let owner = unsafe {
-            bindings::passthru_helper_fib_owner(self.as_raw(), address, other, dscp, &mut held)
+            let (held, lasts) = (&mut held, &mut lasts);
+            bindings::passthru_helper_fib_owner(self.as_raw(), address, other, dscp, held, lasts)
         };
-        owner.then_some(Owned { by: (), held })
+        owner.then_some(Owned {
+            by: lasts.then_some(()),
+            held,
+        })
     }
 
-    /// As [`Self::owns_ipv4`], for IPv6; by a route that can be kept.
+    /// As [`Self::owns_ipv4`], for IPv6: by a route.
+    ///
+    /// One of several ways, or by an object that may become another, is not to be kept: it may refer
+    /// to devices that know nothing of who keeps it, and would wait for it when they go.
     pub(crate) fn owns_ipv6(
         &self,
         address: &ipv6::Address,
-        _rcu: ReadSide<'_>,
+        rcu: ReadSide<'_>,
     ) -> Option<Owned<HeldDst>> {
         let mut held = false;
         // SAFETY: as above, and addresses are 16 bytes.
@@ -268,7 +275,16 @@ impl NetDevice {
                 &mut held,
             )
         });
-        dst.map(|by| Owned { by, held })
+        dst.map(|by| {
+            let route = by.get(rcu);
+            // Local routes are of the loopback, or of a VRF, which may go.
+            let own = (route.device(rcu).is(self) || held && !self.is_in_vrf())
+                && route.ipv6_destination(rcu).is_plain();
+            Owned {
+                by: own.then_some(by),
+                held,
+            }
+        })
     }
 }
 

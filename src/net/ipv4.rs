@@ -366,7 +366,8 @@ pub(crate) struct Route<'r> {
     pub(crate) kind: Kind,
     /// By which device it goes on.
     pub(crate) dev: &'r NetDevice,
-    /// Whether it is one of several that share the load.
+    /// Whether it is one of several that share the load, or of a group of nexthops, which may
+    /// become several or others.
     pub(crate) multipath: bool,
     /// Whether its packets are accounted by class.
     pub(crate) classified: bool,
@@ -382,7 +383,8 @@ pub(crate) struct Destination<'r> {
     pub(crate) kind: Kind,
     /// By which device.
     pub(crate) dev: Option<&'r NetDevice>,
-    /// Whether it is one of several that share the load.
+    /// Whether it is one of several that share the load, or of a group of nexthops, which may
+    /// become several or others.
     pub(crate) multipath: bool,
     /// Whether the kernel made the route by itself, for an address.
     pub(crate) by_kernel: bool,
@@ -486,7 +488,11 @@ impl SkBuff {
         if reason != bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
             return Err(DropReason::from_raw(reason));
         }
-        let dst = self.dst(bh.read_side()).ok_or(DropReason::NOT_SPECIFIED)?;
+        let rcu = bh.read_side();
+        let dst = self.dst(rcu).ok_or(DropReason::NOT_SPECIFIED)?;
+        // The route does not tell whether it is by a group of one nexthop.
+        let by_group = dev.namespace(rcu).has_nexthops()
+            && destination(header, self.mark(), dev, rcu).is_none_or(|answer| answer.multipath);
         let route = dst.as_raw().cast::<bindings::rtable>();
         // SAFETY: the function gave the packet an IPv4 route, which exists as long as the packet
         // has it or the read-side critical section lasts; so does its device.
@@ -495,7 +501,7 @@ impl SkBuff {
             Ok(Route {
                 kind: Kind::from_raw((*route).rt_type.into()),
                 dev: NetDevice::from_raw(bindings::passthru_helper_dst_dev(dst.as_raw())),
-                multipath: u32::from(flags) & bindings::PASSTHRU_IPSKB_MULTIPATH != 0,
+                multipath: by_group || u32::from(flags) & bindings::PASSTHRU_IPSKB_MULTIPATH != 0,
                 // Without classes nobody sets the field, not even to zero.
                 classified: cfg!(CONFIG_IP_ROUTE_CLASSID) && (*route).dst.tclassid != 0,
                 dst,

@@ -63,6 +63,13 @@ impl Namespace {
         unsafe { (*self.as_raw()).net_cookie }
     }
 
+    /// Whether routes may be by nexthops that are objects of their own. C: `ip nexthop`.
+    #[inline]
+    pub(crate) fn has_nexthops(&self) -> bool {
+        // SAFETY: a field of a namespace that exists, by a single load.
+        unsafe { !(&raw const (*self.as_raw()).nexthop.rb_root.rb_node).read_volatile().is_null() }
+    }
+
     /// The devices in the namespace. C: `for_each_netdev()`.
     pub(crate) fn devices<'r>(&'r self, _rtnl: &'r Rtnl) -> impl Iterator<Item = &'r NetDevice> {
         let mut last = core::ptr::null_mut();

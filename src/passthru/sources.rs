@@ -179,12 +179,14 @@ fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_
     if port.driver().sources().contains(source, &key) {
         return true;
     }
-    let own = port.owns_ipv4(source, destination, dscp, rcu).is_some();
+    let Some(owned) = port.owns_ipv4(source, destination, dscp, rcu) else {
+        return false;
+    };
     // Under rules it may depend on more; adding the first one changes the generation.
-    if own && !namespace.ipv4_has_rules() {
+    if owned.by.is_some() && !namespace.ipv4_has_rules() {
         port.driver().sources().insert(source, &key);
     }
-    own
+    true
 }
 
 fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'_>) -> bool {
@@ -220,12 +222,15 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     let Some(owned) = port.owns_ipv6(&source, rcu) else {
         return false;
     };
+    let Some(dst) = owned.by else {
+        return true;
+    };
     // Under rules it may depend on more; adding the first one makes cookies worthless.
-    let cookie = owned.by.get(rcu).ipv6_cookie();
+    let cookie = dst.get(rcu).ipv6_cookie();
     if let Some(cookie) = cookie.filter(|_| settled && !namespace.ipv6_has_rules()) {
         let found = Found {
             dev: None,
-            dst: owned.by,
+            dst,
             near: None,
             notes: [generation | u64::from(cookie.0)],
         };

@@ -86,6 +86,18 @@ def nexthops(story):
     story.end("a nexthop object replaced and deleted")
 
 
+def groups(story):
+    """A route that names a group of one, and who is in it becomes another."""
+    story.then("blue", *ip(story, "nexthop add id 1 dev p1"))
+    PARENT.call("ip", "nexthop", "add", "id", "10", "group", "1")
+    story.then("blue", *ip(story, "route add HOST nhid 10"))
+    story.then("red", *ip(story, "nexthop replace id 1 dev p2"))
+    story.then("blue", *ip(story, "nexthop replace id 1 dev p1"))
+    PARENT.call("ip", "nexthop", "del", "id", "10")
+    story.then("blue", "ip", "nexthop", "del", "id", "1")
+    story.end("the only one of a group of nexthops replaced")
+
+
 def shared(story):
     """A route over two ports: the kernel's choice, by the full path."""
     before = places_taken("p1"), places_taken("p2")
@@ -380,7 +392,7 @@ def behind_child(story):
 
 
 CHAPTERS = {
-    "routes": (routes, errors, behind_child, nexthops, shared, rules, tables, marks),
+    "routes": (routes, errors, behind_child, nexthops, groups, shared, rules, tables, marks),
     "links": (links, childs_tables, setting, uplinks, pairs),
 }
 

@@ -164,6 +164,15 @@ def routes(means, family, words, ears):
         PARENT.call(*family.ip("route", "add", prefix, *two))
         same(arrives(means, family, source, ears, how), "outside", f"{title}: a route that the port shares with another")
         PARENT.call(*family.ip("route", "del", prefix))
+        PARENT.call(*family.ip("nexthop", "add", "id", "1", "dev", "p1"))
+        PARENT.call("ip", "nexthop", "add", "id", "10", "group", "1")
+        PARENT.call(*family.ip("route", "add", prefix, "nhid", "10"))
+        one = [arrives(means, family, source, ears, how) for _ in range(3)]
+        PARENT.call(*family.ip("nexthop", "replace", "id", "1", "dev", "p2"))
+        other = arrives(means, family, source, ears, how)
+        for number in ("10", "1"):
+            PARENT.call("ip", "nexthop", "del", "id", number)
+        same((one, other), (["outside"] * 3, "nowhere"), f"{title}: a group of nexthops that becomes another's")
         better = (prefix, "via", family.child(2), "dev", "p2", "metric", "10")
         PARENT.call(*family.ip("route", "add", *better))
         PARENT.call(*family.ip("route", "add", prefix, *via, "metric", "20"))
@@ -180,6 +189,27 @@ def routes(means, family, words, ears):
         same(got, "outside", f"{family.name}, shortcut {words}: ... and it arrives")
     PARENT.call(*family.ip("route", "del", "local", family.host(source), "dev", "p1"))
     same(arrives(means, family, source, ears), "nowhere", f"{family.name}, shortcut {words}: ... no longer than that is there")
+
+
+def lets_go(means, words, ears):
+    """What is remembered of an address keeps no device that has a part in the route to it."""
+    PARENT.call("ip", "link", "add", "d0", "up", "type", "dummy")
+    ways = (word for dev in ("p1", "d0") for word in ("nexthop", "via", "fe80::9", "dev", dev))
+    PARENT.call("ip", "-6", "route", "add", "fd00:77::/64", *ways)
+    for _ in range(3):
+        for number in range(1, 9):
+            for how in means.names[:2]:
+                arrives(means, V6, f"fd00:77::{number}", ears, how)
+        time.sleep(0.1)  # in which what was found out may be remembered
+    with PARENT:
+        going = subprocess.Popen(["ip", "link", "del", "d0"])
+    try:
+        # Far from when the kernel complains.
+        gone = going.wait(4) == 0
+    except subprocess.TimeoutExpired:
+        gone = False
+    report(gone, f"shortcut {words}: a device that shares a route with the port goes at once")
+    PARENT.call("ip", "-6", "route", "flush", "fd00:77::/64")
 
 
 def switch(means, family, words, ears):
@@ -365,6 +395,7 @@ def main():
         no_address_yet(means, mode)
         unfinished(means, words, ears)
         routers(means, words)
+        lets_go(means, words, ears)
     if mode == "l2":
         bridged(means)
         vlans()

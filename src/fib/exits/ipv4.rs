@@ -109,6 +109,10 @@ impl Exits {
         if refuses(source.is_some(), held, port) {
             return Err(Fall::Unrouted);
         }
+        // Of a group of nexthops nothing is remembered. Which route of output is by one is not told.
+        let lasts = source
+            .as_ref()
+            .is_none_or(|source| source.by.is_some() && !(source.held && namespace.has_nexthops()));
         let checks = port.ipv4_checks(namespace, 0, rcu).ok_or(Fall::Unrouted)?;
         let (is_own, checks) = match &source {
             Some(source) => (source.held, Checks::ALL),
@@ -123,7 +127,7 @@ impl Exits {
             _ => route(skb, port, header, bh)?,
         };
         let exit = by_route(dst.get(rcu), port, Family::Ipv4, rcu)?;
-        if !self.ipv4.wants(&key, bh) {
+        if !lasts || !self.ipv4.wants(&key, bh) {
             return Ok(exit);
         }
         let found = Found {

@@ -139,10 +139,11 @@ impl Exits {
             return Ok(exit);
         };
         let source = source.filter(|source| checks || source.held);
-        let source = source.map(|source| source.by);
+        let is_asked = source.is_some();
+        let source = source.and_then(|source| source.by);
         let source_cookie = match &source {
             Some(source) => source.get(rcu).ipv6_cookie(),
-            None => Some(Cookie(0)),
+            None => (!is_asked).then_some(Cookie(0)),
         };
         let Some(source_cookie) = source_cookie else {
             return Ok(exit);
