@@ -316,6 +316,23 @@ static bool passthru_is_by_group(const struct fib_info *fi)
 	return fi->nh && nexthop_is_multipath(fi->nh);
 }
 
+/* Nothing that comes so late delays packets, and where they then belong is not known there. */
+static int passthru_no_way_on(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	kfree_skb_reason(skb, SKB_DROP_REASON_NETFILTER_DROP);
+	return NET_RX_DROP;
+}
+
+int passthru_helper_input_hooks(struct sk_buff *skb, struct net_device *dev, u8 pf,
+				const struct nf_hook_entries *hooks, unsigned int first)
+{
+	struct nf_hook_state state;
+
+	nf_hook_state_init(&state, NF_INET_LOCAL_IN, pf, dev, NULL, NULL, dev_net_rcu(dev),
+			   passthru_no_way_on);
+	return nf_hook_slow(skb, &state, hooks, first);
+}
+
 bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
 				__be32 saddr, u8 dscp, u32 mark,
 				struct passthru_fib_answer *answer)
@@ -718,34 +735,42 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 }
 
-/* The socket's egress programs run at the end of the first output path that a packet passes. */
-static int passthru_resume_output(struct net *net, struct sock *sk, struct sk_buff *skb)
-{
-	return passthru_go_out(net, skb->sk, skb);
-}
-
 /* By @hooks. Not inline: the state is to be cleared for those only who have some to pass. */
 static noinline int passthru_nf_local_out(struct sk_buff *skb, struct net *net, u8 pf,
-					  const struct nf_hook_entries *hooks, bool seen)
+					  const struct nf_hook_entries *hooks)
 {
 	struct nf_hook_state state;
 	int ret;
 
 	nf_hook_state_init(&state, NF_INET_LOCAL_OUT, pf, NULL, skb_dst_dev_rcu(skb), NULL,
-			   net, seen ? passthru_go_out : passthru_resume_output);
+			   net, passthru_go_out);
 	ret = nf_hook_slow(skb, &state, hooks, 0);
-	if (ret != 1)
-		return ret;
-	return passthru_go_out(net, seen ? NULL : skb->sk, skb);
+	return ret == 1 ? passthru_go_out(net, NULL, skb) : ret;
 }
 
-/* @seen: a device was given the packet, so what belongs to the socket has seen it. */
+/* For no socket: what belongs to that has seen the packet in its own namespace. */
 static __always_inline int passthru_local_out(struct sk_buff *skb, struct net *net, u8 pf,
-					      const struct nf_hook_entries *hooks, bool seen)
+					      const struct nf_hook_entries *hooks)
 {
 	if (hooks)
-		return passthru_nf_local_out(skb, net, pf, hooks, seen);
-	return dst_output(net, seen ? NULL : skb->sk, skb);
+		return passthru_nf_local_out(skb, net, pf, hooks);
+	return dst_output(net, NULL, skb);
+}
+
+/* The programs of the sender's cgroup are to see the packet as its own namespace sends it. */
+static __always_inline int passthru_judge(struct sk_buff *skb)
+{
+	if (!cgroup_bpf_enabled(CGROUP_INET_EGRESS))
+		return NET_XMIT_SUCCESS;
+	skb->dev = skb_dst_dev_rcu(skb);
+	return BPF_CGROUP_RUN_PROG_INET_EGRESS(skb->sk, skb);
+}
+
+/* As ip_finish_output() does with what they say. */
+static int passthru_judged(struct sk_buff *skb, int verdict)
+{
+	kfree_skb_reason(skb, SKB_DROP_REASON_BPF_CGROUP_EGRESS);
+	return verdict;
 }
 
 /* What ip_local_out() does from its hooks on, and what @from counts when it has sent a packet. */
@@ -754,13 +779,19 @@ int passthru_helper_ip_depart(struct sk_buff *skb, struct net *from, struct net_
 			      unsigned long __percpu *counters, unsigned long amount)
 {
 	struct net *net = dev_net_rcu(port);
+	int ret, verdict = NET_XMIT_SUCCESS;
 
-	if (from)
+	if (from) {
 		IP_UPD_PO_STATS(from, IPSTATS_MIB_OUT, skb->len);
+		verdict = passthru_judge(skb);
+		if (unlikely(verdict && verdict != NET_XMIT_CN))
+			return passthru_judged(skb, verdict);
+	}
 	passthru_depart(skb, port, dst, counters, amount);
 	skb->priority = rt_tos2priority(tos);
-	return passthru_local_out(skb, net, NFPROTO_IPV4,
-				  rcu_dereference(net->nf.hooks_ipv4[NF_INET_LOCAL_OUT]), !from);
+	ret = passthru_local_out(skb, net, NFPROTO_IPV4,
+				 rcu_dereference(net->nf.hooks_ipv4[NF_INET_LOCAL_OUT]));
+	return ret ? : verdict;
 }
 
 /* ... and ip6_local_out(). */
@@ -769,13 +800,19 @@ int passthru_helper_ip6_depart(struct sk_buff *skb, struct net *from, struct net
 			       unsigned long __percpu *counters, unsigned long amount)
 {
 	struct net *net = dev_net_rcu(port);
+	int ret, verdict = NET_XMIT_SUCCESS;
 
-	if (from)
+	if (from) {
 		IP6_UPD_PO_STATS(from, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
+		verdict = passthru_judge(skb);
+		if (unlikely(verdict && verdict != NET_XMIT_CN))
+			return passthru_judged(skb, verdict);
+	}
 	passthru_depart(skb, port, dst, counters, amount);
 	skb->priority = 0;
-	return passthru_local_out(skb, net, NFPROTO_IPV6,
-				  rcu_dereference(net->nf.hooks_ipv6[NF_INET_LOCAL_OUT]), !from);
+	ret = passthru_local_out(skb, net, NFPROTO_IPV6,
+				 rcu_dereference(net->nf.hooks_ipv6[NF_INET_LOCAL_OUT]));
+	return ret ? : verdict;
 }
 
 bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb)
@@ -1018,14 +1055,6 @@ bool passthru_helper_hooks_track(const struct nf_hook_entries *hooks)
 		if (READ_ONCE(ops[i])->priority == NF_IP_PRI_CONNTRACK)
 			return true;
 	return false;
-}
-
-/* nf_conntrack_confirm(), without needing the module that has it. */
-int passthru_helper_conntrack_confirm(struct sk_buff *skb)
-{
-	const struct nf_ct_hook *hook = rcu_dereference(nf_ct_hook);
-
-	return hook ? hook->confirm(skb) : NF_ACCEPT;
 }
 
 void passthru_helper_dev_hold(struct net_device *dev)

@@ -72,6 +72,8 @@ void passthru_helper_dst_input(struct sk_buff *skb);
 
 int passthru_helper_pre_routing_ipv4(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev);
+int passthru_helper_input_hooks(struct sk_buff *skb, struct net_device *dev, u8 pf,
+				const struct nf_hook_entries *hooks, unsigned int first);
 bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
 				__be32 saddr, u8 dscp, u32 mark,
 				struct passthru_fib_answer *answer);
@@ -127,7 +129,6 @@ struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *
 void passthru_helper_demux_put(struct sock *sk, u8 protocol);
 void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 protocol);
 bool passthru_helper_hooks_track(const struct nf_hook_entries *hooks);
-int passthru_helper_conntrack_confirm(struct sk_buff *skb);
 
 void passthru_helper_dev_hold(struct net_device *dev);
 void passthru_helper_dev_put(struct net_device *dev);

@@ -324,11 +324,6 @@ fn framed(
     let Some(mut skb) = skb.unshare() else {
         return Ok(Transmit::Dropped);
     };
-    // The uplink's header is to be written where this one is, which others may look at.
-    if skb.own_head().is_err() {
-        skb.drop_with(DropReason::NOMEM);
-        return Ok(Transmit::Dropped);
-    }
     skb.pull(HEADER);
     bare(child, exits, skb, bh).map_err(|mut skb| {
         skb.push(HEADER);
@@ -411,6 +406,11 @@ fn leave<I: Outgoing>(
     let Some(mut skb) = skb.unshare() else {
         return Ok(Transmit::Dropped);
     };
+    // Others may look at what comes before the packet, where the uplink's header is written.
+    if skb.own_head().is_err() {
+        skb.drop_with(DropReason::NOMEM);
+        return Ok(Transmit::Dropped);
+    }
     skb.forward_csum();
     if skb.trim(I::len(&header)).is_err() {
         return Err(skb);

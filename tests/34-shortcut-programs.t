@@ -8,6 +8,8 @@
 . "$TESTS/shortcuts.sh"
 load_module
 steady_code
+# The uplink has another number than the child's device.
+must ip link add aside0 type dummy
 world l3
 
 group=$SCRATCH/cgroup

@@ -291,7 +291,12 @@ fn change(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result<Option<
 
 /// Says that something about a port, or about its child, is no longer as it was.
 pub(crate) fn changed(port: &Device<End>, rtnl: &Rtnl) {
-    with_places(port.namespace_locked(rtnl), rtnl, |places| {
+    changed_in(port.namespace_locked(rtnl), rtnl);
+}
+
+/// Says that something about a parent is no longer as it was.
+fn changed_in(namespace: &Namespace, rtnl: &Rtnl) {
+    with_places(namespace, rtnl, |places| {
         places.parent.changed();
         if let Some(exits) = &places.exits {
             exits.changed();
@@ -375,7 +380,10 @@ impl Listener for Follower {
                 go(dev, rtnl);
                 Ok(())
             }
-            Event::Up | Event::Down | Event::Upper => {
+            Event::Up | Event::Down | Event::Upper | Event::Name => {
+                if event == Event::Name {
+                    changed_in(dev.namespace_locked(rtnl), rtnl);
+                }
                 if let Some(port) = port_of(dev, rtnl) {
                     changed(port, rtnl);
                 }

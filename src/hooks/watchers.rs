@@ -457,7 +457,9 @@ impl<I: Ip> Watcher for BeforeSockets<I> {
 /// The packet may be a child's.
 #[inline(never)]
 fn before_sockets<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
-    let Some(header) = I::plain(packet.skb()) else {
+    // What IPsec has opened its policies judge.
+    let header = I::plain(packet.skb()).filter(|_| !packet.skb().has_extensions());
+    let Some(header) = header else {
         return hand_over::<I>(packet);
     };
     match I::recall(parent, &packet, &header) {
@@ -499,10 +501,9 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
         let namespace = child.namespace(rcu);
         namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu)
     });
-    let (mut skb, verdict) = packet.take();
-    match skb.confirm() {
-        Ok(()) => arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh),
-        Err(reason) => skb.drop_with(reason),
+    let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);
+    if let Some(skb) = skb {
+        arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh);
     }
     verdict
 }
@@ -541,10 +542,9 @@ fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'
     let rcu = bh.read_side();
     let namespace = claim.child.namespace(rcu);
     let holds = namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu);
-    let (mut skb, verdict) = packet.take();
-    match skb.confirm() {
-        Ok(()) => arrive::to_sockets::<I>(skb, header, claim, holds, bh),
-        Err(reason) => skb.drop_with(reason),
+    let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);
+    if let Some(skb) = skb {
+        arrive::to_sockets::<I>(skb, header, claim, holds, bh);
     }
     verdict
 }

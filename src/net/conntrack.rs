@@ -9,7 +9,7 @@ use super::{
     context::ReadSide,
     namespace::Namespace,
     netfilter::Family,
-    skb::{DropReason, SkBuff},
+    skb::SkBuff,
 };
 use crate::net::bindings;
 
@@ -39,6 +39,8 @@ const fn bit(number: u32) -> usize {
 
 /// C: `IPS_CONFIRMED`.
 const CONFIRMED: usize = bit(bindings::ip_conntrack_status_IPS_CONFIRMED_BIT);
+/// C: `IPS_TEMPLATE`.
+const TEMPLATE: usize = bit(bindings::ip_conntrack_status_IPS_TEMPLATE_BIT);
 /// Someone reads or changes the packets. C: `IPS_SEQ_ADJUST`, `IPS_HELPER`.
 const READ_LATER: usize = bit(bindings::ip_conntrack_status_IPS_SEQ_ADJUST_BIT);
 /// C: `IPS_SRC_NAT`, `IPS_DST_NAT`.
@@ -80,22 +82,6 @@ impl Namespace {
 }
 
 impl SkBuff {
-    /// Makes an unconfirmed connection known, as is done to a packet that has passed all hooks.
-    /// Fails where tracking drops it, as for one of two that made the same connection at once.
-    /// C: `nf_conntrack_confirm()`.
-    pub(crate) fn confirm(&mut self) -> Result<(), DropReason> {
-        if self.tracking() != Tracking::Unconfirmed {
-            return Ok(());
-        }
-        // SAFETY: the skb is valid and ours, and RCU is held by whoever has a packet at a hook.
-        let verdict = unsafe { bindings::passthru_helper_conntrack_confirm(self.as_raw()) };
-        if verdict == bindings::NF_ACCEPT as i32 {
-            Ok(())
-        } else {
-            Err(DropReason::NETFILTER)
-        }
-    }
-
     /// What tracking knows of the packet. Only before it is scrubbed.
     #[inline]
     pub(crate) fn tracking(&self) -> Tracking {
@@ -116,6 +102,13 @@ impl SkBuff {
             let helper = bindings::nf_ct_ext_id_NF_CT_EXT_HELPER as usize;
             (status, !ext.is_null() && (*ext).offset[helper] != 0)
         };
+        // An error is about a connection, and no part of it: rules let it through as related, or not.
+        // And what stands for a zone is no connection.
+        let related = info == bindings::ip_conntrack_info_IP_CT_RELATED
+            || info == bindings::ip_conntrack_info_IP_CT_RELATED_REPLY;
+        if status & TEMPLATE != 0 || related && status & CONFIRMED != 0 {
+            return Tracking::Unsettled;
+        }
         // The reply's source is what the original direction's destination was translated to.
         let source = if info >= bindings::ip_conntrack_info_IP_CT_IS_REPLY {
             DESTINATION

@@ -104,6 +104,26 @@ impl<'a> Passing<'a> {
         }
     }
 
+    /// Takes a packet that the hook `W` before the sockets was given, once it has passed what comes
+    /// after that there: connection tracking does, with what it has to do at the end of input.
+    #[inline]
+    pub(crate) fn take_after_all<W: Watcher>(
+        self,
+        family: Family,
+    ) -> (Option<SkBuff>, Verdict<'a>) {
+        let (dev, rcu) = (self.dev, self.bh.read_side());
+        let hooks = dev.namespace(rcu).entries_before_sockets(family, rcu);
+        let (skb, verdict) = self.take();
+        let Some(hooks) = hooks else {
+            return (Some(skb), verdict);
+        };
+        let later = entries(hooks).iter().position(is_hook_of::<W>).map(|own| own + 1);
+        match later.filter(|later| *later < entries(hooks).len()) {
+            Some(later) => (skb.pass_input_hooks(family, dev, hooks, later), verdict),
+            None => (Some(skb), verdict),
+        }
+    }
+
     /// Takes the packet: the stack where the hook is will not see it again.
     pub(crate) fn take(self) -> (SkBuff, Verdict<'a>) {
         (self.skb, Verdict(bindings::NF_STOLEN, PhantomData))
@@ -138,25 +158,38 @@ impl Namespace {
     fn hooks_before_sockets<'r>(
         &self,
         family: Family,
-        _rcu: ReadSide<'r>,
+        rcu: ReadSide<'r>,
     ) -> &'r [bindings::nf_hook_entry] {
+        self.entries_before_sockets(family, rcu)
+            .map_or(&[], entries)
+    }
+
+    #[inline(always)]
+    fn entries_before_sockets<'r>(
+        &self,
+        family: Family,
+        _rcu: ReadSide<'r>,
+    ) -> Option<&'r bindings::nf_hook_entries> {
         const PLACE: usize = bindings::nf_inet_hooks_NF_INET_LOCAL_IN as usize;
         let net = self.as_raw();
-        // SAFETY: the namespace exists, and what hangs off it by single loads for as long as the
-        // read-side critical section lasts; there are as many hooks as it says.
+        // SAFETY: the namespace exists, and what hangs off it by a single load for as long as the
+        // read-side critical section lasts.
         unsafe {
             let hooks = match family {
                 Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[PLACE],
                 Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[PLACE],
             };
-            let hooks = hooks.read_volatile();
-            if hooks.is_null() {
-                return &[];
-            }
-            let first = (&raw const (*hooks).hooks).cast::<bindings::nf_hook_entry>();
-            slice::from_raw_parts(first, (*hooks).num_hook_entries.into())
+            hooks.read_volatile().as_ref()
         }
     }
+}
+
+/// The hooks themselves.
+#[inline(always)]
+fn entries(hooks: &bindings::nf_hook_entries) -> &[bindings::nf_hook_entry] {
+    let first = (&raw const hooks.hooks).cast::<bindings::nf_hook_entry>();
+    // SAFETY: there are as many as it says.
+    unsafe { slice::from_raw_parts(first, hooks.num_hook_entries.into()) }
 }
 
 /// Whether what stands there is a [`Hook`] for `W`.
@@ -164,6 +197,27 @@ impl Namespace {
 fn is_hook_of<W: Watcher>(entry: &bindings::nf_hook_entry) -> bool {
     let ours: bindings::nf_hookfn = Some(Hook::<W>::hook);
     entry.hook.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
+}
+
+impl SkBuff {
+    /// Has the packet pass the hooks before the sockets from the one that stands at `first` on; none
+    /// if one of them took or dropped it. C: `nf_hook_slow()`.
+    fn pass_input_hooks(
+        self,
+        family: Family,
+        dev: &NetDevice,
+        hooks: &bindings::nf_hook_entries,
+        first: usize,
+    ) -> Option<Self> {
+        let (skb, family, first) = (self.into_raw(), family.number() as u8, first as c_uint);
+        // SAFETY: the skb is valid and ours; it still is where the answer is 1, and is not
+        // otherwise. The hooks exist for the read-side critical section that the caller is in.
+        unsafe {
+            let verdict =
+                bindings::passthru_helper_input_hooks(skb, dev.as_raw(), family, hooks, first);
+            (verdict == 1).then(|| Self::from_raw(skb))
+        }
+    }
 }
 
 /// What looks at packets.

@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Down,
     /// It has joined another device, or left it: a bridge, a bond, a VRF.
     Upper,
+    /// It has another name, and rules of routes by names may be about it now, or no more.
+    Name,
 }
 
 /// Who is told.
@@ -92,6 +94,7 @@ impl<L: Listener> Notifier<L> {
             bindings::netdev_cmd_NETDEV_UP => Event::Up,
             bindings::netdev_cmd_NETDEV_DOWN => Event::Down,
             bindings::netdev_cmd_NETDEV_CHANGEUPPER => Event::Upper,
+            bindings::netdev_cmd_NETDEV_CHANGENAME => Event::Name,
             _ => return bindings::NOTIFY_DONE as c_int,
         };
         // SAFETY: by the caller's promise; each of these events is sent under the RTNL.

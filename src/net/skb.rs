@@ -44,9 +44,6 @@ impl DropReason {
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
     /// The device is not ready.
     pub(crate) const DEV_READY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY);
-    /// A hook of netfilter said so.
-    pub(crate) const NETFILTER: Self =
-        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NETFILTER_DROP);
     /// The source is not where the packet came from.
     pub(crate) const IP_RPFILTER: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_RPFILTER);

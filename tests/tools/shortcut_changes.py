@@ -127,6 +127,11 @@ def rules(story):
         story.end(f"a rule: {selector}")
         if selector.startswith("tos"):
             story.sender.setsockopt(*level, 0)
+    story.then("blue", *ip(story, "rule add iif wan0 lookup 100 pref 50"))
+    story.then("red", "ip", "link", "set", "up0", "name", "wan0")
+    story.then("blue", "ip", "link", "set", "wan0", "name", "up0")
+    PARENT.call(*ip(story, "rule del iif wan0 lookup 100 pref 50"))
+    story.end("a rule by a name that a device gets, and loses")
     for action in ("blackhole", "prohibit", "unreachable"):
         story.then("nobody", *ip(story, f"rule add to HOST pref 50 {action}"))
         story.then("blue", *ip(story, "rule del to HOST pref 50"))

@@ -12,11 +12,12 @@ import mmap
 import os
 import socket
 import struct
+import subprocess
 import sys
 import time
 
 import bpf
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, Wire, checksum, connected, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, until, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, Wire, checksum, connected, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, udp_packet, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 DEBUG = os.environ.get("LAB") == "debug"
@@ -301,6 +302,55 @@ def shouted(family, words):
     unwatch(BLUE)
 
 
+def reads_along():
+    """Who reads a connection along (a helper of tracking) does so where its packets are let in."""
+    rules = """table ip h {
+        ct helper reads { type "ftp" protocol tcp; }
+        chain p { type filter hook prerouting priority 0; tcp dport 21 ct helper set "reads"; }
+        chain i { type filter hook input priority 0; ct state invalid drop; }
+    }"""
+    with PARENT:
+        done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
+    if done.returncode:
+        skip("a helper of tracking", "no nf_conntrack_ftp")
+        return
+    # After the rules: then the shortcut's hook stands before the end of tracking.
+    for words in ("netfilter", "all"):
+        shortcut("p1", words)
+        with held(V4):
+            here, there = connected(OUTSIDE, BLUE, V4, V4.child(1), 21)
+            with here, there:
+                here.sendall(b"PORT 192,0,2,2,31,1\r\n")
+                same(there.recv(100), b"PORT 192,0,2,2,31,1\r\n", f"shortcut {words}: a command to a held address")
+                expected = until(lambda: "dport=7937" in PARENT.call("conntrack", "-L", "expect"))
+                report(expected, f"shortcut {words}: ... a helper of tracking has read")
+        shortcut("p1", "none")
+    PARENT.nft("delete table ip h\n")
+
+
+def mirrored():
+    """What tc has copied to the child's device leaves without changing what it is a copy of."""
+    for words in (("link", "add", "x0", "type", "veth", "peer", "name", "x1"), ("link", "set", "x0", "up"), ("link", "set", "x1", "up")):
+        BLUE.call("ip", *words)
+    BLUE.call("tc", "qdisc", "add", "dev", "x1", "clsact")
+    BLUE.call("tc", "filter", "add", "dev", "x1", "ingress", "protocol", "ip", "matchall", "action", "mirred", "egress", "mirror", "dev", "c0")
+    shortcut("p1", "output")
+    header = bytes.fromhex("02000000aa0102000000aa02") + b"\x08\x00"
+    with (
+        BLUE.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as tap,
+        BLUE.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire,
+        OUTSIDE.udp(V4, PORT) as there,
+    ):
+        tap.bind(("x1", 3))
+        for _ in range(3):
+            wire.sendto(header + udp_packet(V4, V4.child(1), V4.outside, b"copied"), ("x0", 0))
+        same(len(gather(there, 3)), 3, "what tc copies to the child's device leaves")
+        frames = [frame for frame in drain(tap, SILENCE) if frame.endswith(b"copied")]
+        same([frame[:14] for frame in frames], [header] * 3, "... and the frames it was copied of are as they were")
+    shortcut("p1", "none")
+    BLUE.call("ip", "link", "del", "x0")
+
+
 def frames_stay():
     """Who looks at a frame of the child's sees it as it was, whatever is sent on of it."""
     want = bytes.fromhex((mac_of(PARENT, "p1") + mac_of(BLUE, "c0")).replace(":", ""))
@@ -454,8 +504,11 @@ def main():
     # In l2 who has a held address is not answered when it asks for its neighbour.
     ping(BLUE, V4, V4.port(1))
     cut_again()
+    reads_along()
     if mode == "l2":
         frames_stay()
+    else:
+        mirrored()
     routers(mode)
 
 

@@ -53,6 +53,51 @@ def invalid(family, words, wire):
     PARENT.nft("delete table inet wall")
 
 
+def refusal(family, sport, dport):
+    """What somebody on the way says of a datagram from blue to outside: that the port is not there."""
+    src, dst = family.raw(family.outside), family.raw(family.child(1))
+    datagram = struct.pack("!HHHH", sport, dport, 8, 0)
+    if family is V6:
+        inner = struct.pack("!IHBB", 6 << 28, len(datagram), socket.IPPROTO_UDP, 64) + dst + src + datagram
+        body = struct.pack("!BBHI", 1, 4, 0, 0) + inner
+        total = checksum(src + dst + struct.pack("!II", len(body), socket.IPPROTO_ICMPV6) + body)
+        body = body[:2] + struct.pack("!H", total) + body[4:]
+        return struct.pack("!IHBB", 6 << 28, len(body), socket.IPPROTO_ICMPV6, 64) + src + dst + body
+    inner = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, socket.IPPROTO_UDP, 0) + dst + src
+    inner = inner[:10] + struct.pack("!H", checksum(inner)) + inner[12:] + datagram
+    body = struct.pack("!BBHI", 3, 3, 0, 0) + inner
+    body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, socket.IPPROTO_ICMP, 0) + src + dst
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
+
+
+def related(family, words, wire):
+    """Errors that are about a connection are no part of it: the parent's FORWARD may refuse them."""
+    for allowed, rule in ((False, ""), (True, "ct state related accept;")):
+        PARENT.nft(f"""table inet wall {{
+            chain f {{ type filter hook forward priority 0; policy drop; ct state established accept; iifname p1 accept; {rule} }}
+            }}""")
+        with BLUE.udp(family, 7912) as here, OUTSIDE.udp(family, 7913) as there:
+            here.connect((family.outside, 7913))
+            answers = []
+            for _ in range(4):
+                here.send(b"ask")
+                there.sendto(b"tell", there.recvfrom(100)[1])
+                answers.append(here.recv(100))
+            wire.send(refusal(family, 7912, 7913))
+            here.settimeout(PATIENCE if allowed else SILENCE)
+            try:
+                here.recv(100)
+                heard = "a datagram"
+            except ConnectionRefusedError:
+                heard = True
+            except TimeoutError:
+                heard = False
+        name = f"{family.name}, shortcut {words}: an error about a connection, where FORWARD {'lets it in' if allowed else 'does not'}"
+        same((answers, heard), ([b"tell"] * 4, allowed), name)
+        PARENT.nft("delete table inet wall")
+
+
 def by_port(family, words, ears):
     """A rule of the child's that looks at ports holds for each packet."""
     rule = family.ip("rule")
@@ -213,6 +258,7 @@ def main():
             for port in ("p1", "p2"):
                 shortcut(port, words)
             invalid(family, words, wire)
+            related(family, words, wire)
             by_port(family, words, ears)
             stamps(family, words)
             on_the_port(family, words)

@@ -160,11 +160,36 @@ def parents(family):
     forget()
 
 
+def unasked(family):
+    """The parent opens it for an address that it holds, and has no policy for what was in it."""
+    inner, outer = (family.outside, family.child(1)), (family.outside, family.uplink)
+    for space in (OUTSIDE, PARENT):
+        associate(space, *outer, 0x301, "tunnel")
+    policy(OUTSIDE, "out", inner, outer, "tunnel")
+    PARENT.call(*family.ip("route", "add", "local", family.child(1), "dev", "p1"))
+    for words in ("netfilter", "all"):
+        shortcut("p1", words)
+        with OUTSIDE.udp(family) as here, BLUE.udp(family, PORT) as there:
+            got = []
+            for _ in range(2):
+                for _ in range(3):
+                    here.sendto(b"opened", (family.child(1), PORT))
+                got.append(len(gather(there, 3) if got else drain(there, SILENCE)))
+                if len(got) == 1:
+                    policy(PARENT, "in", inner, outer, "tunnel")
+        same(got, [0, 3], f"{family.name}, shortcut {words}, ESP of the parent's for a held address: as its policies say, or not at all")
+        PARENT.call("ip", "xfrm", "policy", "flush")
+    PARENT.call(*family.ip("route", "del", "local", family.child(1), "dev", "p1"))
+    shortcut("p1", "none")
+    forget()
+
+
 def main():
-    """Both, for both IP versions."""
+    """All, for both IP versions."""
     for family in FAMILIES:
         childs_own(family)
         parents(family)
+        unasked(family)
 
 
 if __name__ == "__main__":

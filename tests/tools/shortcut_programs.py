@@ -130,6 +130,14 @@ def program(verdict):
     return load(BPF_PROG_TYPE_CGROUP_SKB, instruction(MOV_IMM, 0, verdict) + instruction(EXIT), BPF_CGROUP_INET_EGRESS)
 
 
+def by_device(index):
+    """A program that says yes to what leaves by one device."""
+    load_index = struct.pack("=BBhi", 0x61, 2 | 1 << 4, 40, 0)  # r2 = *(u32 *)(r1 + offsetof(ifindex))
+    unless = struct.pack("=BBhi", 0x55, 2, 2, index)  # if r2 != index: two further on
+    code = load_index + unless + instruction(MOV_IMM, 0, 1) + instruction(EXIT) + instruction(MOV_IMM, 0, 0) + instruction(EXIT)
+    return load(BPF_PROG_TYPE_CGROUP_SKB, code, BPF_CGROUP_INET_EGRESS)
+
+
 def sends(family, sender, dest, receiver):
     """Whether a datagram gets there, and what its sender hears."""
     # By the same ports each time: IPv6 makes flow labels of them, and those are of the flow.
@@ -170,6 +178,13 @@ def egress(family, group):
                 short = by_shortcut(lambda: same(sends(family, BLUE, dest, receiver), want, said))
                 if words != "none" and verdict:
                     same(len(short), 1, f"{name}: ... by the shortcut")
+                attached()
+            # It is the sender's own device that it is asked about.
+            with BLUE:
+                devices = {name: index for index, name in socket.if_nameindex()}
+            for device, want in (("c0", (True, None)), ("lo", (False, "EPERM"))):
+                attached = attach(group, by_device(devices[device]), BPF_CGROUP_INET_EGRESS)
+                same(sends(family, BLUE, dest, receiver), want, f"{name}: a program lets out what leaves by {device}")
                 attached()
     shortcut("p1", "none")
 
