@@ -253,6 +253,11 @@ impl Parent {
             Kind::Local => (local_device(question, rcu)?, Some(route.dst)),
             Kind::Other => return None,
         };
+        // Back where it came from a packet goes by hops only: a child that sends on what it gets (tc)
+        // would have it again and again.
+        if near.is_none() && dev.is(question.dev) {
+            return None;
+        }
         let (port, child) = owner(dev, rcu)?;
         let namespace = child.namespace(rcu);
         if namespace.ipv4_rules_look_deeper() {

@@ -264,7 +264,12 @@ impl Parent {
         {
             return None;
         }
-        let (port, child) = owner(destination.dev?, rcu)?;
+        // As for IPv4.
+        let dev = destination.dev?;
+        if !is_local && dev.is(question.dev) {
+            return None;
+        }
+        let (port, child) = owner(dev, rcu)?;
         let near_cookie = near.ipv6_cookie()?;
         let near_held = near.hold()?;
         let namespace = child.namespace(rcu);

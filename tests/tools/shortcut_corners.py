@@ -351,6 +351,35 @@ def mirrored():
     BLUE.call("ip", "link", "del", "x0")
 
 
+def received():
+    """How many packets blue's device has received."""
+    with BLUE, open("/proc/thread-self/net/dev", encoding="ascii") as file:
+        return next(int(line.split()[2]) for line in file if line.split()[0] == "c0:")
+
+
+def sent_back(family):
+    """A child's tc sends each packet back where it came from, and the parent to the child again."""
+    address, hops = ("10.0.1.7", 20) if family is V4 else ("fd00:1::7", 20)
+    BLUE.call(*family.ip("addr", "add", family.host(address), "dev", "c0"), *(() if family is V4 else ("nodad",)))
+    BLUE.call("tc", "qdisc", "add", "dev", "c0", "clsact")
+    match = ("protocol", family.tc, "flower", "dst_ip", address)
+    BLUE.call("tc", "filter", "add", "dev", "c0", "ingress", *match, "action", "mirred", "egress", "redirect", "dev", "c0")
+    with BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as wire:
+        for words in ("none", "device", "route", "all"):
+            shortcut("p1", words)
+            before = received()
+            packet = udp_packet(family, family.child(1), address, b"round", ttl=hops)
+            wire.sendto(packet, ("c0", 0x0800 if family is V4 else 0x86DD))
+            until(lambda: received() - before >= hops - 1)
+            time.sleep(SILENCE)
+            got = received() - before
+            # And what the parent and neighbours have to say of it.
+            report(hops - 1 <= got <= 3 * hops, f"{family.name}, shortcut {words}: what a child's tc sends back goes round by hops", got)
+    shortcut("p1", "none")
+    BLUE.call("tc", "qdisc", "del", "dev", "c0", "clsact")
+    BLUE.call(*family.ip("addr", "del", family.host(address), "dev", "c0"))
+
+
 def frames_stay():
     """Who looks at a frame of the child's sees it as it was, whatever is sent on of it."""
     want = bytes.fromhex((mac_of(PARENT, "p1") + mac_of(BLUE, "c0")).replace(":", ""))
@@ -509,6 +538,8 @@ def main():
         frames_stay()
     else:
         mirrored()
+        for family in FAMILIES:
+            sent_back(family)
     routers(mode)
 
 
