@@ -5,12 +5,7 @@
 //! C headers: `include/net/netfilter/nf_conntrack.h`,
 //! `include/uapi/linux/netfilter/nf_conntrack_common.h`.
 
-use super::{
-    context::ReadSide,
-    namespace::Namespace,
-    netfilter::Family,
-    skb::SkBuff,
-};
+use super::{context::ReadSide, namespace::Namespace, netfilter::Family, skb::SkBuff};
 use crate::net::bindings;
 
 /// How far tracking is with a packet's connection.

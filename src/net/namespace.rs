@@ -67,7 +67,11 @@ impl Namespace {
     #[inline]
     pub(crate) fn has_nexthops(&self) -> bool {
         // SAFETY: a field of a namespace that exists, by a single load.
-        unsafe { !(&raw const (*self.as_raw()).nexthop.rb_root.rb_node).read_volatile().is_null() }
+        unsafe {
+            !(&raw const (*self.as_raw()).nexthop.rb_root.rb_node)
+                .read_volatile()
+                .is_null()
+        }
     }
 
     /// The devices in the namespace. C: `for_each_netdev()`.

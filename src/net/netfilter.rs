@@ -117,7 +117,10 @@ impl<'a> Passing<'a> {
         let Some(hooks) = hooks else {
             return (Some(skb), verdict);
         };
-        let later = entries(hooks).iter().position(is_hook_of::<W>).map(|own| own + 1);
+        let later = entries(hooks)
+            .iter()
+            .position(is_hook_of::<W>)
+            .map(|own| own + 1);
         match later.filter(|later| *later < entries(hooks).len()) {
             Some(later) => (skb.pass_input_hooks(family, dev, hooks, later), verdict),
             None => (Some(skb), verdict),
