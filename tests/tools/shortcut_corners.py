@@ -320,8 +320,10 @@ def reads_along():
         with held(V4):
             here, there = connected(OUTSIDE, BLUE, V4, V4.child(1), 21)
             with here, there:
-                here.sendall(b"PORT 192,0,2,2,31,1\r\n")
-                same(there.recv(100), b"PORT 192,0,2,2,31,1\r\n", f"shortcut {words}: a command to a held address")
+                # It believes that a line begins where it has seen another one end.
+                for line in (b"USER nobody\r\n", b"PORT 192,0,2,2,31,1\r\n"):
+                    here.sendall(line)
+                    same(there.recv(100), line, f"shortcut {words}: a command to a held address")
                 expected = until(lambda: "dport=7937" in PARENT.call("conntrack", "-L", "expect"))
                 report(expected, f"shortcut {words}: ... a helper of tracking has read")
         shortcut("p1", "none")
