@@ -538,7 +538,7 @@ def main():
     if mode == "l2":
         frames_stay()
     else:
-        # The link layer has no part in it, and its modules take an emulated CPU minutes to find.
+        # The link layer has no part in it, and it takes minutes on the stock kernel.
         reads_along()
         mirrored()
         for family in FAMILIES:
