@@ -276,7 +276,7 @@ impl Parent {
             return None;
         }
         let checks = [near_checks, far_checks];
-        self.remember_destination(question, &claim, generation, checks, route);
+        self.remember_destination(question, &claim, generation, checks);
         if self.ipv4.wants(&question.key, question.bh) {
             self.remember_flow(question, &claim, generation, checks);
         }

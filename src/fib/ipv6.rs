@@ -31,7 +31,7 @@ use crate::{
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// No packet's flow: theirs are smaller.
-const ANY: u32 = 1 << 31;
+pub(super) const ANY: u32 = 1 << 31;
 
 /// A packet for which an owner is sought.
 struct Question<'r> {

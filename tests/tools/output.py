@@ -102,10 +102,11 @@ def send(here, dest, marker=b"", count=COUNT, size=0):
                 raise
 
 
-def reaches(family, wanted=True, source=None, patience=PATIENCE):
+def reaches(family, wanted=True, source=None, patience=PATIENCE, tos=0):
     """Whether a datagram of the child's gets outside; one that should is waited for."""
     marker = os.urandom(8)
     with OUTSIDE.udp(family, PORT) as sock, BLUE.udp(family, address=source) as here:
+        here.setsockopt(*((socket.IPPROTO_IP, socket.IP_TOS) if family is V4 else (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)), tos)
         send(here, (family.outside, PORT), marker, 1)
         got = gather(sock, 1, marker, patience) if wanted else drain(sock, SILENCE)
         return any(data.startswith(marker) for data in got)
@@ -451,6 +452,7 @@ def refused(family):
         same(reaches(family, False), False, f"{name}: a rule {rule[0]} refuses")
         PARENT.call(*family.ip("rule", "del", *rule, "pref", "100"))
         same(reaches(family), True, f"{name}: ... no longer than it is there")
+    classes(family)
     for space, dev in ((PARENT, "up0"), (PARENT, "p1"), (BLUE, "c0")):
         space.call("ip", "link", "set", dev, "down")
         same(reaches(family, False), False, f"{name}: {dev} is down")
@@ -459,6 +461,18 @@ def refused(family):
         # Each is waited for shortly, so that until() asks again: the first may be lost
         # where a worker of the kernel's has not yet seen a carrier.
         report(until(lambda: reaches(family, patience=PATIENCE / 10)), f"{name}: {dev} is up again")
+
+
+def classes(family):
+    """A rule by the class of packets is for those of the class, though another one was before."""
+    rule = ("tos", "0x10", "pref", "100", "prohibit")
+    for known in (0, 0x10):
+        same(reaches(family, tos=known), True, f"{family.name}: class {known} gets out, as all do")
+        PARENT.call(*family.ip("rule", "add", *rule))
+        got = [reaches(family, tos != 0x10, tos=tos) for tos in (0x10, 0, 0x10, 0)]
+        same(got, [False, True, False, True], f"{family.name}: ... until a rule refuses class 0x10, which it does to no other")
+        PARENT.call(*family.ip("rule", "del", *rule))
+    same(reaches(family, tos=0x10), True, f"{family.name}: ... no longer than it is there")
 
 
 def switches_turned():

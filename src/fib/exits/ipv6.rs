@@ -4,7 +4,7 @@
 
 use super::{by_route, refuses, Exit, Exits};
 use crate::{
-    fib::pair,
+    fib::{ipv6::ANY, pair},
     net::{
         context::{BottomHalf, ReadSide},
         device::Device,
@@ -18,22 +18,36 @@ use crate::{
     passthru::{End, Fall},
 };
 
-/// The flows: addresses, port and switches, state and flow. Noted are the cookies of the route and
-/// of that to the source, where the source has a say.
+/// The flows: addresses, port and switches, state and flow, which is [`ANY`] where the parent has no
+/// rules. Noted are the cookies of the route and of that to the source, where the source has a say.
 pub(super) type Flows = FlowTable<End, 6, 1>;
 
 /// The key of a packet that `port`, which has these switches, has from its child.
+///
+/// Nothing but rules asks for the class and label of a packet, and a label is another one for each
+/// connection.
 #[inline(always)]
-fn key(port: &Device<End>, header: &Header, state: u32, switches: u32) -> Key<6, 6> {
+fn key(
+    port: &Device<End>,
+    header: &Header,
+    state: u32,
+    switches: u32,
+    rcu: ReadSide<'_>,
+) -> Key<6, 6> {
     let [source, source_low] = header.saddr;
     let [destination, destination_low] = header.daddr;
+    let flow = if port.namespace(rcu).ipv6_has_rules() {
+        header.flow
+    } else {
+        ANY
+    };
     Key::counted([
         source,
         source_low,
         destination,
         destination_low,
         pair(port.ifindex() as u32, switches),
-        pair(state, header.flow),
+        pair(state, flow),
     ])
 }
 
@@ -69,7 +83,7 @@ impl Exits {
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
         let switches = port.ipv6_switches(rcu)?;
-        let key = key(port, header, self.ipv6_state(port, rcu), switches);
+        let key = key(port, header, self.ipv6_state(port, rcu), switches, rcu);
         recall(self.ipv6.find_first(&key, rcu)?)
     }
 
@@ -88,7 +102,7 @@ impl Exits {
         }
         let switches = port.ipv6_switches(rcu).ok_or(Fall::Unrouted)?;
         let state = self.ipv6_state(port, rcu);
-        let key = key(port, header, state, switches);
+        let key = key(port, header, state, switches, rcu);
         let known = self.ipv6.find_elsewhere(&key, rcu);
         if let Some(exit) = known.and_then(recall) {
             return Ok(exit);

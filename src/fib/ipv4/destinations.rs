@@ -7,7 +7,7 @@
 //! that was not seen before, and takes a fraction of two lookups of routes. The kernel goes the
 //! same way. C: `fib_validate_source()`, `ip_route_use_hint()`.
 
-use super::{recall, Checks, Claim, Flows, Key, Parent, Question, ReadSide, Route};
+use super::{recall, Checks, Claim, Flows, Key, Parent, Question, ReadSide};
 use crate::{
     net::{device::Device, flow_table::Place},
     passthru::End,
@@ -58,14 +58,13 @@ impl Parent {
     }
 
     /// Remembers what was found out about a packet for its destination, if that is all that it
-    /// depends on; arguments are those of [`Self::remember_flow`], and the parent's `route`.
+    /// depends on; arguments are those of [`Self::remember_flow`].
     pub(super) fn remember_destination<'r>(
         &self,
         question: &Question<'r>,
         claim: &Claim<'r>,
         generation: u32,
         checks: [Checks; 2],
-        route: &Route<'r>,
     ) {
         let rcu = question.bh.read_side();
         // Under a mark there is one switch more. What goes on from the child, or back where it came
@@ -73,7 +72,6 @@ impl Parent {
         let plain = question.mark == 0
             && checks == [Checks::NONE; 2]
             && claim.way.is_plainly_local()
-            && !route.dev.is(question.dev)
             && depends_on_destination(question, claim.child, rcu);
         let key = key(question);
         if plain && self.ipv4_destinations.wants(&key, question.bh) {
