@@ -25,7 +25,7 @@ use crate::{
         percpu::Traffic,
         skb::{DropReason, Framing, Protocol, SkBuff},
     },
-    passthru::{End, Fall, Role},
+    passthru::{is_child, End, Fall, Role},
 };
 use core::marker::PhantomData;
 
@@ -322,7 +322,7 @@ fn framed(
     }
     // Others may have a part in the description of the packet, which is changed now.
     let Some(mut skb) = skb.unshare() else {
-        return Ok(Transmit::Dropped);
+        return Ok(lost(child));
     };
     skb.pull(HEADER);
     bare(child, exits, skb, bh).map_err(|mut skb| {
@@ -343,6 +343,13 @@ fn bare(
         Protocol::IPV6 => leave::<Ipv6>(child, exits, skb, bh),
         _ => Err(skb),
     }
+}
+
+/// A packet was dropped for want of memory.
+#[cold]
+fn lost(child: &Device<End>) -> Transmit {
+    child.driver().count_no_memory();
+    Transmit::Dropped
 }
 
 fn leave<I: Outgoing>(
@@ -398,18 +405,28 @@ fn leave<I: Outgoing>(
             Err(reason) => return fall(skb, reason),
         },
     };
-    if let Exit::Sibling(sibling) = exit {
-        if let Err(reason) = may_meet::<I>(exits, sibling, &skb, &header, rcu) {
-            return fall(skb, reason);
+    match exit {
+        Exit::Sibling(sibling) => {
+            if let Err(reason) = may_meet::<I>(exits, sibling, &skb, &header, rcu) {
+                return fall(skb, reason);
+            }
+        }
+        // A queue above the way out hides how deep packets are nested, too.
+        Exit::Uplink(dst) => {
+            let dev = dst.device(rcu);
+            let others = !skb.is_sent_by(child.namespace(rcu));
+            if others && !is_child(dev) && dev.is_above(is_child, rcu) {
+                return fall(skb, Fall::Nested);
+            }
         }
     }
     let Some(mut skb) = skb.unshare() else {
-        return Ok(Transmit::Dropped);
+        return Ok(lost(child));
     };
     // Others may look at what comes before the packet, where the uplink's header is written.
     if skb.own_head().is_err() {
         skb.drop_with(DropReason::NOMEM);
-        return Ok(Transmit::Dropped);
+        return Ok(lost(child));
     }
     skb.forward_csum();
     if skb.trim(I::len(&header)).is_err() {

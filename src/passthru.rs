@@ -18,7 +18,10 @@ mod transmit;
 pub(crate) use arrivals::Fall;
 pub(crate) use device::End;
 
-use crate::{net::skb::Framing, uapi};
+use crate::{
+    net::{device::NetDevice, skb::Framing},
+    uapi,
+};
 use kernel::prelude::*;
 
 /// What a pair carries. Fixed when the pair is made.
@@ -72,6 +75,12 @@ impl Role {
             Self::Child => uapi::PASSTHRU_ROLE_CHILD,
         }
     }
+}
+
+/// Whether the device is a child's end of a pair. What a namespace sends by one goes on in another,
+/// and may come back from there.
+pub(crate) fn is_child(dev: &NetDevice) -> bool {
+    End::cast(dev).is_some_and(|end| end.driver().role() == Role::Child)
 }
 
 /// The link type, registered for as long as this lives.

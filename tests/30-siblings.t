@@ -50,8 +50,8 @@ steady_code
 netns_add one two outside
 forwarding_on one
 forwarding_on two
-must ip -n one link add qa type passthru spoofchk off peer name ka netns two
-must ip -n two link add qb type passthru spoofchk off peer name kb netns one
+must ip -n one link add qa type passthru spoofchk off peer name ka numtxqueues 2 netns two
+must ip -n two link add qb type passthru spoofchk off peer name kb numtxqueues 2 netns one
 must ip -n one link add up0 type veth peer name out0 netns outside
 address outside out0 192.0.2.2/24 2001:db8:2::2/64
 must ip -n outside route add default via 192.0.2.1

@@ -14,7 +14,7 @@ use crate::{
         skb::{DropReason, Protocol},
         socket::Connection,
     },
-    passthru::{End, Fall, Role},
+    passthru::{is_child, End, Fall, Role},
     shortcut::{Set, Shortcut},
 };
 use core::marker::PhantomData;
@@ -235,7 +235,7 @@ fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
     if !I::is_part_from_held(&packet) {
         return packet.pass();
     }
-    packet.send().unwrap_or_else(Passing::pass)
+    packet.send(is_child).unwrap_or_else(Passing::pass)
 }
 
 /// Whether a packet is known to be for no child, and not from one either: what comes by a port may
@@ -269,7 +269,7 @@ fn new_before_routing<'a, I: Ip>(
         Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
         Answer::Refused(reason) => packet.refuse(reason),
         Answer::Leaves => packet
-            .send()
+            .send(is_child)
             .unwrap_or_else(|packet| pass_routed::<I>(packet, I::protocol(&header))),
         Answer::Held | Answer::Pass => pass_routed::<I>(packet, I::protocol(&header)),
     }

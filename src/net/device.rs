@@ -11,7 +11,7 @@ use super::{
     namespace::Namespace, //
 };
 use crate::net::bindings;
-use core::{marker::PhantomData, mem::MaybeUninit, ops::Deref};
+use core::{ffi::c_int, marker::PhantomData, mem::MaybeUninit, ops::Deref};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// A network device of any driver, `struct net_device`.
@@ -77,6 +77,25 @@ impl NetDevice {
         // SAFETY: a field of ours.
         let flags = unsafe { self.read_once(&raw const (*self.as_raw()).flags) };
         flags & bindings::net_device_flags_IFF_LOOPBACK != 0
+    }
+
+    /// Whether this is such a device, or one that stands above such a one: a VLAN, a bridge, a VRF.
+    /// C: `netdev_walk_all_lower_dev_rcu()`.
+    pub(crate) fn is_above(&self, wanted: fn(&NetDevice) -> bool, _rcu: ReadSide<'_>) -> bool {
+        if wanted(self) {
+            return true;
+        }
+        let mut wanted = wanted;
+        let mut data = bindings::netdev_nested_priv {
+            flags: 0,
+            data: (&raw mut wanted).cast(),
+        };
+        // SAFETY: the device exists, this is an RCU read-side critical section, and the function is
+        // given what it is to be given.
+        unsafe {
+            let found = Some(is_wanted as unsafe extern "C" fn(_, _) -> _);
+            bindings::netdev_walk_all_lower_dev_rcu(self.as_raw(), found, &mut data) != 0
+        }
     }
 
     /// The namespace that the device is in. It can be moved to another one at any time that the
@@ -284,4 +303,19 @@ impl<D: Driver> Device<D> {
         // SAFETY: as in `count_tx()`.
         unsafe { bindings::passthru_helper_dev_sw_netstats_rx_add(self.as_raw(), bytes) };
     }
+}
+
+/// # Safety
+///
+/// `dev` must exist, and `data` point to what [`NetDevice::is_above`] makes of it.
+unsafe extern "C" fn is_wanted(
+    dev: *mut bindings::net_device,
+    data: *mut bindings::netdev_nested_priv,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    let (dev, wanted) = unsafe {
+        let wanted = (*data).data.cast::<fn(&NetDevice) -> bool>();
+        (NetDevice::from_raw(dev), *wanted)
+    };
+    wanted(dev).into()
 }

@@ -89,12 +89,21 @@ impl<'a> Passing<'a> {
     /// Takes an IPv4 packet and sends it as if the namespace where it came in had made it: by the
     /// hooks of output, wherever the routes of that namespace lead. Gives it back with its route
     /// where they lead to that namespace's own sockets: it has come in by a device, whose rules are
-    /// to see it. C: `ip_local_out()`.
+    /// to see it. That is no hop, but for where it goes out by a device that `counts`.
+    /// C: `ip_local_out()`.
     #[cold]
-    pub(crate) fn send(mut self) -> Result<Verdict<'a>, Self> {
-        let namespace = self.dev.namespace(self.bh.read_side());
+    pub(crate) fn send(mut self, counts: fn(&NetDevice) -> bool) -> Result<Verdict<'a>, Self> {
+        let rcu = self.bh.read_side();
+        let namespace = self.dev.namespace(rcu);
         match self.skb.route_output_ipv4(namespace) {
             Some(Kind::Unicast) => {
+                let counted = self
+                    .skb
+                    .dst(rcu)
+                    .is_some_and(|dst| dst.device(rcu).is_above(counts, rcu));
+                if counted && self.skb.count_hop().is_err() {
+                    return Ok(self.refuse(DropReason::RECURSION_LIMIT));
+                }
                 let (skb, verdict) = self.take();
                 skb.send_ipv4(namespace);
                 Ok(verdict)

@@ -3,8 +3,8 @@
 //! One end of a pair: its data, its life between up and down, and what it can do.
 
 use super::{
-    arrivals::Arrivals, departures::Departures, drops::Drops, link::OPERATIONS, sources::Sources,
-    transmit::transmit, Mode, Role,
+    arrivals::Arrivals, departures::Departures, drops, drops::Drops, link::OPERATIONS,
+    sources::Sources, transmit::transmit, Mode, Role,
 };
 use crate::{
     fib::exits::Exits,
@@ -152,6 +152,12 @@ impl End {
     /// The counters of what this end did not send.
     pub(super) fn drops(&self) -> &Drops {
         &self.drops
+    }
+
+    /// Counts a packet that it was given to send, and that was dropped for want of memory. Callable
+    /// with softirqs disabled.
+    pub(crate) fn count_no_memory(&self) {
+        self.drops.count(drops::Drop::NoMemory);
     }
 
     /// What shortcuts this end allows, if it is a port.

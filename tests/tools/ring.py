@@ -110,10 +110,11 @@ def ring(family):
         goes_round(family, words, address, "by the child devices")
         goes_round(family, words, address, "by the child devices, from within", ONE)
         # What a queue sends nobody counts: it may send the same packet from within itself.
-        ONE.call("tc", "qdisc", "add", "dev", "kb", "root", "pfifo")
-        goes_round(family, words, address, "by a child device with a queue")
-        goes_round(family, words, address, "by a child device with a queue, from within", ONE)
-        ONE.call("tc", "qdisc", "del", "dev", "kb", "root")
+        for kind in ("pfifo", "mq"):
+            ONE.call("tc", "qdisc", "add", "dev", "kb", "root", kind)
+            goes_round(family, words, address, f"by a child device with a queue ({kind})")
+            goes_round(family, words, address, f"by a child device with a queue ({kind}), from within", ONE)
+            ONE.call("tc", "qdisc", "del", "dev", "kb", "root")
         for space, port, dev in ((ONE, "qa", "kb"), (TWO, "qb", "ka")):
             space.call(*family.ip("route", "del", host, "dev", dev))
             shortcut(port, "none", space)
@@ -128,10 +129,43 @@ def ring(family):
     same(os.path.exists("/sys/module/passthru"), True, f"{family.name}: and the machine lives")
 
 
+def received():
+    """How many packets both ports have had from their children."""
+    total = 0
+    for space, port in ((ONE, "qa"), (TWO, "qb")):
+        with space, open("/proc/thread-self/net/dev", encoding="ascii") as file:
+            total += next(int(line.split()[2]) for line in file if line.split()[0] == f"{port}:")
+    return total
+
+
+def from_held_source():
+    """Each holds the source for the other, and so sends on what it has from there as its own."""
+    source, dest, sent, hops = "10.9.9.9", "10.8.8.8", 3, 32
+    for space, port, dev in ((ONE, "qa", "kb"), (TWO, "qb", "ka")):
+        shortcut(port, "netfilter", space)
+        space.call("ip", "route", "add", "local", source, "dev", port)
+        space.call("ip", "route", "add", dest, "dev", dev)
+    before = received()
+    with TWO.udp(V4, address=source) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+        for _ in range(sent):
+            sock.sendto(b"round and round", (dest, 9))
+    gone = until(lambda: received() >= before + sent * (hops - 1))
+    time.sleep(0.3)
+    # Who tells of the end of hops sends to an address that is held, too.
+    most, rounds = sent * hops * 4, received() - before
+    report(gone and rounds <= most, "IPv4: packets from a source that is held in a ring come to an end", rounds)
+    for space, port, dev in ((ONE, "qa", "kb"), (TWO, "qb", "ka")):
+        space.call("ip", "route", "del", "local", source, "dev", port)
+        space.call("ip", "route", "del", dest, "dev", dev)
+        shortcut(port, "none", space)
+
+
 def main():
     """In both versions of IP."""
     for family in FAMILIES:
         ring(family)
+    from_held_source()
 
 
 if __name__ == "__main__":
