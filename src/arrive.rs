@@ -199,7 +199,7 @@ fn hooked<I: Ip>(
     connection: Option<Connection<'_>>,
     bh: BottomHalf<'_>,
 ) {
-    let before = I::plain(&skb);
+    let (before, was_between) = (I::plain(&skb), ports::<I>(&skb));
     deepen(&mut skb);
     let Hooked::Passed(mut skb) = skb.pass_hooks(I::FAMILY, child, bh) else {
         return;
@@ -209,7 +209,9 @@ fn hooked<I: Ip>(
             .zip(I::plain(&skb))
             .filter(|(before, now)| I::routes_as(before, now));
         if let Some((_, now)) = same.filter(|_| skb.mark() == 0) {
-            let connection = connection.filter(|_| !skb.has_assigned_socket());
+            // Of a packet that is for another port now it is not the one.
+            let connection = connection
+                .filter(|_| !skb.has_assigned_socket() && ports::<I>(&skb) == was_between);
             return go_on::<I>(skb, I::protocol(&now), child, way, connection, bh);
         }
         if let Err(reason) = I::route(&mut skb, child, bh) {
@@ -217,6 +219,12 @@ fn hooked<I: Ip>(
         }
     }
     skb.follow_route(bh);
+}
+
+/// Both ports of TCP and UDP, of a packet that begins with a plain header.
+fn ports<I: Ip>(skb: &SkBuff) -> Option<[u8; 4]> {
+    let behind = skb.linear().get(I::HEADER_LEN as usize..)?;
+    behind.first_chunk().copied()
 }
 
 /// How many namespaces a packet may go through by shortcuts, each a child's of the one before,

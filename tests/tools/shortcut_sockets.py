@@ -10,10 +10,11 @@ with a table of its own for TCP.
 
 import errno
 import socket
+import subprocess
 import sys
 
 from output import Rules
-from world import FAMILIES, PORT, SILENCE, Space, connected, drain, exchange, gather, places_taken, report, same, shortcut
+from world import FAMILIES, PORT, SILENCE, Space, connected, drain, exchange, gather, places_taken, report, same, shortcut, skip
 
 PARENT, OUTSIDE, BLUE, GREEN = (Space(name) for name in ("-", "outside", "blue", "green"))
 # What each set says of the place that packets for established sockets come by.
@@ -79,6 +80,23 @@ def one_of_many(family):
     return sock
 
 
+def redirected(case):
+    """What the child's rules send to another port is not for the connection that it came for."""
+    family, name = case.family, f"{case.name}: a datagram that the child redirects"
+    rules = f"table {family.nft} r {{ chain p {{ type nat hook prerouting priority -100; udp dport 7941 redirect to :7942; }}\n}}\n"
+    with BLUE:
+        done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
+    if done.returncode:
+        skip(name, "no NAT in nft")
+        return
+    with OUTSIDE.udp(family) as here, BLUE.udp(family, 7941) as connection, BLUE.udp(family, 7942) as other:
+        connection.connect((family.outside, here.getsockname()[1]))
+        for number in range(3):
+            here.sendto(b"%d" % number, (family.child(1), 7941))
+        same((gather(other, 3), drain(connection, SILENCE)), ([b"0", b"1", b"2"], []), f"{name} is not for the connection of before")
+    BLUE.nft(f"delete table {family.nft} r\n")
+
+
 def cookies(case):
     """A connection that the child makes of a SYN cookie."""
     BLUE.sysctl(ipv4__tcp_syncookies=2)
@@ -131,7 +149,7 @@ def main():
     for family in FAMILIES:
         for words, place in SETS:
             case = Case(family, words, place)
-            for act in (own_table, bound, cookies, errors):
+            for act in (own_table, bound, redirected, cookies, errors):
                 try:
                     act(case)
                 except OSError as error:
