@@ -190,7 +190,8 @@ impl Parent {
     ) -> Answer<'r> {
         let rcu = question.bh.read_side();
         let namespace = question.dev.namespace(rcu);
-        let rules = namespace.ipv6_has_rules();
+        // Read before anything is asked: the first route by source, or rule, is a change of routes.
+        let by_destination = namespace.ipv6_goes_by_destination();
         if !question.depends_on_key(rcu) {
             return at.unknown();
         }
@@ -200,7 +201,8 @@ impl Parent {
         let (routes, generation) = (namespace.ipv6_state(), self.generation.read());
         let settled = self.ipv6_settling.is_done(namespace, routes, question.bh)
             && self.ipv6_flow_state(namespace) == question.state;
-        let stranger = (settled && !rules).then(|| (header.daddr, routes.wrapping_add(generation)));
+        let stranger =
+            (settled && by_destination).then(|| (header.daddr, routes.wrapping_add(generation)));
         let claim = self.look_up_ipv6(skb, header, question, stranger, settled);
         if let Some(claim) = claim {
             skb.drop_dst();
