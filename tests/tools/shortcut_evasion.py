@@ -204,15 +204,31 @@ def on_the_port(family, words):
                 got = [arrives(family, *pair, silent=True) for pair in twice]
             after = [arrives(family, *pair) for pair in twice]
             same((before, got, after), ([True] * 4, [False] * 4, [True] * 4), f"{name} {means} drops at its {hook}")
-    PARENT.call("tc", "qdisc", "add", "dev", "p1", "root", "tbf", "rate", "40mbit", "burst", "20kb", "limit", "100kb")
+    limit = ("tbf", "rate", "40mbit", "burst", "20kb", "limit", "100kb")
+    PARENT.call("tc", "qdisc", "add", "dev", "p1", "root", *limit)
+    is_limited(family, name, "p1")
+    PARENT.call("tc", "qdisc", "del", "dev", "p1", "root")
+    # Each queue of a device may have its own.
+    PARENT.call("tc", "qdisc", "add", "dev", "p1", "root", "handle", "1:", "mq", check=False)
+    if " mq " in PARENT.call("tc", "qdisc", "show", "dev", "p1"):
+        for queue in sorted(os.listdir("/sys/class/net/p1/queues")):
+            if queue.startswith("tx-"):
+                PARENT.call("tc", "qdisc", "add", "dev", "p1", "parent", f"1:{int(queue[3:]) + 1:x}", *limit)
+        is_limited(family, name, "each queue of p1")
+        PARENT.call("tc", "qdisc", "del", "dev", "p1", "root")
+    else:
+        skip(f"{name} a rate of each queue", "p1 has one queue")
+
+
+def is_limited(family, name, what):
+    """What others send to blue does not come faster than the port is to be."""
     for space in (OUTSIDE, RED):
         here, there = connected(space, BLUE, family, family.child(1), 7908)
         with here, there:
             began = time.monotonic()
             whole = pour(here, there, os.urandom(4096) * 250)
             rate = 8 * 4096 * 250 / (time.monotonic() - began) / 1e6
-        report(whole and rate < 48, f"{name} a rate of 40 Mbit/s is kept, from {space.name}", f"{rate:.0f} Mbit/s")
-    PARENT.call("tc", "qdisc", "del", "dev", "p1", "root")
+        report(whole and rate < 48, f"{name} the rate of 40 Mbit/s of {what} is kept, from {space.name}", f"{rate:.0f} Mbit/s")
 
 
 def arrives(family, sender, receiver, dest, silent=False):
