@@ -11,7 +11,7 @@ import sys
 import time
 
 from shortcut_validation import SOURCES, Trial, switches
-from world import FAMILIES, PORT, V4, Ears, Space, mac_of, report, runs, same, seen, shortcut, skip, until, unwatch, watch
+from world import FAMILIES, PORT, V4, V6, Ears, Space, mac_of, report, runs, same, seen, shortcut, skip, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
 SETS = ("route", "netfilter", "all")
@@ -261,6 +261,30 @@ def sockets(family, ears, when):
     sender.close()
 
 
+def held_by_source(ears):
+    """An address out of the parent's own is held for the child where one source sends to it."""
+    friend, dest, whole = "2001:db8:2::77", "2001:db8:9::1", "2001:db8:9::/64"
+    held = ("local", f"{dest}/128", "from", f"{friend}/128", "dev", "p1", "table", "local")
+    OUTSIDE.call("ip", "-6", "addr", "add", f"{friend}/128", "dev", "out0", "nodad")
+    BLUE.call("ip", "-6", "addr", "add", f"{dest}/128", "dev", "c0", "nodad")
+    PARENT.call("ip", "-6", "route", "add", "local", whole, "dev", "lo", "table", "local")
+    PARENT.call("ip", "-6", "route", "add", *held)
+    for words in ("netfilter", "all"):
+        shortcut("p1", words)
+        got = []
+        with OUTSIDE.udp(V6, address=V6.outside) as other, OUTSIDE.udp(V6, address=friend) as one:
+            for sender in (other, other, other, one, other, one):
+                got.append(ears.owner(lambda data: sender.sendto(data, (dest, PORT))).split(" (")[0])
+                time.sleep(0.05)
+        want = ["-"] * 3 + ["blue", "-", "blue"]
+        same(got, want, f"IPv6, shortcut {words}: an address that is the child's for one source, and the parent's own for others")
+    PARENT.call("ip", "-6", "route", "del", *held)
+    PARENT.call("ip", "-6", "route", "del", "local", whole, "dev", "lo", "table", "local")
+    BLUE.call("ip", "-6", "addr", "del", f"{dest}/128", "dev", "c0")
+    OUTSIDE.call("ip", "-6", "addr", "del", f"{friend}/128", "dev", "out0")
+    shortcut("p1", "none")
+
+
 def main():
     """All of it, for both IP versions."""
     # A device that joins a VRF and leaves it goes down on the way.
@@ -270,6 +294,8 @@ def main():
         # Once a namespace had rules it depends on them for good.
         lookups_saved(family, ears)
         sockets(family, ears, "without rules")
+        if family is V6:
+            held_by_source(ears)
         ears.close()
     for family in FAMILIES:
         ears = Ears((PARENT, BLUE), (family,))
