@@ -26,7 +26,7 @@ share. To make, keep and remove children is measured once. Caches and locks are 
 the figures. *The run*, at the end, says how far two boots are apart.
 [bench/README.md](../bench/README.md) says how it is done and how to read it.
 
-This file is generated: `make bench` measures all of it again (some 40 minutes
+This file is generated: `make bench` measures all of it again (40 to 60 minutes
 on two cores), `make bench QUICK=1` the main figures (two minutes), and
 `make profile PATH=veth` shows where one path's instructions go.
 """,
