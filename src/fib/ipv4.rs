@@ -160,6 +160,11 @@ impl Parent {
         if at != At::Routing && !self.is_ours(question, rcu) {
             return Answer::Pass;
         }
+        // What the parent itself sends has its route already, and comes from an address that nobody
+        // may come in from.
+        if at == At::Sockets && question.dev.is_loopback() {
+            return Answer::Held;
+        }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
         let answer = self.look_up(skb, question, at);
         match (answer, kept) {

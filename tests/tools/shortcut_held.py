@@ -41,6 +41,21 @@ class Sender:
         return got
 
 
+def martians():
+    """How many packets from impossible sources the kernel has seen."""
+    with open("/proc/net/stat/rt_cache", encoding="ascii") as file:
+        column = file.readline().split().index("in_martian_src")
+        return sum(int(line.split()[column], 16) for line in file)
+
+
+def from_parent(family, words, ears):
+    """What the parent itself sends there is the child's too, and comes from no impossible source."""
+    before = martians()
+    with PARENT.udp(family, address=family.uplink) as sock:
+        got = [ears.owner(lambda data: sock.sendto(data, (family.child(1), PORT))).split(" (")[0] for _ in range(3)]
+    same((got, martians() - before), (["blue"] * 3, 0), f"{family.name}, shortcut {words}: what the parent sends to an address that is held")
+
+
 def beside(family, words, ears):
     """What makes the parent look deeper does not make the address its own."""
     sender = Sender(family, family.child(1), ears)
@@ -158,6 +173,7 @@ def main():
         for words in SETS:
             shortcut("p1", words)
             beside(family, words, ears)
+            from_parent(family, words, ears)
             too_long(family, words)
             if family is V4:
                 from_held(words, ears)
