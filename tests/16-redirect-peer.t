@@ -13,6 +13,34 @@ matched() {
 	in_ns blue nft list counter inet t n | grep "packets $1 "
 }
 
+# entered COUNT: so many packets have come by the port for nobody's address.
+# shellcheck disable=SC2317 # called by name
+entered() {
+	nft list counter inet w n | grep -q "packets $1 "
+}
+
+# A child has no such way into its parent, past the check of its sources.
+from_within() {
+	local before
+	mkdir -p "$SCRATCH/programs"
+	mount -t bpf bpf "$SCRATCH/programs"
+	must python3 -S "$TOOLS/bpf_redirect_peer.py" "$(in_ns blue cat /sys/class/net/c0/ifindex)" "$SCRATCH/programs/up"
+	must ip -n blue link add x0 type veth peer name x1
+	address blue x0 10.0.8.1/24
+	must ip -n blue link set x1 up
+	must ip -n blue neigh replace 10.0.8.9 dev x0 lladdr "$(in_ns blue cat /sys/class/net/x1/address)"
+	must nft 'table inet w { chain p { type filter hook prerouting priority 0; ip daddr 10.0.8.9 counter name n; }; counter n {}; }'
+	must in_ns blue tc qdisc add dev x1 clsact
+	must in_ns blue tc filter add dev x1 ingress protocol ip bpf direct-action object-pinned "$SCRATCH/programs/up"
+	before=$(counter blue x1 rx packets)
+	send_udp blue 10.0.8.9 20 100
+	eventually 5 "$mode: packets meet a program in the child" at_least $((before + 20)) counter blue x1 rx packets
+	succeeds "$mode: ... and none of them gets into the parent by it" entered 0
+	must nft delete table inet w
+	must ip -n blue link del x0
+	umount "$SCRATCH/programs"
+}
+
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf 2>/dev/null
 for mode in l3 l2; do
 	[ "$KIND:$mode" = veth:l3 ] && continue
@@ -59,6 +87,8 @@ for mode in l3 l2; do
 	must in_ns blue nft 'table inet t { chain in { type filter hook prerouting priority 0; udp dport 9 counter name n drop; }; counter n {}; }'
 	send_udp far 10.0.1.2 20 100
 	eventually 5 "$mode: the child's own rules see each" matched 20
+
+	[ "$KIND" = veth ] || from_within
 
 	ip -n blue link set c0 down
 	send_udp far 10.0.1.2 20 100
