@@ -13,6 +13,26 @@ matched() {
 	in_ns blue nft list counter inet t n | grep "packets $1 "
 }
 
+# The same for what is for the child by IPv6; neighbours are found as ever.
+by_ipv6() {
+	local sent received
+	must sysctl -qw net.ipv6.conf.p1.disable_ipv6=0
+	must in_ns blue sysctl -qw net.ipv6.conf.c0.disable_ipv6=0
+	address - p1 fd00:1::1/64
+	address blue c0 fd00:1::2/64
+	must ip -n blue route replace default via fd00:1::1
+	must tc filter add dev up0 ingress protocol ipv6 prio 1 flower ip_proto icmpv6 action pass
+	must tc filter add dev up0 ingress protocol ipv6 prio 2 bpf direct-action object-pinned "$program"
+	ping_ok "$mode: IPv6: the full path works" far fd00:1::2
+	sent=$(counter - p1 tx packets)
+	received=$(counter blue c0 rx packets)
+	send_udp far fd00:1::2 300 100
+	eventually 5 "$mode: IPv6: the child counts every redirected packet" at_least $((received + 300)) counter blue c0 rx packets
+	# Who has just got addresses tells of it.
+	between "$(counter - p1 tx packets)" "$sent" $((sent + 30)) "$mode: IPv6: none of them took the port's way"
+	probe "$mode: from afar: " far tcp:fd00:1::2 udp:fd00:1::2
+}
+
 # entered COUNT: so many packets have come by the port for nobody's address.
 # shellcheck disable=SC2317 # called by name
 entered() {
@@ -49,9 +69,10 @@ for mode in l3 l2; do
 	quiet blue c0
 	netns_add far
 	ip link add up0 type veth peer name up1 netns far
-	address - up0 10.0.9.1/24
-	address far up1 10.0.9.2/24
+	address - up0 10.0.9.1/24 fd00:9::1/64
+	address far up1 10.0.9.2/24 fd00:9::2/64
 	ip -n far route add default via 10.0.9.1
+	ip -n far route add default via fd00:9::1
 	forwarding_on -
 	discard_server blue
 	echo_server blue
@@ -88,6 +109,7 @@ for mode in l3 l2; do
 	send_udp far 10.0.1.2 20 100
 	eventually 5 "$mode: the child's own rules see each" matched 20
 
+	by_ipv6
 	[ "$KIND" = veth ] || from_within
 
 	ip -n blue link set c0 down
