@@ -315,16 +315,17 @@ def reads_along():
         skip("a helper of tracking", "no nf_conntrack_ftp")
         return
     # After the rules: then the shortcut's hook stands before the end of tracking.
-    for words in ("netfilter", "all"):
+    # What one connection has said to expect tracking drops from another, while that is known: two minutes.
+    for words, low in (("netfilter", 1), ("all", 2)):
         shortcut("p1", words)
         with held(V4):
             here, there = connected(OUTSIDE, BLUE, V4, V4.child(1), 21)
             with here, there:
                 # It believes that a line begins where it has seen another one end.
-                for line in (b"USER nobody\r\n", b"PORT 192,0,2,2,31,1\r\n"):
+                for line in (b"USER nobody\r\n", b"PORT 192,0,2,2,31,%d\r\n" % low):
                     here.sendall(line)
                     same(there.recv(100), line, f"shortcut {words}: a command to a held address")
-                expected = until(lambda: "dport=7937" in PARENT.call("conntrack", "-L", "expect"))
+                expected = until(lambda: f"dport={31 * 256 + low}" in PARENT.call("conntrack", "-L", "expect"))
                 report(expected, f"shortcut {words}: ... a helper of tracking has read")
         shortcut("p1", "none")
     PARENT.nft("delete table ip h\n")
