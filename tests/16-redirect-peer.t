@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A program on the parent's uplink hands packets straight to a child with
-# bpf_redirect_peer(): they arrive, and the child's device counts them.
+# bpf_redirect_peer(): they arrive, and the child's device counts them. One in the
+# child does not get into the parent so.
 
 . "$(dirname "$0")/lib.sh"
 load_module
