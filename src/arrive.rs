@@ -16,7 +16,7 @@ use crate::{
         skb::{DropReason, SkBuff},
         socket::Connection,
     },
-    passthru::{End, Role},
+    passthru::{is_child, End},
     shortcut::Shortcut,
 };
 
@@ -248,7 +248,7 @@ pub(crate) fn is_too_deep(skb: &mut SkBuff, dev: &NetDevice) -> bool {
 #[inline(never)]
 fn count_levels(skb: &mut SkBuff, dev: &NetDevice) -> bool {
     // What came by other devices was sent anew since, and that is a hop.
-    if End::cast(dev).is_none_or(|end| end.driver().role() != Role::Child) {
+    if !is_child(dev) {
         skb.note_levels(0);
     }
     skb.levels() >= MOST_LEVELS

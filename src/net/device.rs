@@ -90,8 +90,9 @@ impl NetDevice {
             flags: 0,
             data: (&raw mut wanted).cast(),
         };
-        // SAFETY: the device exists, this is an RCU read-side critical section, and the function is
-        // given what it is to be given.
+        // SAFETY: the device exists, and this is an RCU read-side critical section, for which the
+        // devices below exist too. `data` lives until the call returns, and points to a function of
+        // the type that `is_wanted()` takes it for.
         unsafe {
             let found = Some(is_wanted as unsafe extern "C" fn(_, _) -> _);
             bindings::netdev_walk_all_lower_dev_rcu(self.as_raw(), found, &mut data) != 0
@@ -312,7 +313,8 @@ unsafe extern "C" fn is_wanted(
     dev: *mut bindings::net_device,
     data: *mut bindings::netdev_nested_priv,
 ) -> c_int {
-    // SAFETY: by the caller's promise.
+    // SAFETY: by the caller's promise; the kernel calls this within the RCU read-side critical
+    // section of `is_above()`, for which the device exists.
     let (dev, wanted) = unsafe {
         let wanted = (*data).data.cast::<fn(&NetDevice) -> bool>();
         (NetDevice::from_raw(dev), *wanted)

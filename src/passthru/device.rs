@@ -3,8 +3,13 @@
 //! One end of a pair: its data, its life between up and down, and what it can do.
 
 use super::{
-    arrivals::Arrivals, departures::Departures, drops, drops::Drops, link::OPERATIONS,
-    sources::Sources, transmit::transmit, Mode, Role,
+    arrivals::Arrivals,
+    departures::Departures,
+    drops::{self, Drops},
+    link::OPERATIONS,
+    sources::Sources,
+    transmit::transmit,
+    Mode, Role,
 };
 use crate::{
     fib::exits::Exits,

@@ -67,8 +67,8 @@ impl Parent {
         checks: [Checks; 2],
     ) {
         let rcu = question.bh.read_side();
-        // Under a mark there is one switch more. What goes on from the child, or back where it came
-        // from, may be judged by more.
+        // Under a mark there is one switch more. What goes on from the child may be judged
+        // by more.
         let plain = question.mark == 0
             && checks == [Checks::NONE; 2]
             && claim.way.is_plainly_local()
