@@ -22,9 +22,15 @@ from rtnl import (
     CREATE,
     IFLA_ADDRESS,
     IFLA_AF_SPEC,
+    IFLA_ALT_IFNAME,
     IFLA_BROADCAST,
     IFLA_CARRIER,
+    IFLA_GRO_IPV4_MAX_SIZE,
+    IFLA_GRO_MAX_SIZE,
     IFLA_GROUP,
+    IFLA_GSO_IPV4_MAX_SIZE,
+    IFLA_GSO_MAX_SEGS,
+    IFLA_GSO_MAX_SIZE,
     IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_INFO_DATA,
@@ -42,6 +48,7 @@ from rtnl import (
     IFLA_PASSTHRU_ROLE,
     IFLA_PASSTHRU_SHORTCUTS,
     IFLA_PASSTHRU_SPOOFCHK,
+    IFLA_PROP_LIST,
     IFLA_TARGET_NETNSID,
     IFLA_TXQLEN,
     MODE_L2,
@@ -49,6 +56,7 @@ from rtnl import (
     NLA_F_NESTED,
     NLA_F_NET_BYTEORDER,
     NLM_F_REPLACE,
+    RTM_NEWLINKPROP,
     SHORTCUTS_ALL,
     Rtnl,
     attr,
@@ -75,6 +83,7 @@ ROLE = "role is read-only: the device that is asked for is the port"
 FIXED_PEER = "peer info is for making a pair; change the other end itself"
 SHORTCUTS = "unknown bit in the set of shortcuts"
 SPOOFCHK = "spoofchk is 0 or 1"
+CHILD, PORT = "cannot register the child", "cannot register the port"
 CHILD_NAME = "the name of the child is no name for a device"
 PORT_NAME = "the name of the port is no name for a device"
 NOT_SINGLE = "not the address of a single Ethernet device"
@@ -192,6 +201,35 @@ class Cases:
             self.create(f"peer with {count} queues", errno.EINVAL, TX_QUEUES, peer(u32(IFLA_NUM_TX_QUEUES, count)))
             self.create(f"peer with {count} receive queues", errno.EINVAL, RX_QUEUES, peer(u32(IFLA_NUM_RX_QUEUES, count)))
         self.create("peer with an MTU of 2 bytes", errno.ERANGE, POLICY, peer(attr(IFLA_MTU, bytes(2))))
+
+    def sizes(self):
+        """Packets that stand for more than the kernel can make, or a device can take."""
+        for kind, name in (
+            (IFLA_GSO_MAX_SIZE, "gso_max_size"),
+            (IFLA_GSO_MAX_SEGS, "gso_max_segs"),
+            (IFLA_GRO_MAX_SIZE, "gro_max_size"),
+            (IFLA_GSO_IPV4_MAX_SIZE, "gso_ipv4_max_size"),
+            (IFLA_GRO_IPV4_MAX_SIZE, "gro_ipv4_max_size"),
+        ):
+            most = 65535 if kind == IFLA_GSO_MAX_SEGS else 8 * 65535
+            self.create(f"peer with {name} {most + 1}", errno.EINVAL, f"too big {name}", peer(u32(kind, most + 1)))
+            self.create(f"port with {name} {most + 1}", errno.EINVAL, f"too big {name}", port=[u32(kind, most + 1)])
+            self.accepted(f"peer with {name} {most}", text(IFLA_IFNAME, "fine"), linkinfo(self.kind, peer(u32(kind, most))))
+
+    def numbered_names(self):
+        """Templates whose numbers are all taken, by other names of other devices."""
+        bits, each = 8 * os.sysconf("SC_PAGE_SIZE"), 400
+        extras = []
+        for first in range(0, bits, each):
+            extras.append(f"extra{first}")
+            self.rtnl.must(self.rtnl.newlink(text(IFLA_IFNAME, extras[-1]), linkinfo("dummy")))
+            names = [text(IFLA_ALT_IFNAME, f"full{number}") for number in range(first, min(first + each, bits))]
+            link = ifinfomsg(socket.if_nametoindex(extras[-1]))
+            self.rtnl.must(self.rtnl.request(RTM_NEWLINKPROP, CREATE, link + nest(IFLA_PROP_LIST, *names)))
+        self.create("peer for whose name there is no number", errno.ENFILE, CHILD, peer(text(IFLA_IFNAME, "full%d")))
+        self.refused("port for whose name there is no number", errno.ENFILE, PORT, text(IFLA_IFNAME, "full%d"), linkinfo(self.kind))
+        for extra in extras:
+            self.rtnl.must(self.rtnl.dellink(extra))
 
     def peer_leftovers(self):
         """What the kernel would leave alone when it makes a device."""
@@ -311,10 +349,12 @@ def main():
     cases.peer_header()
     cases.names()
     cases.peer_attributes()
+    cases.sizes()
     cases.peer_leftovers()
     cases.addresses()
     cases.port_attributes()
     cases.nesting()
+    cases.numbered_names()
 
 
 if __name__ == "__main__":
