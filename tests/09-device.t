@@ -34,8 +34,68 @@ down_under_traffic() {
 	[ "$(peer_down)" -gt 0 ]
 }
 
+# differences NS DEV NS DEV: in what tools show of two devices, one line each, which says
+# what the first has and the second has; not names, numbers and addresses.
+differences() {
+	local of side=()
+	for of in "$1 $2" "$3 $4"; do
+		# shellcheck disable=SC2086 # two words
+		set -- $of
+		side+=("$(
+			in_ns "$1" ethtool -k "$2" | tail -n +2
+			for what in -T -l -a -c -g ""; do in_ns "$1" ethtool $what "$2" 2>&1 | tail -n +2 | sed "s/^/ethtool $what: /"; done
+			ip_ns "$1" -d -j link show dev "$2" | python3 -S -c 'import json, sys
+own = ("ifindex", "ifname", "link", "link_index", "link_netnsid", "address", "linkinfo")
+for key, value in sorted(json.load(sys.stdin)[0].items()):
+    if key not in own:
+        print(f"{key}: {value}")'
+		)")
+	done
+	comm -3 <(sort <<<"${side[0]}") <(sort <<<"${side[1]}") | sed 's/^\t/> /'
+}
+
+# What mode l3 has other than veth: no link layer, and so no VLANs; IPv6 makes up what is
+# its own in an address. A device that is up has these FLAGS, and tells how that is done.
+other() { # MODE [FLAGS]
+	[ "$1" = l3 ] || return 0
+	echo "broadcast: ff:ff:ff:ff:ff:ff
+flags: ['BROADCAST', 'MULTICAST'$2]
+> flags: ['POINTOPOINT', 'MULTICAST', 'NOARP'$2]"
+	[ -z "$2" ] || echo "inet6_addr_gen_mode: eui64
+> inet6_addr_gen_mode: random"
+	echo "link_type: ether
+> link_type: none
+> rx-vlan-offload: off [fixed]
+rx-vlan-offload: on
+> rx-vlan-stag-hw-parse: off [fixed]
+rx-vlan-stag-hw-parse: on
+> tx-vlan-offload: off [fixed]
+tx-vlan-offload: on
+> tx-vlan-stag-hw-insert: off [fixed]
+tx-vlan-stag-hw-insert: on
+vlan-challenged: off [fixed]
+> vlan-challenged: on [fixed]"
+}
+
 for mode in l3 l2; do
 	[ "$KIND:$mode" = veth:l3 ] && continue
+
+	# Beside veth: the same features, limits, queues, stamps, but for what the mode is about.
+	netns_add blue
+	pair "$mode" p1 c0 blue
+	must ip link add v1 type veth peer name v0 netns blue
+	for flags in "" ", 'UP', 'LOWER_UP'"; do
+		for end in "- v1 - p1" "blue v0 blue c0"; do
+			# shellcheck disable=SC2086 # words
+			is "$(differences $end)" "$(other "$mode" "$flags")" "$mode: ${end##* } beside veth${flags:+, up}: nothing differs but what the mode is about"
+		done
+		batch - "link set p1 up" "link set v1 up"
+		batch blue "link set c0 up" "link set v0 up"
+		runs - p1
+		runs - v1
+	done
+	like "$(ip -d link show p1)" "qdisc noqueue .* tso_max_size 524280 tso_max_segs 65535" "$mode: neither has a queue or small limits"
+	reset_net
 
 	# Carrier: there while both are up.
 	netns_add blue
