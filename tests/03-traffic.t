@@ -3,7 +3,8 @@
 #
 # Ping, TCP and UDP by IPv4 and IPv6, between a parent and its children and
 # between two children through the parent, in both modes; a packet between two
-# children is one hop older, and traceroute names the parent as that hop.
+# children is one hop older, and traceroute names the parent as that hop. Senders
+# that do not copy, and those that want to know when.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -49,6 +50,13 @@ for mode in l3 l2; do
 	is "$(hop_limit blue fd00:2::2)" 63 "$mode: hop limit is one less between children"
 	is "$(hops blue 10.0.2.2)" "10.0.1.1 10.0.2.2 " "$mode: traceroute shows the parent (IPv4)"
 	is "$(hops blue fd00:2::2)" "fd00:1::1 fd00:2::2 " "$mode: traceroute shows the parent (IPv6)"
+
+	from_tool "$mode: " python3 -S "$TOOLS/senders.py"
+	if [ "$KIND" = passthru ]; then
+		for port in p1 p2; do must ip link set "$port" type passthru shortcut all; done
+		from_tool "$mode: " python3 -S "$TOOLS/senders.py" "with shortcuts"
+		for port in p1 p2; do must ip link set "$port" type passthru shortcut none; done
+	fi
 
 	sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
 	fails "$mode: no way between children once the parent does not forward (IPv4)" pings blue 10.0.2.2

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Every packet and byte is counted once on each end, in both directions, from
-# any number of CPUs, and every place that shows the counters shows the same.
+# any number of CPUs and by any way to send, and every place that shows the
+# counters shows the same.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -69,6 +70,63 @@ sent() {
 		"$name: the sending end counts them"
 }
 
+# others NAME BYTES CMD...: what CMD sends by the port, 300 packets of so many bytes, both
+# ends count.
+others() {
+	local name=$1 bytes=$2 before
+	shift 2
+	read -ra before <<<"$(all_counters - p1)"
+	succeeds "$name" "$@"
+	is "$(all_counters - p1)" "${before[*]:0:2} $((before[2] + 300)) $((before[3] + 300 * bytes))" "$name: the port counts each"
+	eventually 5 "$name: the child counts each" equals "${before[2]} ${before[3]} ${before[0]} ${before[1]}" earlier_child 300 "$bytes"
+}
+
+# earlier_child COUNT BYTES: what the child's device had counted before so many came.
+# shellcheck disable=SC2317 # called by name
+earlier_child() {
+	local now
+	read -ra now <<<"$(all_counters blue c0)"
+	echo "$((now[0] - $1)) $((now[1] - $1 * $2)) ${now[2]} ${now[3]}"
+}
+
+# generator COMMAND...: pktgen's, for the port
+# shellcheck disable=SC2317 # called by name
+generator() {
+	local command
+	for command; do echo "$command" >/proc/net/pktgen/p1 || return; done 2>/dev/null
+}
+
+# generate: 300 packets by pktgen, of 100 bytes with an Ethernet header
+# shellcheck disable=SC2317 # called by name
+generate() {
+	generator "count 300" "pkt_size 100" "dst 10.0.1.2" "src_min 10.0.1.1" "dst_mac $(link_value blue c0 address)" &&
+		echo start >/proc/net/pktgen/pgctrl && grep 'pkts-sofar: 300 .*errors: 0' /proc/net/pktgen/p1
+}
+
+# Those that have no use for a queue.
+past_the_queue() {
+	local mac
+	mac=$(link_value blue c0 address)
+	[ "$header" = 14 ] || mac=00:00:00:00:00:00
+	# An UDP packet of 60 bytes.
+	others "$mode: frames past the queue" $((60 + header)) \
+		python3 -S "$TOOLS/frame.py" send p1 --bypass --count 300 --to "$mac" ipv4
+	if ! can_load pktgen; then
+		skip "no pktgen" "$mode: pktgen"
+		return
+	fi
+	must sh -c 'echo rem_device_all >/proc/net/pktgen/kpktgend_0'
+	if [ "$header" = 0 ]; then
+		fails "$mode: pktgen makes Ethernet frames only" sh -c 'echo add_device p1 >/proc/net/pktgen/kpktgend_0'
+		return
+	fi
+	must sh -c 'echo add_device p1 >/proc/net/pktgen/kpktgend_0'
+	others "$mode: pktgen" 100 generate
+	fails "$mode: pktgen may not send one packet twice" generator "clone_skb 5"
+	must generator "burst 1"
+	must sh -c 'echo rem_device_all >/proc/net/pktgen/kpktgend_0'
+}
+
 for mode in l3 l2; do
 	[ "$KIND:$mode" = veth:l3 ] && continue
 	silent_pair "$mode"
@@ -84,6 +142,7 @@ for mode in l3 l2; do
 	sent "$mode: 2 CPUs out" - p1 blue c0 10.0.1.2 2000 64 2
 	sent "$mode: 2 CPUs back" blue c0 - p1 10.0.1.1 2000 64 2
 	sent "$mode: 4 senders out" - p1 blue c0 10.0.1.2 2000 700 4
+	past_the_queue
 	is "$(troubles - p1) $(troubles blue c0)" "0 0" "$mode: no errors and no drops"
 
 	# The same numbers wherever they are shown.

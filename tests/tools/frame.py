@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Puts frames on a device by AF_PACKET, good ones and broken ones.
 
-usage: frame.py send DEV [--count N] [--mark N] [--may-drop] [--to MAC] [--source ADDR] [--dest ADDR] NAME...
+usage: frame.py send DEV [--count N] [--mark N] [--may-drop] [--bypass] [--to MAC] [--source ADDR] [--dest ADDR] NAME...
        frame.py fuzz DEV --seed N --count N
 
 send prints one result for each NAME: right is that the kernel takes the frame.
@@ -22,7 +22,7 @@ ETH_P_IP, ETH_P_IPV6, ETH_P_ARP, ETH_P_8021Q = 0x0800, 0x86DD, 0x0806, 0x8100
 ETH_P_EXPERIMENT = 0x88B5
 ARPHRD_ETHER = 1
 SIOCGIFHWADDR = 0x8927
-SOL_PACKET, PACKET_VNET_HDR, SO_MARK = 263, 15, 36
+SOL_PACKET, PACKET_VNET_HDR, PACKET_QDISC_BYPASS, SO_MARK = 263, 15, 20, 36
 
 
 def checksum(data):
@@ -152,6 +152,7 @@ def main():
     parser.add_argument("--to", default="ff:ff:ff:ff:ff:ff")
     parser.add_argument("--mark", type=int, default=0)
     parser.add_argument("--may-drop", action="store_true", help="good frames may be dropped at once too")
+    parser.add_argument("--bypass", action="store_true", help="past the queue, straight to the driver")
     parser.add_argument("--source", default="10.0.1.1")
     parser.add_argument("--dest", default="10.0.1.2")
     parser.add_argument("names", nargs="*")
@@ -165,6 +166,7 @@ def main():
     packets = broken(addresses)
     device = Device(args.device, bytes.fromhex(args.to.replace(":", "")))
     device.sock.setsockopt(socket.SOL_SOCKET, SO_MARK, args.mark)
+    device.sock.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, int(args.bypass))
     if args.action == "fuzz":
         fuzz(device, args.seed, args.count, packets)
         return
