@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Checksums and large sends: bulk TCP is whole with every mixture of offloads;
-# what must leave with a complete checksum does; sizes of BIG TCP pass; who asks
+# Checksums and large sends: bulk TCP is whole with every mixture of offloads, in
+# tunnels, too; what must leave with a complete checksum does; sizes of BIG TCP pass; who asks
 # for GRO receives segments together.
 
 . "$(dirname "$0")/lib.sh"
 load_module
 bulk=$(scale 8M 1M)
+# For whole frames: room enough that none of so much is lost, as capture_end waits for those.
+frames=(-s 2000 -B 16384)
 
 # moves NAME ADDR: bulk TCP from the child to the parent's side and back
 moves() {
@@ -33,6 +35,81 @@ toggle() {
 
 csum_errors() { # NS: what TCP, UDP and ICMP found wrong
 	in_ns "$1" nstat -asz | awk '/CsumErrors/ { n += $2 } END { print n + 0 }'
+}
+
+# wrong_sums FILE [FILTER...]: the first packets in a capture whose checksum is wrong
+wrong_sums() {
+	captured "$@" -vv | grep -E 'incorrect|bad .*cksum' | head -n 3
+}
+
+# sctp NAME NS ADDR...: messages to the namespace of an SCTP server, one longer than any
+# packet, and what its SCTP found wrong: its sum is another one than the others'.
+sctp() {
+	local name=$1 ns=$2
+	shift 2
+	if ! can_load sctp; then
+		skip "no SCTP" "$name"
+		return
+	fi
+	background "$ns" python3 -S "$TOOLS/echo.py" sctp:7778
+	wait_until 10 in_ns "$ns" grep -q 7778 /proc/net/sctp/eps
+	from_tool "$name: " in_ns blue python3 -S "$TOOLS/probe.py" --port 7778 --wait "$PATIENCE" --size 100 "${@/#/sctp:}"
+	from_tool "$name: long messages: " in_ns blue python3 -S "$TOOLS/probe.py" --port 7778 --wait "$PATIENCE" --size 40000 "${@/#/sctp:}"
+	for end in "$ns" blue; do
+		# shellcheck disable=SC2016 # awk expands
+		is "$(in_ns "$end" awk '$1 == "SctpChecksumErrors" { print $2 }' /proc/net/sctp/snmp)" 0 "$name: no wrong checksum in ${end/#-/the parent}"
+	done
+	kill "$JOB"
+}
+
+# tunnel NAME MODULE WORDS: bulk TCP through a tunnel between the two ends. OURS and
+# THEIRS in WORDS are the outer addresses, DEV is the device.
+tunnel() {
+	local name="$mode: $1" words=$3 ours=10.0.1.1 theirs=10.0.1.2 inner
+	if ! can_load "$2"; then
+		skip "no $2" "$name"
+		return
+	fi
+	case $1 in *IPv6) ours=fd00:1::1 theirs=fd00:1::2 ;; esac
+	# shellcheck disable=SC2046 # words
+	must ip link add tun0 type $(sed "s/OURS/$ours/; s/THEIRS/$theirs/; s/DEV/p1/" <<<"$words")
+	# shellcheck disable=SC2046
+	must ip -n blue link add tun0 type $(sed "s/OURS/$theirs/; s/THEIRS/$ours/; s/DEV/c0/" <<<"$words")
+	# sit is for IPv6 alone.
+	if [ "$2" = sit ]; then set -- "$@" fd77::1/64 fd77::2/64; else set -- "$@" 10.77.0.1/24 10.77.0.2/24; fi
+	address - tun0 "$4"
+	address blue tun0 "$5"
+	inner=${4%/*}
+
+	# What a tap shows is not to be what GRO has made of it.
+	for end in "blue c0" "- p1"; do
+		# shellcheck disable=SC2086 # namespace and device
+		offload $end gro off
+	done
+	# Nothing takes the packets apart that stand for many.
+	SNAPLEN=128 capture blue c0 "$SCRATCH/tunnel.pcap"
+	moves "$name: offloads on" "$inner"
+	capture_end
+	between "$(largest "$SCRATCH/tunnel.pcap")" 1600 65700 "$name: offloads on: large sends cross whole"
+
+	for end in "blue c0" "- p1"; do
+		# shellcheck disable=SC2086
+		offload $end tx off tso off gso off
+	done
+	capture - p1 "$SCRATCH/tunnel.pcap" "${frames[@]}"
+	moves "$name: offloads off" "$inner"
+	capture_end
+	between "$(largest "$SCRATCH/tunnel.pcap")" 1000 1514 "$name: offloads off: nothing above the MTU"
+	is "$(wrong_sums "$SCRATCH/tunnel.pcap")" "" "$name: offloads off: no wrong checksum in the capture"
+	between "$(captured "$SCRATCH/tunnel.pcap" -vv | grep -c 'correct)')" 100 1000000 "$name: offloads off: the capture has checksums to judge"
+	for end in "blue c0" "- p1"; do
+		# shellcheck disable=SC2086
+		offload $end tx on tso on gso on gro on
+	done
+	is "$(csum_errors -) $(csum_errors blue)" "0 0" "$name: nobody met a wrong checksum"
+	is "$(counter - tun0 rx errors) $(counter blue tun0 rx errors)" "0 0" "$name: the tunnel met no error"
+	ip link del tun0
+	ip -n blue link del tun0
 }
 
 for mode in l3 l2; do
@@ -67,7 +144,7 @@ for mode in l3 l2; do
 	# Checksums off: the stack computes them, and each one on the wire is right.
 	offload blue c0 tx off
 	offload - p1 tx off
-	capture - p1 "$SCRATCH/sums.pcap"
+	capture - p1 "$SCRATCH/sums.pcap" "${frames[@]}"
 	moves "$mode: checksum offload off, IPv4" 10.0.1.1
 	probe "$mode: checksum offload off: " blue udp:10.0.1.1 udp:fd00:1::1 tcp:fd00:1::1
 	capture_end
@@ -107,6 +184,22 @@ for mode in l3 l2; do
 	fi
 	is "$(csum_errors -) $(csum_errors blue)" "0 0" "$mode: nobody met a wrong checksum"
 
+	sctp "$mode: SCTP" - 10.0.1.1 fd00:1::1
+
+	# In tunnels.
+	full=$bulk bulk=$(scale 2M 1M)
+	tunnel "VXLAN" vxlan "vxlan id 7 local OURS remote THEIRS dstport 4789 udpcsum dev DEV"
+	tunnel "GRE with checksums" ip_gre "gre local OURS remote THEIRS csum"
+	# The debug kernel is too slow for more.
+	if [ "$LAB" != debug ]; then
+		tunnel "VXLAN over IPv6" vxlan "vxlan id 8 local OURS remote THEIRS dstport 4789 dev DEV"
+		tunnel "GRE over IPv6" ip6_gre "ip6gre local OURS remote THEIRS"
+		tunnel "geneve" geneve "geneve id 9 remote THEIRS dstport 6081 udpcsum"
+		tunnel "sit" sit "sit local OURS remote THEIRS"
+		tunnel "ip6tnl over IPv6" ip6_tunnel "ip6tnl local OURS remote THEIRS mode any"
+	fi
+	bulk=$full
+
 	# Onto a wire that completes no checksum and cuts no segments.
 	netns_add far
 	ip link add up0 type veth peer name up1 netns far
@@ -118,13 +211,14 @@ for mode in l3 l2; do
 	forwarding_on -
 	iperf_server far
 	echo_server far
-	capture far up1 "$SCRATCH/wire.pcap" 'tcp or udp or icmp or icmp6'
+	capture far up1 "$SCRATCH/wire.pcap" "${frames[@]}" 'tcp or udp or icmp or icmp6'
 	moves "$mode: through a plain uplink, IPv4" 10.0.9.2
 	probe "$mode: through a plain uplink: " blue --size 8000 tcp:10.0.9.2 tcp:fd00:9::2 udp:10.0.9.2 udp:fd00:9::2
 	capture_end
 	unlike "$(captured "$SCRATCH/wire.pcap" -vv src net 10.0.1.0/24 or src net fd00:1::/64 | grep -E 'incorrect|bad .*cksum' | head -n 3)" . \
 		"$mode: through a plain uplink: no wrong checksum in the capture"
 	between "$(largest "$SCRATCH/wire.pcap" src net 10.0.1.0/24 or src net fd00:1::/64)" 1000 1514 "$mode: through a plain uplink: nothing above the MTU"
+	sctp "$mode: SCTP through a plain uplink" far 10.0.9.2 fd00:9::2
 	is "$(csum_errors far)" 0 "$mode: through a plain uplink: the far end met no wrong checksum"
 
 	# Segments that come from a wire one by one.

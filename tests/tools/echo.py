@@ -3,8 +3,9 @@
 """Answers TCP and UDP on one port, IPv4 and IPv6, with what it was sent.
 
 usage: echo.py PORT [WORD]
+       echo.py sctp:PORT
 
-With WORD, each answer is WORD instead: that tells two servers on the same
+With sctp: it answers SCTP instead, message by message. With WORD, each answer is WORD instead: that tells two servers on the same
 port in different namespaces apart.
 """
 
@@ -13,9 +14,9 @@ import socket
 import sys
 
 
-def listen(kind, port):
+def listen(kind, port, protocol=0):
     """Returns a dual-stack socket bound to the port."""
-    sock = socket.socket(socket.AF_INET6, kind)
+    sock = socket.socket(socket.AF_INET6, kind, protocol)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -36,16 +37,16 @@ def answer(sock, word):
     return bool(data)
 
 
-def serve(port, word):
+def serve(port, word, sctp=False):
     """Serves until killed."""
-    udp = listen(socket.SOCK_DGRAM, port)
-    tcp = listen(socket.SOCK_STREAM, port)
-    tcp.listen(16)
-    ready = [udp, tcp]
+    udp = None if sctp else listen(socket.SOCK_DGRAM, port)
+    stream = listen(socket.SOCK_STREAM, port, socket.IPPROTO_SCTP if sctp else 0)
+    stream.listen(16)
+    ready = [sock for sock in (udp, stream) if sock]
     while True:
         for sock in select.select(ready, [], [])[0]:
-            if sock is tcp:
-                ready.append(tcp.accept()[0])
+            if sock is stream:
+                ready.append(stream.accept()[0])
                 continue
             try:
                 more = answer(sock, word)
@@ -57,4 +58,5 @@ def serve(port, word):
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), sys.argv[2].encode() if len(sys.argv) > 2 else b"")
+    PROTOCOL, _, NUMBER = sys.argv[1].rpartition(":")
+    serve(int(NUMBER), sys.argv[2].encode() if len(sys.argv) > 2 else b"", PROTOCOL == "sctp")

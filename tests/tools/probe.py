@@ -5,7 +5,7 @@
 usage: probe.py [--port N] [--wait SECONDS] [--expect WORD] [--size N]
                 [--source ADDR] PROTO:ADDR...
 
-PROTO is tcp or udp. A leading "!" turns the question round: it is right when
+PROTO is tcp, udp or sctp. A leading "!" turns the question round: it is right when
 no answer comes, as in !tcp:10.0.0.1.
 """
 
@@ -18,8 +18,8 @@ import sys
 def connect(proto, addr, args):
     """Returns a connected socket of the right family."""
     family = socket.AF_INET6 if ":" in addr else socket.AF_INET
-    kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
-    sock = socket.socket(family, kind)
+    kind = socket.SOCK_DGRAM if proto == "udp" else socket.SOCK_STREAM
+    sock = socket.socket(family, kind, socket.IPPROTO_SCTP if proto == "sctp" else 0)
     sock.settimeout(args.wait)
     if args.source:
         sock.bind((args.source, 0))
