@@ -70,6 +70,7 @@ sleep 1000 &
 JOBS+=($!)
 ip netns attach green "$!"
 makes - p0 green c0 l3 link add p0 type "$KIND" peer name c0 netns "$!"
+makes - p0 green c0 l3 link add p0 type "$KIND" peer name c0 netns "/proc/$!/ns/net"
 
 # Names that the kernel completes.
 succeeds "names with a number to be found" ip link add p%d type "$KIND" peer name c%d netns blue
@@ -149,6 +150,32 @@ addresses=$(for dev in p0 p1; do link_value - "$dev" address; done; for dev in c
 is "$(sort -u <<<"$addresses" | wc -l)" 4 "l2: each end has an address of its own"
 is "$(grep -c '^.[26ae]:' <<<"$addresses")" 4 "l2: they are local unicast addresses"
 ip link del p1
+
+# Who gave names and addresses, as udev asks, is what it is of veth: 1 for the kernel, 3 for
+# a user, 4 for a user who renamed it; an address that is none is nobody's.
+assigned() { # NS DEV: name, address
+	in_ns "$1" cat "/sys/class/net/$2/name_assign_type" "/sys/class/net/$2/addr_assign_type" | xargs
+}
+# givers WANT-L2 WANT-L3 PORT CHILD [IP-ARG...]: of a port and its child
+givers() {
+	local kind want=$1 first=$3 second=$4
+	for kind in veth "$KIND mode l2" "$KIND mode l3"; do
+		[ "$KIND" != veth ] || kind=veth
+		[ "$kind" != "$KIND mode l3" ] || want=$2
+		# shellcheck disable=SC2086 # words
+		must ip link add $5 type $kind ${6-}
+		is "$(assigned - "$first"), $(assigned - "$second")" "$want" "$kind: who gave names and addresses: ip link add $5 type $kind ${6-}"
+		ip link del "$first"
+	done
+}
+givers "3 1, 3 1" "3 0, 3 0" g0 h0 g0 "peer name h0"
+givers "3 1, 3 1" "3 0, 3 0" g0 h0 g%d "peer name h%d"
+must ip link add g0 type "$KIND" mode l2 peer name h0
+must ip link set h0 name i0
+is "$(assigned - i0)" "4 1" "who gave names and addresses: a user who renamed it"
+must ip link set i0 address 02:00:00:00:00:09
+is "$(assigned - i0)" "4 3" "who gave names and addresses: a user who set them"
+ip link del g0
 
 # What ip says, and renaming.
 like "$(ip -d link show p0)" "$KIND mode l2 port" "ip -d link show: the port"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# mode l2 is Ethernet: bridge ports with VLAN filtering, VLAN and macvlan devices
-# above it, ARP and neighbour discovery, broadcast and multicast; the last also in
+# mode l2 is Ethernet: bridge ports with VLAN filtering, VLAN, macvlan, ipvlan and
+# MACsec devices above it, bonds, ARP and neighbour discovery, broadcast and multicast; the last also in
 # mode l3, which is no Ethernet, but says that it can do it.
 
 . "$(dirname "$0")/lib.sh"
@@ -154,6 +154,69 @@ ip -n blue link set c0 down
 eventually 5 "a VLAN above follows the carrier" equals LOWERLAYERDOWN link_value - vlan5 operstate
 ip -n blue link set c0 up
 reset_net
+
+# Each of these wants the device for itself.
+child l2 blue 1
+if can_load ipvlan; then
+	must ip link add link p1 name up0 type ipvlan mode l2
+	must ip -n blue link add link c0 name up0 type ipvlan mode l2
+	address - up0 10.7.0.1/24 fd07::1/64
+	address blue up0 10.7.0.2/24 fd07::2/64
+	ping_ok "ipvlan to ipvlan (IPv4)" - 10.7.0.2 -s 1472 -M "do"
+	ping_ok "ipvlan to ipvlan (IPv6)" blue fd07::1
+	ip link del up0
+	ip -n blue link del up0
+else
+	skip "no ipvlan" "ipvlan"
+fi
+if can_load macsec; then
+	key=00112233445566778899aabbccddeeff
+	for ends in "- p1 blue c0" "blue c0 - p1"; do
+		read -r ns dev other_ns other <<<"$ends"
+		must ip_ns "$ns" link add link "$dev" name up0 type macsec encrypt on
+		must ip_ns "$ns" macsec add up0 tx sa 0 pn 1 on key 01 $key
+		must ip_ns "$ns" macsec add up0 rx port 1 address "$(link_value "$other_ns" "$other" address)"
+		must ip_ns "$ns" macsec add up0 rx port 1 address "$(link_value "$other_ns" "$other" address)" sa 0 pn 1 on key 01 $key
+	done
+	address - up0 10.8.0.1/24 fd08::1/64
+	address blue up0 10.8.0.2/24 fd08::2/64
+	capture blue c0 "$SCRATCH/macsec.pcap" ether proto 0x88e5 or icmp
+	ping_ok "MACsec (IPv4)" - 10.8.0.2 -s 1400
+	capture_end
+	like "$(captured "$SCRATCH/macsec.pcap" icmp | wc -l) $(captured "$SCRATCH/macsec.pcap" ether proto 0x88e5 | wc -l)" '^0 [1-9]' "MACsec: nothing crosses in clear"
+	ping_ok "MACsec (IPv6)" blue fd08::1
+else
+	skip "no MACsec" "MACsec"
+fi
+reset_net
+
+# Two pairs in a bond at each end.
+if can_load bonding; then
+	netns_add blue
+	for n in 1 2; do pair l2 "p$n" "c$n" blue; done
+	for ns in - blue; do
+		must ip_ns "$ns" link add bond1 type bond mode active-backup miimon 20
+		for n in 1 2; do
+			dev=p$n
+			[ "$ns" = blue ] && dev=c$n
+			succeeds "a bond takes $dev" ip_ns "$ns" link set "$dev" master bond1
+		done
+	done
+	address - bond1 10.9.0.1/24
+	address blue bond1 10.9.0.2/24
+	eventually 5 "a bond works" pings - 10.9.0.2
+	ip link set p1 down
+	eventually 5 "a bond works without its first pair" pings - 10.9.0.2
+	ip link set p1 up
+	ip link set p2 down
+	eventually 5 "a bond works without its second pair" pings blue 10.9.0.1
+	ip link set p1 down
+	fails "a bond is cut off without both" pings - 10.9.0.2
+	ip link del bond1
+	reset_net
+else
+	skip "no bonding" "bonding"
+fi
 
 # Promiscuous and allmulti reach the device.
 child l2 blue 1

@@ -204,6 +204,16 @@ if [ "$KIND" = passthru ]; then
 		[ "$ns" = blue ] && dev=c0
 		fails_like "l3: $dev: no address can be set" "not supported" ip_ns "$ns" link set "$dev" address 02:00:00:00:00:01
 		fails_like "l3: $dev: no VLAN above it" "VLANs not supported" ip_ns "$ns" link add link "$dev" name up0 type vlan id 5
+		if can_load ipvlan; then
+			fails_like "l3: $dev: no ipvlan above it" "Invalid argument" ip_ns "$ns" link add link "$dev" name up0 type ipvlan
+		else
+			skip "no ipvlan" "l3: $dev: no ipvlan above it"
+		fi
+		if can_load macsec; then
+			fails_like "l3: $dev: no MACsec above it" "Invalid argument" ip_ns "$ns" link add link "$dev" name up0 type macsec
+		else
+			skip "no MACsec" "l3: $dev: no MACsec above it"
+		fi
 		fails_like "l3: $dev: no macvlan above it" "Invalid argument" ip_ns "$ns" link add link "$dev" name up0 type macvlan
 	done
 	fails_like "l3: no bridge takes it" "Invalid argument" ip link set p0 master br0
