@@ -71,6 +71,16 @@ def alone():
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
+@contextmanager
+def _above_generators():
+    """Lets us look on while generators hold all CPUs."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 class Pktgen:
     """Feeds packets to a parent's uplink."""
 
@@ -132,9 +142,46 @@ class Pktgen:
             for cpu in range(self.cpus):
                 write(f"{PROC}/{self._device(cpu)}", f"count {count}")
             write(f"{PROC}/pgctrl", "start")
-            results = [Path(f"{PROC}/{self._device(cpu)}").read_text(encoding="ascii")
-                       for cpu in range(self.cpus)]
-        return sum(_per_packet(result, count) for result in results) / self.cpus
+        results = self._results()
+        if any(sent != count for _, sent in results):
+            raise CommandFailed(f"pktgen: sent {[sent for _, sent in results]} of {count}")
+        return sum(took / count for took, _ in results) / self.cpus
+
+    def send_during(self, work):
+        """Sends on all CPUs until work() returns; returns what it found, and how many were sent.
+
+        The threads begin up to a tenth of a second apart, so a number of packets for each says
+        little of what they do at once: it may be over before another begins.
+        """
+        with self.network.parent:
+            for cpu in range(self.cpus):
+                write(f"{PROC}/{self._device(cpu)}", "count 0")
+        with _above_generators():
+            starter = self._start()
+            try:
+                found = work()
+            finally:
+                with self.network.parent:
+                    write(f"{PROC}/pgctrl", "stop")
+                os.waitpid(starter, 0)
+        return found, sum(sent for _, sent in self._results())
+
+    def _start(self):
+        """A process that starts the generators, and ends when they do."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with self.network.parent:
+                    write(f"{PROC}/pgctrl", "start")
+            finally:
+                os._exit(0)
+        return pid
+
+    def _results(self):
+        """Nanoseconds and packets of each CPU's last run."""
+        with self.network.parent:
+            return [_result(Path(f"{PROC}/{self._device(cpu)}").read_text(encoding="ascii"))
+                    for cpu in range(self.cpus)]
 
     def close(self):
         """Takes the uplink away from the generator."""
@@ -143,8 +190,9 @@ class Pktgen:
                 write(f"{PROC}/kpktgend_{cpu}", "rem_device_all")
 
 
-def _per_packet(text, count):
+def _result(text):
+    """Nanoseconds and packets, from what a device's file says."""
     found = _RESULT.search(text.partition("Result: OK:")[2])
-    if not found or int(found[2]) != count:
+    if not found:
         raise CommandFailed(f"pktgen: {text.partition('Result:')[2].strip() or 'no result'}")
-    return int(found[1]) * 1000 / count
+    return int(found[1]) * 1000, int(found[2])

@@ -30,6 +30,8 @@ def _expect(sent, delivered):
 
 # Children whose own threads, and whose removal, would be a part of what is measured.
 MANY = 50
+# Seconds until all CPUs surely send, and how often it is looked whether they still do.
+SOON, LOOKS = 3, 5
 
 
 def uplink_of(cell):
@@ -132,6 +134,44 @@ def _settle(network, cell, work):
         work()
 
 
+def _send(cell, sinks, generator, count):
+    """The cost of a packet, or packets a second where that is asked; and how many were sent."""
+    if "cpus" not in cell:
+        return generator.send(count), count
+    watched = sinks.sockets[:cell["cpus"]]
+    return generator.send_during(lambda: _rate(watched, cell["span"]))
+
+
+def _look(sockets):
+    """What has come to each socket, and when that was."""
+    return [(time.monotonic_ns(), sink.count()) for sink in sockets]
+
+
+def _grew(before, now):
+    """Whether something came to every socket between two looks."""
+    return all(then[1] < count for then, (_, count) in zip(before, now))
+
+
+def _rate(sockets, span):
+    """Packets a second that come to all sockets together, while every one gets some.
+
+    Each has a CPU of its own that sends to it.
+    """
+    idle, end = _look(sockets), time.monotonic() + SOON
+    while not _grew(idle, _look(sockets)):
+        if time.monotonic() > end:
+            raise Lost("not all CPUs begin to send")
+        time.sleep(0.01)
+    looks = [_look(sockets)]
+    for _ in range(LOOKS):
+        time.sleep(span / LOOKS)
+        looks.append(_look(sockets))
+        if not _grew(*looks[-2:]):
+            raise Lost("not all CPUs send at once")
+    return sum((count - first) * 1e9 / (now - start)
+               for (start, first), (now, count) in zip(looks[0], looks[-1]))
+
+
 def _receive(network, cell, sinks, generator):
     """The last window, and the counters before the first and after the last."""
     # pktgen draws IPv6 destinations: of so many as these all come by but one of thousands.
@@ -142,8 +182,8 @@ def _receive(network, cell, sinks, generator):
     def once(count):
         nonlocal sent
         had = sinks.count()
-        value = generator.send(count)
-        run = Run(value, 0, count * cell.get("cpus", 1), sinks.count() - had)
+        value, packets = _send(cell, sinks, generator, count)
+        run = Run(value, 0, packets, sinks.count() - had)
         _expect(run.sent, run.delivered)
         sent += run.sent
         return run
@@ -190,9 +230,7 @@ def receive(network, cell, control):
             closing(_generator(network, cell)) as generator:
         _begin(network, cell, sinks, generator)
         result, *counts = _receive(network, cell, sinks, generator)
-    if "cpus" in cell:
-        result = result._replace(value=cell["cpus"] * 1e9 / result.value)
-    else:
+    if "cpus" not in cell:
         result = result._replace(own=control.value(cell))
     return _figure(network, cell, result, *counts)
 
