@@ -2,6 +2,7 @@
 """From a guest's raw lines to figures: medians, and ratios to the host."""
 import json
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +16,7 @@ FIELDS = ("work", "path", "ip", "connected", "size", "flows", "children", "firew
           "kernel", "unit", "value", "generation", "sent", "delivered", "ratio_to_host")
 # More than the schema asks for, where it is known.
 EXTRA = ("direction", "cpus", "sources", "frame", "addresses", "seen", "taken", "spread",
-         "ratio_spread", "source")
+         "ratio_spread", "one_child", "source")
 # "seen": whether the parent's rules saw the packets.
 ALL, SOME, NONE = "all", "some", "none"
 FULL, LEAST = 0.95, 0.05        # of "taken", which handshakes and the like are a part of
@@ -23,6 +24,10 @@ WORKS = ("rx-udp", "tx-udp", "tcp-rr", "tcp-crr", "tcp-stream",
          "sibling-rr", "sibling-crr", "sibling-stream", "create", "memory", "remove")
 FIREWALLS = ("none", "conntrack", "filter20", "nat", "rules20", "rules200")
 LIVES = ("create", "memory", "remove")
+
+
+# Boots that others come before where both measured a figure, as they measure some paths only.
+LATER = ("growth-*", "again-*")
 
 
 def lines(folders, name):
@@ -79,16 +84,23 @@ def _ratio_spread(figure, host):
     return (max(ratios) - min(ratios)) / median(ratios) if len(ratios) > 1 else None
 
 
-def _add_ratio(figure, hosts):
-    host = hosts.get(cell_of(figure))
-    if host and figure["work"] in LIVES:    # what a namespace alone costs, of another boot
-        figure["generation"] = host["value"]
-        host = None
-    base = delivery(host) if host else 0
-    figure["ratio_to_host"] = round(delivery(figure) / base, 4) if base > 0 else None
-    if host and "rounds" in figure:
+def _add_ratio(figure, boot):
+    """What a figure is beside others of its boot: the host, and the same with one child."""
+    host = boot.get((cell_of(figure), "host"))
+    base = delivery(host) if host and figure["work"] not in LIVES else 0
+    figure["ratio_to_host"] = round(delivery(figure) / base, 6) if base > 0 else None
+    if base > 0 and "rounds" in figure:
         figure["ratio_spread"] = _ratio_spread(figure, host)
+    if figure["work"] == "rx-udp" and figure["children"] > 1:
+        one = boot.get((cell_of(dict(figure, children=1, flows=1)), figure["path"]))
+        figure["one_child"] = round(delivery(one), 2) if one else None
     return figure
+
+
+def _bare(figure, hosts):
+    """A child's own share is what a namespace alone costs, which has a boot of its own."""
+    host = hosts.get(cell_of(figure))
+    return figure | {"generation": host["value"]} if host and figure["work"] in LIVES else figure
 
 
 def _ordered(figure):
@@ -108,9 +120,9 @@ def _place(figure):
 
 
 def settle(figures):
-    """Ratios to the host, and a stable order."""
+    """A stable order, and what is of two boots by nature."""
     hosts = {cell_of(f): f for f in figures if f["path"] == "host"}
-    return sorted((_ordered(_add_ratio(f, hosts)) for f in figures), key=_place)
+    return sorted((_ordered(_bare(f, hosts)) for f in figures), key=_place)
 
 
 def _lost(entries):
@@ -136,19 +148,32 @@ def merge_missing(old, new, found):
     return [entry for entry in old if key(entry) not in have] + new
 
 
-def collect(folders, source):
-    """All figures of a run of a state of the tree.
-
-    What lost packets in one round, or in one boot of two, has none.
-    """
-    rounds, lost = {}, _lost(lines(folders, "missing.jsonl"))
-    for line in lines(folders, "figures.jsonl"):
+def _of_boot(folder, lost):
+    """A boot's figures by cell and path: the medians of its rounds, beside each other."""
+    rounds = {}
+    for line in lines([folder], "figures.jsonl"):
         figure = settled(line)
         same = rounds.setdefault((cell_of(figure), figure["path"]), {})
         same.setdefault(figure.get("round", 0), figure)
-    figures = [_merge(list(same.values())) | {"source": source}
-               for key, same in rounds.items() if key not in lost]
-    return settle(figures)
+    boot = {key: _merge(list(same.values())) for key, same in rounds.items() if key not in lost}
+    return {key: _add_ratio(figure, boot) for key, figure in boot.items()}
+
+
+def _is_later(folder):
+    return any(fnmatch(Path(folder).name, name) for name in LATER)
+
+
+def collect(folders, source):
+    """All figures of a run of a state of the tree.
+
+    One that several boots measured is the first one's, but for those in LATER; its ratio is always
+    to the host of its boot. What lost packets in one round, or in one boot of two, has none.
+    """
+    found, lost = {}, _lost(lines(folders, "missing.jsonl"))
+    for folder in sorted(folders, key=_is_later):
+        for key, figure in _of_boot(folder, lost).items():
+            found.setdefault(key, figure | {"source": source})
+    return settle(list(found.values()))
 
 
 def repeated(folders):

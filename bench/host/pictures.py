@@ -41,11 +41,14 @@ def is_shown(cell):
 
 
 def growth(figures, ip):
-    """Points (children, delivery) of each path that has more than one."""
+    """Points (children, delivery) of each path that has more than one, all of one boot."""
     curves = {}
     for f in figures:
         if (f["work"] == "rx-udp" and f["ip"] == ip and f["flows"] == f["children"]
                 and not f["connected"] and f["firewall"] == "none" and f["size"] < 100
                 and "cpus" not in f and "sources" not in f):
-            curves.setdefault(f["path"], []).append((f["children"], delivery(f)))
-    return {path: points for path, points in curves.items() if len(points) > 1}
+            curve = curves.setdefault(f["path"], {})
+            curve[f["children"]] = delivery(f)
+            if "one_child" in f:    # not what another boot says of one
+                curve[1] = f["one_child"]
+    return {path: list(curve.items()) for path, curve in curves.items() if len(curve) > 1}

@@ -41,17 +41,14 @@ def _best_peer(members, guarded):
                 and not (guarded and f.get("seen") == NONE)), default=None)
 
 
-def _base(figures, target, members, path, ip):
-    """The cost that is 1."""
-    of = target.get("of", "host")
+def _base(target, members, path):
+    """The cost that is 1, of the boot of the path's own figure."""
+    of = target["of"]
     if of.endswith("peer"):
         # Who is not seen by the parent's rules may not choose among those that are.
         seen = members[path].get("seen") != NONE
         return _best_peer(members, of.startswith("guarding") and seen)
-    if of == "child":
-        cell = settled(_cell(target) | {"children": 1, "flows": 1})
-        members, of = _members(figures, cell, ip), path
-    return delivery(members[of]) if of in members else None
+    return members[path].get("one_child")
 
 
 def measured(figures, target, path, ip):
@@ -59,7 +56,9 @@ def measured(figures, target, path, ip):
     members = _members(figures, _cell(target), ip)
     if path not in members:
         return None
-    base = _base(figures, target, members, path, ip)
+    if "of" not in target:
+        return members[path]["ratio_to_host"]
+    base = _base(target, members, path)
     return delivery(members[path]) / base if base and base > 0 else None
 
 
