@@ -34,13 +34,18 @@ on two cores), `make bench QUICK=1` the main figures (two minutes), and
 # Benchmarks: native time
 
 The same paths as in [the figures by instructions](benchmarks.md), timed in User
-Mode Linux on the machine's own processor: medians of interleaved rounds, with
-the spread between the fastest and the slowest, and that of the ratios of each
-round. UML has no BPF JIT and overstates every softirq hop (veth, netkit, bridges,
-passthru without a shortcut, and every TCP stream), so compare only paths without
-one here: host, ipvlan, macvlan and passthru with shortcuts.
+Mode Linux on the machine's own processor: medians of three interleaved rounds.
+*Spread* is what lies between the fastest and the slowest round, by the median;
+that of the ratio is of each round's ratio to the host of the same round, and so
+without what slowed down a whole round.
 
-This file is generated. To measure again: `make bench LAB=uml`.
+**Warning: this lab distorts.** UML has no BPF JIT and overstates every softirq hop
+(veth, netkit, bridges, passthru without a shortcut, and every TCP stream), so compare
+only paths without one here: host, ipvlan, macvlan and passthru with shortcuts. The
+others are marked.
+
+This file is generated. To measure again: `make bench LAB=uml` (some UML_MINUTES on two
+cores that have nothing else to do; [bench/README.md](../bench/README.md)).
 """,
 }
 
@@ -64,7 +69,8 @@ SUMMARY = {
     "sibling rr": {"work": "sibling-rr", "firewall": "none"},
     "sibling stream": {"work": "sibling-stream", "firewall": "none"},
 }
-LEGEND = """
+LEGEND = {
+    "stock": """
 The host's cost of the same work is 1.00, the generator's share left out.
 *20 rules*: the parent tracks connections and every packet walks 20 rules
 (`filter20`; with NAT besides, `rules20`). A star marks paths that carry packets
@@ -75,20 +81,43 @@ of them helps (IPv6: the parent has a route that depends on the source).
 *sibling*: from child to child, beside two sockets of the host over loopback.
 The rows host+passthru-... are packets for the host itself, with a port beside
 that they are not for.
-"""
+""",
+    "uml": """
+The host's cost of the same work is 1.00, the generator's share left out; in brackets
+the spread of the ratio. An exclamation mark: overstated by this lab. A star marks paths
+that carry packets past the parent's rules, a plus those that carry some past them, a tilde
+those whose shortcut was not taken. *NAT and 20 rules*: `rules20`. *random sources*: ever other
+ones, so that no cache of them helps. *sibling*: from child to child, beside two sockets of
+the host over loopback.
+""",
+}
 
 
 def _mark(figure):
     """What a figure is to be read with."""
     taken = figure.get("taken")
     mark = {NONE: "*", SOME: "+"}.get(figure.get("seen"), "")
-    return mark + ("~" if taken is not None and taken < LEAST else "")
+    mark += "~" if taken is not None and taken < LEAST else ""
+    return mark + ("!" if table.is_overstated(figure) else "")
+
+
+def _within(figure):
+    """How far a ratio differed between rounds; nothing where there was one."""
+    spread = figure.get("ratio_spread")
+    return "" if spread is None else f"{spread:.1%}"
 
 
 def _with_ratio(figure):
     """A figure without generation, and its ratio to the host's."""
-    ratio = figure["ratio_to_host"]
-    return f"{delivery(figure):,.0f}{_mark(figure)}" + (f" ({ratio:.2f})" if ratio else "")
+    ratio, spread = figure["ratio_to_host"], _within(figure)
+    behind = f" ({ratio:.2f}{spread and ', ' + spread})" if ratio else ""
+    return f"{delivery(figure):,.0f}{_mark(figure)}{behind}"
+
+
+def _heading(figures):
+    """What such figures are, of which some are given."""
+    spread = ", its spread" if any("ratio_spread" in f for f in figures) else ""
+    return f"{next(iter(figures))['unit']}, generation subtracted (ratio to host{spread})"
 
 
 def _matrix(head, names, value):
@@ -119,7 +148,7 @@ def _by_firewall(figures):
             continue
         first = next(f for (_, firewall), f in found.items() if firewall == "none")
         cell = tuple(first.get(k) for k in CELL)
-        yield f"\n### {table.title(cell)}\n\n{first['unit']}, generation subtracted (ratio to host)\n"
+        yield f"\n### {table.title(cell)}\n\n{_heading(found.values())}\n"
         yield from _matrix(FIREWALLS, _paths(found.values()), lambda path, firewall: (
             _with_ratio(found[path, firewall]) if (path, firewall) in found else None))
 
@@ -138,26 +167,28 @@ def _large_and_many(figures):
                     "cpus" not in f):
                 found[f["path"], label] = f
     if found:
-        yield "\nrx-udp, unconnected, " + next(iter(found.values()))["unit"] + (
-            ", generation subtracted (ratio to host)\n")
-        yield from _matrix(OTHERS, _paths(found.values()), lambda path, label: (
+        yield f"\nrx-udp, unconnected, {_heading(found.values())}\n"
+        head = [label for label in OTHERS if any(label == of for _, of in found)]
+        yield from _matrix(head, _paths(found.values()), lambda path, label: (
             _with_ratio(found[path, label]) if (path, label) in found else None))
 
 
 def _throughput(figures):
-    """What a path carries on so many CPUs."""
+    """What a path carries on so many CPUs, and what a second one adds."""
     found = {}
     for f in figures:
         if "cpus" in f:
             label = f"IPv{f['ip']}, {f['cpus']} CPU{'s' if f['cpus'] > 1 else ''}"
-            found[f["path"], label] = f
+            found[f["path"], label] = _with_ratio(f)
     if not found:
         return
-    unit = next(iter(found.values()))["unit"]
-    yield f"\nrx-udp, unconnected, a child for each CPU: {unit} of all together (ratio to host; more is better)\n"
-    yield from _matrix(dict.fromkeys(label for _, label in found), _paths(found.values()),
-                       lambda path, label: (_with_ratio(found[path, label])
-                                            if (path, label) in found else None))
+    for (path, ip), times in table.scaling(figures).items():
+        found[path, f"IPv{ip}, 2 by 1"] = f"{times:.2f}"
+    unit = next(f["unit"] for f in figures if "cpus" in f)
+    yield (f"\nrx-udp, unconnected, a child for each CPU: {unit} of all together while all of them "
+           "send (ratio to host, its spread; more is better), and those of two CPUs by those of one\n")
+    yield from _matrix(sorted({label for _, label in found}), _paths(figures),
+                       lambda path, label: found.get((path, label)))
 
 
 def _growth(figures, ip):
@@ -182,16 +213,15 @@ def _summary(figures, ip):
     if not found:
         return
     yield f"\n### IPv{ip}\n"
-    yield "| path | " + " | ".join(SUMMARY) + " |"
-    yield "| --- |" + " ---: |" * len(SUMMARY)
-    for path, of in found.items():
-        yield f"| {path} | " + " | ".join(_ratio(of.get(label)) for label in SUMMARY) + " |"
+    head = [label for label in SUMMARY if any(label in of for of in found.values())]
+    yield from _matrix(head, found, lambda path, label: _ratio(found[path].get(label)))
 
 
 def _ratio(figure):
     if figure is None or figure["ratio_to_host"] is None:
-        return "-"
-    return f"{figure['ratio_to_host']:.2f}{_mark(figure)}"
+        return None
+    spread = _within(figure)
+    return f"{figure['ratio_to_host']:.2f}{_mark(figure)}" + (f" ({spread})" if spread else "")
 
 
 def _pictures(figures, lab):
@@ -266,7 +296,8 @@ NOT_GROWN = """\
 Not further: 5000 namespaces take some minutes to make, for each kind of path; a
 bridge has at most 1023 ports. Those with passthru-netfilter have local routes, and
 a parent that ever had one validates sources more slowly, so they have a boot of
-their own."""
+their own. All points of a path's curve are of one boot, and so may differ by as
+much as two boots do from the figures above."""
 NOT_LIVED = """\
 The others are not: a boot each takes half a minute, and the rest of passthru's sets
 make the same devices, addresses and routes (passthru-netfilter's routes apart)."""
@@ -317,7 +348,7 @@ def text(lab, results, note):
     if note:
         yield f"{note}\n"
     grown = [line.replace("{lab}", lab) for ip in (4, 6) for line in _growth(figures, ip)]
-    sections = (("In short", [LEGEND, *_summary(figures, 4), *_summary(figures, 6)]),
+    sections = (("In short", [LEGEND[lab], *_summary(figures, 4), *_summary(figures, 6)]),
                 ("Targets", ["", *targets.markdown(figures, missing)] if lab == "stock" else []),
                 ("Pictures", list(_pictures(figures, lab))),
                 ("Growth", grown),

@@ -89,7 +89,7 @@ def _add_ratio(figure, boot):
     host = boot.get((cell_of(figure), "host"))
     base = delivery(host) if host and figure["work"] not in LIVES else 0
     figure["ratio_to_host"] = round(delivery(figure) / base, 6) if base > 0 else None
-    if base > 0 and "rounds" in figure:
+    if base > 0 and "rounds" in figure and figure is not host:
         figure["ratio_spread"] = _ratio_spread(figure, host)
     if figure["work"] == "rx-udp" and figure["children"] > 1:
         one = boot.get((cell_of(dict(figure, children=1, flows=1)), figure["path"]))
