@@ -33,6 +33,9 @@ is "$(find "$SCRATCH/results" -name '*.svg' -size +1k | wc -l)" \
 	"$(find "$SCRATCH/results" -name '*.png' -size +1k | wc -l)" "each picture is there as SVG and PNG"
 isnt "$(find "$SCRATCH/results" -name '*.svg' | wc -l)" 0 "there are pictures"
 
+# What is made of nanoseconds: by figures that are made up, for those of a lab differ each time.
+from_tool "native: " python3 tests/tools/native_report.py "$SCRATCH/native"
+
 # Contestants that cannot have a figure: packets that a child never sees, a shortcut that there
 # is not.
 cat >"$SCRATCH/paths.toml" <<'END'
