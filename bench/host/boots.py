@@ -2,6 +2,7 @@
 """Builds what guests need, and boots one with a plan."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ BUILT = TOP / "build" / "bench"
 # TCG counts every byte of a fast REP MOVS or STOS as an instruction, which no
 # processor does. Without the flags the kernel copies and clears word by word.
 CPU = ("--qemu=-cpu", "--qemu=max,fsrm=off,fsrs=off,fzrm=off,fsrc=off,erms=off")
+
+_HASH = re.compile(r"(?<=\w)\[[0-9a-f]+\]")     # of a Rust crate, in a symbol
 
 
 class Failed(Exception):
@@ -39,7 +42,8 @@ def readable(names):
     """Rust symbols as a reader knows them, by the toolchain's c++filt."""
     done = subprocess.run([LAB, "toolchain", "c++filt"], input="\n".join(names), text=True,
                           capture_output=True, check=False)
-    lines = done.stdout.splitlines()
+    # A crate's hash is of its sources: no two profiles would have a name in common.
+    lines = [_HASH.sub("", line) for line in done.stdout.splitlines()]
     return dict(zip(names, lines if len(lines) == len(names) else names))
 
 
