@@ -182,15 +182,18 @@ void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
 	passthru_rehome(skb, dev);
 }
 
-/* ... and what ip_rcv_core() counts and notes. */
+/*
+ * ... and what ip_rcv_core() counts and notes. Softirqs are off, so nobody else counts on this CPU:
+ * this_cpu_inc() would turn interrupts off where it is more than one instruction.
+ */
 static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
 					      unsigned long __percpu *counters,
 					      unsigned long amount)
 {
 	struct net *net = dev_net_rcu(dev);
 
-	this_cpu_inc(counters[0]);
-	this_cpu_add(counters[1], amount);
+	__this_cpu_inc(counters[0]);
+	__this_cpu_add(counters[1], amount);
 	passthru_rehome(skb, dev);
 	skb_set_transport_header(skb, sizeof(struct iphdr));
 	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
@@ -212,8 +215,8 @@ static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_d
 	struct net *net = dev_net_rcu(dev);
 	struct inet6_dev *idev = __in6_dev_get(dev);
 
-	this_cpu_inc(counters[0]);
-	this_cpu_add(counters[1], amount);
+	__this_cpu_inc(counters[0]);
+	__this_cpu_add(counters[1], amount);
 	passthru_rehome(skb, dev);
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
 	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
