@@ -42,9 +42,9 @@ without what slowed down a whole round.
 **Warning: this lab distorts.** UML has no BPF JIT and overstates every softirq hop
 (veth, netkit, bridges, passthru without a shortcut, and every TCP stream), so compare
 only paths without one here: host, ipvlan, macvlan and passthru with shortcuts. The
-others are marked.
+others are marked. To turn interrupts off is a system call there.
 
-This file is generated. To measure again: `make bench LAB=uml` (some UML_MINUTES on two
+This file is generated. To measure again: `make bench LAB=uml` (some 30 minutes on two
 cores that have nothing else to do; [bench/README.md](../bench/README.md)).
 """,
 }
@@ -298,9 +298,14 @@ bridge has at most 1023 ports. Those with passthru-netfilter have local routes, 
 a parent that ever had one validates sources more slowly, so they have a boot of
 their own. All points of a path's curve are of one boot, and so may differ by as
 much as two boots do from the figures above."""
-NOT_LIVED = """\
+NOT_LIVED = {
+    "stock": """\
 The others are not: a boot each takes half a minute, and the rest of passthru's sets
-make the same devices, addresses and routes (passthru-netfilter's routes apart)."""
+make the same devices, addresses and routes (passthru-netfilter's routes apart).""",
+    "uml": """\
+It is the time that passes, once; to remove them is mostly to wait for grace periods of RCU.
+The others are not measured: a boot each takes more than a minute.""",
+}
 
 
 def _not_grown():
@@ -330,8 +335,9 @@ def _provenance(figures, missing, lab, runs):
         yield from tried
     if lab == "stock":
         yield f"\nGrowth is measured {'; '.join(_not_grown())}. {NOT_GROWN}"
-        lives = "; ".join(f"IPv{ip}: {', '.join(paths)}" for ip, paths in plan.LIVES.items())
-        yield f"\nTo make, keep and remove children is measured for {lives}. {NOT_LIVED}"
+    lived = plan.LIVES if lab == "stock" else plan.NATIVE_LIVES
+    lives = "; ".join(f"IPv{ip}: {', '.join(paths)}" for ip, paths in lived.items())
+    yield f"\nTo make, keep and remove children is measured for {lives}. {NOT_LIVED[lab]}"
     left_out = _not_run(lab, figures)
     if left_out:
         yield "\n<details><summary>Not a full run: no figure of any path of these</summary>\n"
