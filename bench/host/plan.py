@@ -167,7 +167,7 @@ def native(is_quick=False):
         yield _receive(ip, flows=1000, **(keys | {"warm": 2000}))
         if ip == 4:
             yield _misses(ip, **keys)
-        yield from (c for c in (*_tcp(ip, scale=4), *_siblings(ip, scale=4))
+        yield from (c | {"repeat": 3} for c in (*_tcp(ip, scale=4), *_siblings(ip, scale=4))
                     if c["work"].endswith("stream"))
 
     boots = [_boot(f"ip{ip}", cells(ip)) for ip in ((4,) if is_quick else (4, 6))]
