@@ -14,6 +14,11 @@ FLOW_PORTS = 1024       # the first source port of many flows
 _RESULT = re.compile(r"(\d+)\(c\d+\+d\d+\) (?:usec|nsec), (\d+) \(")
 
 
+def frame_of(ip, size):
+    """The bytes of a frame: it never leaves out a header of its own of 16 bytes."""
+    return max(size, 14 + (20 if ip == 4 else 40) + 8 + 16)
+
+
 def newest_threads():
     """The generator threads of the namespace made last: a process id per CPU."""
     found = {}
@@ -126,7 +131,8 @@ class Pktgen:
         many = cell["flows"] > 1 and not spread
         last_port = FLOW_PORTS + (cell["flows"] if many else 0)     # the first beyond, if many
         options = ["xmit_mode netif_receive", "clone_skb 0", "delay 0", "burst 1",
-                   f"pkt_size {cell['size']}", f"src_mac {OUTSIDE_MAC}",
+                   # Less than that it makes up for, and asks for each packet whether to say so.
+                   f"pkt_size {frame_of(cell['ip'], cell['size'])}", f"src_mac {OUTSIDE_MAC}",
                    f"udp_src_min {FLOW_PORTS}", f"udp_src_max {last_port}",
                    f"udp_dst_min {PORT}", f"udp_dst_max {PORT}",
                    *self._sources(cell)]
