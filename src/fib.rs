@@ -7,6 +7,7 @@
 //! parent and child, is remembered; what is remembered holds for exactly that flow, and only as
 //! long as nothing that was relied on has changed.
 
+pub(crate) mod established;
 pub(crate) mod exits;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;
@@ -25,7 +26,8 @@ use crate::{
     passthru::{End, Role},
     shortcut::{Set, Shortcut},
 };
-use kernel::prelude::*;
+use established::Established;
+use kernel::{prelude::*, sync::Arc};
 
 /// Flows that are remembered of each namespace: 2 MiB of IPv4's and 4 MiB of IPv6's. With many more
 /// places than flows most are found where they are looked for first.
@@ -44,6 +46,8 @@ pub(crate) struct Parent {
     ipv6_locals: ipv6::Flows,
     ipv6_settling: Settling,
     ipv6_strangers: strangers::Ipv6Strangers,
+    /// Ports note there what crosses them.
+    established: Arc<Established>,
 }
 
 impl Parent {
@@ -59,13 +63,21 @@ impl Parent {
             ipv6_locals: ipv6::Flows::new(ipv6::locals::SIZE)?,
             ipv6_settling: Settling::new(),
             ipv6_strangers: strangers::Ipv6Strangers::new()?,
+            established: Arc::new(Established::new()?, GFP_KERNEL)?,
         })
+    }
+
+    /// Flows of connections that tracking knows.
+    #[inline(always)]
+    pub(crate) fn established(&self) -> &Arc<Established> {
+        &self.established
     }
 
     /// Forgets all, because something happened to a port or its child: from here on nothing that
     /// was found out before is believed.
     pub(crate) fn changed(&self) {
         self.generation.increment();
+        self.established.changed();
     }
 
     /// As [`Self::changed`], and lets go of all devices and routes that are remembered.

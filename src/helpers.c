@@ -1060,6 +1060,16 @@ bool passthru_helper_hooks_track(const struct nf_hook_entries *hooks)
 	return false;
 }
 
+void passthru_helper_nf_conn_lock(struct nf_conn *connection)
+{
+	spin_lock(&connection->lock);
+}
+
+void passthru_helper_nf_conn_unlock(struct nf_conn *connection)
+{
+	spin_unlock(&connection->lock);
+}
+
 void passthru_helper_dev_hold(struct net_device *dev)
 {
 	dev_hold(dev);

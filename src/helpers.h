@@ -130,6 +130,8 @@ void passthru_helper_demux_put(struct sock *sk, u8 protocol);
 void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 protocol);
 bool passthru_helper_hooks_track(const struct nf_hook_entries *hooks);
 
+void passthru_helper_nf_conn_lock(struct nf_conn *connection);
+void passthru_helper_nf_conn_unlock(struct nf_conn *connection);
 void passthru_helper_dev_hold(struct net_device *dev);
 void passthru_helper_dev_put(struct net_device *dev);
 bool passthru_helper_netif_is_l3(const struct net_device *dev);

@@ -3,7 +3,11 @@
 //! IPv4 and IPv6 under one name, for what is done with a packet of either.
 
 use crate::{
-    fib::{self, Answer, At, Claim, Parent, Way},
+    fib::{
+        self,
+        established::{Established, Rest},
+        Answer, At, Claim, Parent, Way,
+    },
     net::{
         backlog::Kind,
         context::BottomHalf,
@@ -41,6 +45,10 @@ pub(crate) trait Ip: 'static {
 
     /// As [`Self::plain`], for one that nobody has checked.
     fn checked(skb: &SkBuff) -> Option<Self::Header>;
+
+    /// As [`Self::plain`], for bytes that begin with a header; TCP's and UDP's are told, others may
+    /// not be.
+    fn plain_in(bytes: &[u8]) -> Option<Self::Header>;
 
     /// Bytes of the packet, by its own account.
     fn len(header: &Self::Header) -> u32;
@@ -90,6 +98,25 @@ pub(crate) trait Ip: 'static {
         shortcuts: Set,
         at: At,
     ) -> Answer<'r>;
+
+    /// Whether the flow of a packet with this header is an established one.
+    fn is_established(flows: &Established, header: &Self::Header, rest: Rest) -> bool;
+
+    /// Notes that it is one.
+    fn note_established(
+        flows: &Established,
+        header: &Self::Header,
+        rest: Rest,
+        bh: BottomHalf<'_>,
+    );
+
+    /// Forgets that it is one.
+    fn forget_established(
+        flows: &Established,
+        header: &Self::Header,
+        rest: Rest,
+        bh: BottomHalf<'_>,
+    );
 
     /// Whether a packet in the parent's input comes from an address that means nothing elsewhere.
     fn is_from_link(skb: &SkBuff) -> bool;
@@ -164,6 +191,10 @@ impl Ip for Ipv4 {
         ipv4::Header::checked(skb)
     }
 
+    fn plain_in(bytes: &[u8]) -> Option<Self::Header> {
+        ipv4::Header::plain_in(bytes)
+    }
+
     #[inline(always)]
     fn len(header: &Self::Header) -> u32 {
         header.len.into()
@@ -230,6 +261,29 @@ impl Ip for Ipv4 {
         false
     }
 
+    #[inline(always)]
+    fn is_established(flows: &Established, header: &Self::Header, rest: Rest) -> bool {
+        flows.has_ipv4(header, rest)
+    }
+
+    fn note_established(
+        flows: &Established,
+        header: &Self::Header,
+        rest: Rest,
+        bh: BottomHalf<'_>,
+    ) {
+        flows.note_ipv4(header, rest, bh);
+    }
+
+    fn forget_established(
+        flows: &Established,
+        header: &Self::Header,
+        rest: Rest,
+        bh: BottomHalf<'_>,
+    ) {
+        flows.forget_ipv4(header, rest, bh);
+    }
+
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
         fib::ipv4::held_for(packet)
     }
@@ -285,6 +339,10 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn checked(skb: &SkBuff) -> Option<Self::Header> {
         ipv6::Header::checked(skb)
+    }
+
+    fn plain_in(bytes: &[u8]) -> Option<Self::Header> {
+        ipv6::Header::plain_in(bytes)
     }
 
     #[inline(always)]
@@ -355,6 +413,29 @@ impl Ip for Ipv6 {
 
     fn is_from_link(skb: &SkBuff) -> bool {
         ipv6::is_from_link(skb)
+    }
+
+    #[inline(always)]
+    fn is_established(flows: &Established, header: &Self::Header, rest: Rest) -> bool {
+        flows.has_ipv6(header, rest)
+    }
+
+    fn note_established(
+        flows: &Established,
+        header: &Self::Header,
+        rest: Rest,
+        bh: BottomHalf<'_>,
+    ) {
+        flows.note_ipv6(header, rest, bh);
+    }
+
+    fn forget_established(
+        flows: &Established,
+        header: &Self::Header,
+        rest: Rest,
+        bh: BottomHalf<'_>,
+    ) {
+        flows.forget_ipv6(header, rest, bh);
     }
 
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {

@@ -235,8 +235,11 @@ pub(crate) fn apply(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
         .driver()
         .peer_locked(rtnl)
         .filter(|_| old.contains(Shortcut::Output) != leaves);
-    let exits = change(port, old, new, rtnl)?;
+    let (exits, parent) = change(port, old, new, rtnl)?;
     port.driver().set_served(new, rtnl);
+    if new.without(old).contains(Shortcut::Device) {
+        port.driver().set_established(parent.established(), rtnl);
+    }
     match child {
         Some(child) if leaves => {
             open(child, rtnl);
@@ -262,8 +265,14 @@ fn close(child: &Device<End>, rtnl: &Rtnl) {
     child.driver().set_exits(None, rtnl);
 }
 
-/// Changes what is in a parent's namespace for `port`; returns where packets of children go on.
-fn change(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result<Option<Arc<Exits>>> {
+/// Changes what is in a parent's namespace for `port`; returns where packets of children go on, and
+/// what is known of those to them.
+fn change(
+    port: &Device<End>,
+    old: Set,
+    new: Set,
+    rtnl: &Rtnl,
+) -> Result<(Option<Arc<Exits>>, Arc<Parent>)> {
     let namespace = port.namespace_locked(rtnl);
     PLACES.with(rtnl, |all| {
         let known = all
@@ -277,7 +286,7 @@ fn change(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result<Option<
             }
         };
         let result = all[place].change(namespace, old, new, rtnl);
-        let exits = all[place].exits.clone();
+        let found = (all[place].exits.clone(), all[place].parent.clone());
         if all[place].is_unused() {
             let _unused = all.remove(place);
         }
@@ -285,7 +294,7 @@ fn change(port: &Device<End>, old: Set, new: Set, rtnl: &Rtnl) -> Result<Option<
         if all.is_empty() {
             *all = KVVec::new();
         }
-        result.map(|()| exits)
+        result.map(|()| found)
     })
 }
 

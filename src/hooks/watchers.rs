@@ -82,13 +82,14 @@ fn at_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
         return packet.pass();
     };
     match I::recall(parent, &packet, &header) {
-        Some(claim) => take_at_device::<I>(packet, &header, &claim),
+        Some(claim) => take_at_device::<I>(parent, packet, &header, &claim),
         None => new_at_device::<I>(parent, packet, header),
     }
 }
 
 #[inline(always)]
 fn take_at_device<'a, I: Ip>(
+    parent: &Parent,
     packet: Passing<'a>,
     header: &I::Header,
     claim: &Claim<'a>,
@@ -99,13 +100,47 @@ fn take_at_device<'a, I: Ip>(
     let rcu = packet.bh().read_side();
     // What the child answers goes by the parent's rules, which then would take it for a
     // stranger's: there its connections have to be known from their first packet on.
-    if packet.dev().namespace(rcu).tracks(I::FAMILY, rcu) {
+    if packet.dev().namespace(rcu).tracks(I::FAMILY, rcu)
+        && !is_established::<I>(parent, &packet, header, claim.child)
+    {
         fall(packet, claim.child, Fall::Tracked)
     } else if arrive::fits::<I>(packet.skb(), claim, header) {
         take::<I>(packet, header, claim, Shortcut::Device, None)
     } else {
         fall_for_good(packet, claim, Shortcut::Device, Fall::TooLong)
     }
+}
+
+/// Whether a packet is of a connection that tracking knows already.
+#[inline(always)]
+fn is_established<I: Ip>(
+    parent: &Parent,
+    packet: &Passing<'_>,
+    header: &I::Header,
+    child: &Device<End>,
+) -> bool {
+    let (ifindex, bh) = (packet.dev().ifindex(), packet.bh());
+    parent
+        .established()
+        .has::<I>(packet.skb(), header, ifindex, child, bh)
+}
+
+/// The next packets of a connection that tracking knows may go by `device`, if the port allows that.
+#[inline(always)]
+fn note_established<I: Ip>(
+    parent: &Parent,
+    packet: &Passing<'_>,
+    header: &I::Header,
+    claim: &Claim<'_>,
+) {
+    if !claim.shortcuts.contains(Shortcut::Device) || !packet.skb().is_tracked() {
+        return;
+    }
+    let payload = packet.skb().linear().get(I::HEADER_LEN as usize..);
+    let (ifindex, bh) = (packet.dev().ifindex(), packet.bh());
+    parent
+        .established()
+        .note::<I>(packet.skb(), header, payload, ifindex, claim.child, bh);
 }
 
 /// The packet goes on, for a reason that will be one at the next place too. It is counted once.
@@ -134,7 +169,7 @@ fn new_at_device<'a, I: Ip>(
 ) -> Verdict<'a> {
     const OFFERS: Set = Set::NONE.with(Shortcut::Device);
     match I::find_out(parent, &mut packet, &header, OFFERS, At::Device) {
-        Answer::Claimed(claim) => take_at_device::<I>(packet, &header, &claim),
+        Answer::Claimed(claim) => take_at_device::<I>(parent, packet, &header, &claim),
         // What routing refuses here it may let in when the parent's hooks have seen the packet.
         _ => packet.pass(),
     }
@@ -222,7 +257,7 @@ fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a
         return unjudged::<I>(packet);
     };
     match I::recall(parent, &packet, &header) {
-        Some(claim) => choose::<I>(packet, &header, &claim),
+        Some(claim) => choose::<I>(parent, packet, &header, &claim),
         None => new_before_routing::<I>(parent, packet, header),
     }
 }
@@ -266,7 +301,7 @@ fn new_before_routing<'a, I: Ip>(
     header: I::Header,
 ) -> Verdict<'a> {
     match I::find_out(parent, &mut packet, &header, BEFORE_ROUTING, At::Routing) {
-        Answer::Claimed(claim) => choose::<I>(packet, &header, &claim),
+        Answer::Claimed(claim) => choose::<I>(parent, packet, &header, &claim),
         Answer::Refused(reason) => packet.refuse(reason),
         Answer::Leaves => packet
             .send(is_child)
@@ -289,7 +324,12 @@ fn is_untracked<I: Ip>(packet: &Passing<'_>) -> bool {
 /// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
 /// that may be, and nothing speaks against it, there is no choice.
 #[inline(always)]
-fn choose<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
+fn choose<'a, I: Ip>(
+    parent: &Parent,
+    packet: Passing<'a>,
+    header: &I::Header,
+    claim: &Claim<'a>,
+) -> Verdict<'a> {
     let shortcuts = claim.shortcuts;
     let plain = shortcuts.contains(Shortcut::Route)
         && !shortcuts.intersects(AHEAD_OF_ROUTE)
@@ -299,6 +339,7 @@ fn choose<'a, I: Ip>(packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>)
     if plain {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
     }
+    note_established::<I>(parent, &packet, header, claim);
     // Nor is there where the address is held for the port and it allows nothing else.
     let held = claim.near.is_some()
         && shortcuts.contains(Shortcut::Netfilter)

@@ -5,7 +5,12 @@
 //! C headers: `include/net/netfilter/nf_conntrack.h`,
 //! `include/uapi/linux/netfilter/nf_conntrack_common.h`.
 
-use super::{context::ReadSide, namespace::Namespace, netfilter::Family, skb::SkBuff};
+use super::{
+    context::{BottomHalf, ReadSide},
+    namespace::Namespace,
+    netfilter::Family,
+    skb::SkBuff,
+};
 use crate::net::bindings;
 
 /// How far tracking is with a packet's connection.
@@ -42,6 +47,11 @@ const READ_LATER: usize = bit(bindings::ip_conntrack_status_IPS_SEQ_ADJUST_BIT);
 const SOURCE: usize = bit(bindings::ip_conntrack_status_IPS_SRC_NAT_BIT);
 const DESTINATION: usize = bit(bindings::ip_conntrack_status_IPS_DST_NAT_BIT);
 
+/// The connection is being forgotten. C: `IPS_DYING`.
+const DYING: usize = bit(bindings::ip_conntrack_status_IPS_DYING_BIT);
+/// There was an answer to more than its first packets. C: `IPS_ASSURED`.
+const ASSURED: usize = bit(bindings::ip_conntrack_status_IPS_ASSURED_BIT);
+
 impl Namespace {
     /// Whether packets of a family are tracked here before they are routed.
     #[inline]
@@ -76,14 +86,59 @@ impl Namespace {
     }
 }
 
+/// What a connection carries, as far as tracking treats it differently.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// TCP, whose state tracking follows.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
 impl SkBuff {
+    /// Whether tracking has noted anything on the packet.
+    #[inline(always)]
+    pub(crate) fn is_tracked(&self) -> bool {
+        // SAFETY: the skb is valid and ours.
+        unsafe { (*self.as_raw())._nfct != 0 }
+    }
+
+    /// What the packet is to its connection, and that, if there is one.
+    #[inline(always)]
+    fn connection(&self) -> (u32, *mut bindings::nf_conn) {
+        // SAFETY: the skb is valid and ours.
+        let nfct = unsafe { (*self.as_raw())._nfct };
+        ((nfct & INFO) as u32, (nfct & !INFO) as *mut bindings::nf_conn)
+    }
+
+    /// Whether tracking can do without most packets of this one's connection, which has to be
+    /// settled: it is established, nothing is done to its packets anywhere, nobody counts them, and
+    /// it will still be known when the next one is seen in some seconds. Tracking is told not to
+    /// judge by what it has not seen. C: `flow_offload_fixup_tcp()`.
+    pub(crate) fn lets_others_pass(&self, carries: Carries, _bh: BottomHalf<'_>) -> bool {
+        if self.tracking() != Tracking::Settled {
+            return false;
+        }
+        let (_, connection) = self.connection();
+        // SAFETY: the packet has a reference to its connection, and one that is settled exists.
+        unsafe {
+            let status = (&raw const (*connection).status).read_volatile();
+            let ext = (*connection).ext;
+            let account = bindings::nf_ct_ext_id_NF_CT_EXT_ACCT as usize;
+            let is_counted = !ext.is_null() && (*ext).offset[account] != 0;
+            if is_counted || status & (SOURCE | DESTINATION | DYING) != 0 {
+                return false;
+            }
+            lasts(connection)
+                && (carries == Carries::Udp
+                    || status & ASSURED != 0 && loosen_if_established(connection))
+        }
+    }
+
     /// What tracking knows of the packet. Only before it is scrubbed.
     #[inline]
     pub(crate) fn tracking(&self) -> Tracking {
-        // SAFETY: the skb is valid and ours.
-        let nfct = unsafe { (*self.as_raw())._nfct };
-        let info = (nfct & INFO) as u32;
-        let connection = (nfct & !INFO) as *const bindings::nf_conn;
+        let (info, connection) = self.connection();
         if info == bindings::ip_conntrack_info_IP_CT_UNTRACKED {
             return Tracking::Untracked;
         }
@@ -118,4 +173,47 @@ impl SkBuff {
             Tracking::Settled
         }
     }
+}
+
+/// Whether a connection will be remembered for some seconds if no more of it is seen.
+///
+/// # Safety
+///
+/// `connection` must be one that somebody has a reference to.
+unsafe fn lasts(connection: *const bindings::nf_conn) -> bool {
+    const SECONDS: u32 = 3;
+    // SAFETY: by the caller.
+    let timeout = unsafe { (&raw const (*connection).timeout).read_volatile() };
+    timeout.wrapping_sub(ticks()) as i32 > (SECONDS * bindings::HZ) as i32
+}
+
+/// If a connection of TCP is established, has tracking take its packets whatever their numbers are.
+///
+/// # Safety
+///
+/// As for [`lasts`]; softirqs are disabled.
+unsafe fn loosen_if_established(connection: *mut bindings::nf_conn) -> bool {
+    const LIBERAL: u8 = bindings::IP_CT_TCP_FLAG_BE_LIBERAL as u8;
+    const NUMBERS_KNOWN: u8 = bindings::IP_CT_TCP_FLAG_MAXACK_SET as u8;
+    // SAFETY: by the caller; tracking changes what is read and written here under the same lock.
+    unsafe {
+        bindings::passthru_helper_nf_conn_lock(connection);
+        let tcp = &raw mut (*connection).proto.tcp;
+        let established =
+            u32::from((*tcp).state) == bindings::tcp_conntrack_TCP_CONNTRACK_ESTABLISHED;
+        if established {
+            for direction in 0..2 {
+                let flags = &raw mut (*tcp).seen[direction].flags;
+                *flags = (*flags | LIBERAL) & !NUMBERS_KNOWN;
+            }
+        }
+        bindings::passthru_helper_nf_conn_unlock(connection);
+        established
+    }
+}
+
+/// The time of tracking. C: `nfct_time_stamp`.
+fn ticks() -> u32 {
+    // SAFETY: only reads a counter.
+    unsafe { bindings::passthru_helper_jiffies() as u32 }
 }

@@ -52,13 +52,24 @@ impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
         self
     }
 
+    /// All of the key.
+    #[inline(always)]
+    pub(super) fn words(&self) -> &[u64; K] {
+        &self.words
+    }
+
+    /// Whether the last word of another key has another count.
+    pub(super) fn has_passed(&self, last: u64) -> bool {
+        (last ^ self.words[K - 1]) & self.count != 0
+    }
+
     /// A number to find the key's place by. The seeds keep others from choosing keys that collide.
     ///
     /// Two words make one product, both halves of which count: one multiplication mixes them. But
     /// addresses in sequence make a sequence of products, which with some seeds comes back to the
     /// same places again and again; one more multiplication, of all bits, breaks that up.
     #[inline(always)]
-    fn hash(&self, seeds: &[u64; K]) -> usize {
+    pub(super) fn hash(&self, seeds: &[u64; K]) -> usize {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         const { assert!(HASHED <= K && HASHED % 2 == 0) };
         let mut hash = 0;
@@ -142,8 +153,7 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
 
     /// Whether the entry can be filled for `key` without driving out one that may be found again.
     fn is_for<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
-        let has_passed = || (self.words[K - 1].read() ^ key.words[K - 1]) & key.count != 0;
-        self.dst.read() == 0 || has_passed() || self.has_after_all(key)
+        self.dst.read() == 0 || key.has_passed(self.words[K - 1].read()) || self.has_after_all(key)
     }
 
     /// What the entry says of `key`.

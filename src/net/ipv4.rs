@@ -51,6 +51,11 @@ impl Header {
         Self::read(&words(skb)?)
     }
 
+    /// As [`Self::plain`], for bytes that begin with a header.
+    pub(crate) fn plain_in(bytes: &[u8]) -> Option<Self> {
+        Self::read(&words_in(bytes)?)
+    }
+
     /// As [`Self::plain`], for a packet that no one has checked yet; none also for one that the
     /// kernel's input would refuse. C: `ip_rcv_core()`.
     #[inline(always)]
@@ -131,7 +136,12 @@ pub(crate) fn destination_of(skb: &SkBuff) -> Option<(u32, u8)> {
 /// The header's words, as they lie there: each is read once.
 #[inline(always)]
 fn words(skb: &SkBuff) -> Option<[u32; WORDS]> {
-    let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+    words_in(skb.linear())
+}
+
+#[inline(always)]
+fn words_in(bytes: &[u8]) -> Option<[u32; WORDS]> {
+    let bytes: &[u8; HEADER_LEN as usize] = bytes.first_chunk()?;
     // SAFETY: as many bytes as were just found. They are aligned in no particular way.
     Some(unsafe { bytes.as_ptr().cast::<[u32; WORDS]>().read_unaligned() })
 }

@@ -44,7 +44,26 @@ impl Header {
     /// does not lie in the linear part.
     #[inline(always)]
     pub(crate) fn plain(skb: &SkBuff) -> Option<Self> {
-        let bytes: &[u8; HEADER_LEN as usize] = skb.linear().first_chunk()?;
+        let (header, version) = Self::read(skb.linear())?;
+        // Most are of one of the two, which takes the least to tell.
+        let plain = match header.protocol {
+            TCP | UDP => true,
+            ICMPV6 => !may_be_discovery(skb),
+            other => !EXTENSIONS.contains(&other),
+        } && version == 6;
+        plain.then_some(header)
+    }
+
+    /// The header of TCP or UDP, in bytes that begin with it.
+    pub(crate) fn plain_in(bytes: &[u8]) -> Option<Self> {
+        let (header, version) = Self::read(bytes)?;
+        (version == 6 && matches!(header.protocol, TCP | UDP)).then_some(header)
+    }
+
+    /// What lies there, and its version.
+    #[inline(always)]
+    fn read(bytes: &[u8]) -> Option<(Self, u32)> {
+        let bytes: &[u8; HEADER_LEN as usize] = bytes.first_chunk()?;
         let half = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
         let first = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         let header = Self {
@@ -54,13 +73,7 @@ impl Header {
             protocol: bytes[6],
             len: HEADER_LEN + u32::from(u16::from_be_bytes([bytes[4], bytes[5]])),
         };
-        // Most are of one of the two, which takes the least to tell.
-        let plain = match header.protocol {
-            TCP | UDP => true,
-            ICMPV6 => !may_be_discovery(skb),
-            other => !EXTENSIONS.contains(&other),
-        } && first >> 28 == 6;
-        plain.then_some(header)
+        Some((header, first >> 28))
     }
 
     /// Whether the packet goes from one host's address to another's, neither of which depends on

@@ -38,6 +38,7 @@ pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod rcu_arc;
 pub(crate) mod rcu_device;
+pub(crate) mod recent;
 pub(crate) mod registration;
 pub(crate) mod rehome;
 pub(crate) mod rtnl_cell;

@@ -157,6 +157,12 @@ impl SkBuff {
         Protocol(unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref().protocol })
     }
 
+    /// The number of the device that the packet came in by, 0 if by none. C: `skb_iif`.
+    pub(crate) fn input_ifindex(&self) -> i32 {
+        // SAFETY: the skb is valid and ours; as in `protocol()`.
+        unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref().skb_iif }
+    }
+
     /// Whether the packet is one that stands for many (GSO).
     pub(crate) fn is_gso(&self) -> bool {
         // SAFETY: the skb is valid.

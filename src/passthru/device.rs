@@ -12,7 +12,7 @@ use super::{
     Mode, Role,
 };
 use crate::{
-    fib::exits::Exits,
+    fib::{established::Established, exits::Exits},
     hooks,
     net::{
         backlog::InFlight,
@@ -28,7 +28,7 @@ use crate::{
         setup::{ETH_MAX_MTU, ETH_MIN_MTU},
         skb::SkBuff,
     },
-    shortcut::{self, Set},
+    shortcut::{self, Set, Shortcut},
 };
 use kernel::{
     prelude::*,
@@ -56,6 +56,8 @@ pub(crate) struct End {
     departures: Departures,
     /// At the child, where its port allows what it sends to leave early: where that goes on.
     exits: RcuArc<Exits>,
+    /// At the port, from when it first allowed `device`: where flows are noted that may go by that.
+    established: RcuArc<Established>,
     /// At the port: sources that were found to be its child's.
     sources: Sources,
     /// Whether routes of its namespace that were counted are there.
@@ -82,6 +84,7 @@ impl End {
             arrivals: Arrivals::new()?,
             departures: Departures::new()?,
             exits: RcuArc::new(),
+            established: RcuArc::new(),
             sources: Sources::new()?,
             settling: Settling::new(),
             policy: shortcut::Policy::new(),
@@ -131,6 +134,21 @@ impl End {
     /// Lets what this end, a child, sends go on at once, or not any more.
     pub(crate) fn set_exits(&self, exits: Option<Arc<Exits>>, rtnl: &Rtnl) {
         self.exits.set(exits, rtnl);
+    }
+
+    /// Where flows to the child are noted that its parent's rules have let through, if this is a port
+    /// that allows them to come by `device`.
+    #[inline(always)]
+    pub(crate) fn established<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Established> {
+        self.established
+            .get(rcu)
+            .filter(|_| self.policy.shortcuts().contains(Shortcut::Device))
+    }
+
+    /// Has those of this port, which comes to allow that, noted there. It stays so when it does not
+    /// any more, and when it leaves its namespace: nobody asks for its child there then.
+    pub(crate) fn set_established(&self, flows: &Arc<Established>, rtnl: &Rtnl) {
+        self.established.set(Some(flows.clone()), rtnl);
     }
 
     /// Whether what was counted of IPv6 routes in the namespace of this end is done.

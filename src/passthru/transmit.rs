@@ -4,7 +4,8 @@
 
 use super::{device::End, drops::Drop, sources, Mode, Role};
 use crate::{
-    ip,
+    fib::established::Established,
+    ip::{self, Ip, Ipv4, Ipv6},
     net::{
         context::BottomHalf,
         device::{Device, NetDevice},
@@ -90,12 +91,50 @@ fn check_length(mode: Mode, peer: &NetDevice, skb: &SkBuff) -> Result<(), Drop> 
     }
 }
 
+/// A packet to a child has passed the rules of its parent: the next ones of its connection may do
+/// without, where the port allows them to come by `device`.
+#[cold]
+#[inline(never)]
+fn note_established(dev: &Device<End>, peer: &Device<End>, skb: &SkBuff, bh: BottomHalf<'_>) {
+    let Some(flows) = dev.driver().established(bh.read_side()) else {
+        return;
+    };
+    if skb.has_vlan_tag() || skb.input_ifindex() == 0 {
+        return;
+    }
+    match skb.protocol() {
+        Protocol::IPV4 => note_flow::<Ipv4>(flows, dev, peer, skb, bh),
+        Protocol::IPV6 => note_flow::<Ipv6>(flows, dev, peer, skb, bh),
+        _ => {}
+    }
+}
+
+fn note_flow<I: Ip>(
+    flows: &Established,
+    dev: &Device<End>,
+    child: &Device<End>,
+    skb: &SkBuff,
+    bh: BottomHalf<'_>,
+) {
+    let framing = dev.driver().mode().framing();
+    let Some(packet) = skb.linear().get(framing.header_len()..) else {
+        return;
+    };
+    if let Some(header) = I::plain_in(packet) {
+        let payload = packet.get(I::HEADER_LEN as usize..);
+        flows.note::<I>(skb, &header, payload, skb.input_ifindex(), child, bh);
+    }
+}
+
 /// Hands the packet to the receiver, as one that came from outside: with nothing of what the
 /// sender's stack knew of it.
 fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
     let rcu = bh.read_side();
     let len = skb.len();
     skb.tx_timestamp();
+    if skb.is_tracked() {
+        note_established(dev, peer, &skb, bh);
+    }
     skb.scrub(dev.namespace(rcu) != peer.namespace(rcu));
     dev.count_tx(len, bh);
     let framing = dev.driver().mode().framing();

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A bounded table of flows of which something was seen a moment ago, and nothing besides.
+//!
+//! C header: `include/linux/jiffies.h`.
+
+use super::{
+    context::BottomHalf,
+    flow_table::{random, Key},
+    once::{Once64, Sequence},
+};
+use crate::net::bindings;
+use core::array;
+use kernel::{alloc::KVVec, prelude::*};
+
+/// Entries that a flow can be in: those whose index differs in the lowest bit only.
+const WAYS: usize = 2;
+
+/// The number of the present second. One that has passed does not come back while anything of it is
+/// remembered: there are 136 years of them. Callable in any context.
+#[inline(always)]
+pub(crate) fn second() -> u32 {
+    // SAFETY: only reads a counter.
+    let ticks = unsafe { bindings::passthru_helper_jiffies() };
+    (ticks / bindings::HZ as usize) as u32
+}
+
+/// A flow in one line of memory.
+#[repr(C, align(64))]
+struct Slot<const K: usize> {
+    words: [Once64; K],
+    sequence: Sequence,
+}
+
+impl<const K: usize> Slot<K> {
+    fn new() -> Self {
+        const { assert!(size_of::<Self>() == 64) };
+        Self {
+            words: array::from_fn(|_| Once64::new(0)),
+            sequence: Sequence::new(),
+        }
+    }
+
+    #[inline(always)]
+    fn has<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
+        let begin = self.sequence.begin();
+        let words = key.words();
+        let mut differs = 0;
+        // A loop over numbers is unrolled for any length.
+        #[allow(clippy::needless_range_loop)]
+        for index in 0..K {
+            differs |= self.words[index].read() ^ words[index];
+        }
+        differs == 0 && self.sequence.unchanged_since(begin)
+    }
+
+    /// Whether what is here was of another time, or there never was anything.
+    fn has_passed<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
+        key.has_passed(self.words[K - 1].read())
+    }
+
+    /// Overwrites what is here, or not, where another CPU does just now.
+    fn write(&self, words: &[u64; K]) {
+        if self.sequence.try_write() {
+            for (ours, theirs) in self.words.iter().zip(words) {
+                ours.write(*theirs);
+            }
+            self.sequence.end_write();
+        }
+    }
+}
+
+/// The table. Its keys are counted ([`Key::counted`]) by [`second`]: what is not seen again in the
+/// next one is forgotten.
+pub(crate) struct Recent<const K: usize, const HASHED: usize> {
+    slots: KVVec<Slot<K>>,
+    seeds: [u64; K],
+}
+
+impl<const K: usize, const HASHED: usize> Recent<K, HASHED> {
+    /// A table of `size` entries, a power of two. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new(size: usize) -> Result<Self> {
+        let size = size.next_power_of_two().max(WAYS);
+        let mut slots = KVVec::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
+        for _ in 0..size {
+            slots.push(Slot::new(), GFP_KERNEL_ACCOUNT)?;
+        }
+        let seeds = array::from_fn(|_| random());
+        Ok(Self { slots, seeds })
+    }
+
+    #[inline(always)]
+    fn ways(&self, key: &Key<K, HASHED>) -> impl Iterator<Item = &Slot<K>> {
+        let slots = self.slots.as_slice();
+        let first = key.hash(&self.seeds) & (slots.len() - 1);
+        // SAFETY: the number of slots is a power of two, which that of ways divides.
+        (0..WAYS).map(move |way| unsafe { slots.get_unchecked(first ^ way) })
+    }
+
+    /// Whether this flow was noted. Callable in any context.
+    #[inline(always)]
+    pub(crate) fn has(&self, key: &Key<K, HASHED>) -> bool {
+        self.ways(key).any(|slot| slot.has(key))
+    }
+
+    /// Notes a flow, if need be in place of another one.
+    pub(crate) fn note(&self, key: &Key<K, HASHED>, _bh: BottomHalf<'_>) {
+        let free = self.ways(key).find(|slot| slot.has_passed(key));
+        if let Some(slot) = free.or_else(|| self.ways(key).next()) {
+            slot.write(key.words());
+        }
+    }
+
+    /// Forgets a flow.
+    pub(crate) fn forget(&self, key: &Key<K, HASHED>, _bh: BottomHalf<'_>) {
+        for slot in self.ways(key).filter(|slot| slot.has(key)) {
+            slot.write(&[0; K]);
+        }
+    }
+}
