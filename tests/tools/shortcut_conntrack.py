@@ -10,8 +10,10 @@ usage: shortcut_conntrack.py
 import socket
 import struct
 import sys
+import time
+from contextlib import contextmanager
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, connected, difference, exchange, places_taken, report, same, shortcut, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, begin_second, connected, difference, exchange, ping, places_taken, report, same, shortcut, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
@@ -51,17 +53,21 @@ def counted(name="seen"):
     return int(text.split("packets", 1)[1].split()[0])
 
 
-def place(words, connection=False):
+def place(words, connection=False, ahead=True):
     """Where packets of a connection that is known leave the parent, which tracks
-    it; none where that is by the full path."""
+    it; none where that is by the full path. `ahead`: they can be told before
+    tracking sees them."""
+    if words in ("device", "all") and ahead:
+        return "device"
     if connection and words in ("socket", "all"):
         return "socket"
     return "route" if words in ("route", "all") else None
 
 
-def by(words, count, connection=False):
+def by(words, count, connection=False, ahead=True):
     """What so many packets of a known connection change in the port's statistics."""
-    return {place(words, connection): count} if place(words, connection) else {}
+    short = place(words, connection, ahead)
+    return {short: count} if short else {}
 
 
 def forget():
@@ -92,34 +98,131 @@ class Flow:
                 pass
         return arrived
 
+    def answer(self):
+        """Sends one back, which arrives."""
+        self.there.sendto(b"answer", self.source[:2])
+        self.here.settimeout(PATIENCE)
+        return self.here.recv(100)
+
     def close(self):
         """Closes both ends."""
         self.here.close()
         self.there.close()
 
 
-def device_keeps_out(family):
-    """The device place is before all tracking, so where there is any it is not
-    taken: the next one is, or the full path."""
-    for words, taken, forwarded in (("device", {}, 5), ("device,route", {"route": 4}, 1)):
-        shortcut("p1", words)
-        firewall(family)
+@contextmanager
+def setting(name, value):
+    """Of tracking in the parent."""
+    path = f"/proc/sys/net/netfilter/nf_conntrack_{name}"
+    with PARENT, open(path, encoding="ascii") as file:
+        before = file.read()
+
+    def write(text):
+        with PARENT, open(path, "w", encoding="ascii") as file:
+            file.write(text)
+
+    write(str(value))
+    try:
+        yield
+    finally:
+        write(before)
+
+
+def by_device(family, words, another, seconds):
+    """The device place is before all tracking: it takes what tracking knows, but
+    for one packet of each connection a second, so that this stays known."""
+    name = f"{family.name}, shortcut {words}"
+    shortcut("p1", words)
+    firewall(family, "meta l4proto { icmp, icmpv6 } accept", "chain p { type filter hook prerouting priority 0; udp dport 7001 ct state new counter name known; }")
+    forget()
+    with setting("udp_timeout", 4), setting("udp_timeout_stream", 4):
+        flow = Flow(family)
+        same(flow.send(1), 1, f"{name}: the first datagram of a tracked connection")
+        flow.answer()
+        same(counted("known"), 1, f"{name}: ... is a new one")
+        before, begin, sent = places_taken("p1"), time.monotonic(), 0
+        while time.monotonic() < begin + seconds:
+            sent += flow.send(1)
+            time.sleep(0.02)
+        lasted = time.monotonic() - begin
+        taken, seen = difference(places_taken("p1"), before), counted() - 1
+        others = taken.get(another, 0) if another else seen
+        right = taken.get("device", 0) + others == sent and lasted - 2 <= others <= lasted + 2
+        report(right and sent > 8 * seconds, f"{name}: device takes all but one a second", taken, seen, sent, lasted)
+        same(counted("known"), 0, f"{name}: tracking does not lose sight of the connection")
+        flow.close()
+    before = places_taken("p1")
+    same(ping(OUTSIDE, family, family.child(1), 3), 3, f"{name}: tracked echo requests are answered")
+    same(difference(places_taken("p1"), before).get("device"), None, f"{name}: ... none by device")
+    PARENT.nft("delete table inet way\n")
+    before = places_taken("p1")
+    flow = Flow(family)
+    same(flow.send(2), 2, f"{name}: datagrams arrive once nothing is tracked")
+    same(difference(places_taken("p1"), before), {"device": 2}, f"{name}: ... by device")
+    flow.close()
+
+
+def not_by_device(family):
+    """What tracking has to see each packet of."""
+    shortcut("p1", "device")
+    firewall(family)
+    for what, key, value in (("nearly forgotten", "udp_timeout", 2), ("accounted", "acct", 1)):
+        name = f"{family.name}, a connection that is {what}"
         forget()
-        before = places_taken("p1")
-        flow = Flow(family)
-        name = f"{family.name}, shortcut {words}"
-        same(flow.send(5), 5, f"{name}: tracked datagrams arrive")
-        same((difference(places_taken("p1"), before), counted()), (taken, forwarded), f"{name}: not by device, and FORWARD sees")
-        flow.close()
-        here, there = connected(OUTSIDE, BLUE, family, family.child(1), PORT)
-        with here, there:
-            report(exchange(here, there, 3, 100_000), f"{name}: a tracked TCP connection works")
-        PARENT.nft("delete table inet way\n")
-        before = places_taken("p1")
-        flow = Flow(family)
-        same(flow.send(2), 2, f"{name}: datagrams arrive once nothing is tracked")
-        same(difference(places_taken("p1"), before), {"device": 2}, f"{name}: ... by device")
-        flow.close()
+        with setting(key, value):
+            before = places_taken("p1")
+            flow = Flow(family)
+            same(flow.send(5), 5, f"{name}: datagrams arrive")
+            same((difference(places_taken("p1"), before), counted()), ({}, 5), f"{name}: none by device")
+            if key == "acct":
+                entry = PARENT.call("conntrack", "-L", "-f", f"ipv{family.version}", "-p", "udp", "--dport", str(PORT))
+                report(" packets=5 " in entry, f"{name}: all are in the account", entry)
+            flow.close()
+    PARENT.nft("delete table inet way\n")
+
+
+def tcp_by_device(family, words):
+    """Tracking sees where a connection ends, and takes what it has not seen of it."""
+    name = f"{family.name}, shortcut {words}"
+    shortcut("p1", words)
+    firewall(family)
+    forget()
+    before = places_taken("p1")
+    here, there = connected(OUTSIDE, BLUE, family, family.child(1), PORT)
+    with here, there:
+        report(exchange(here, there, 8, 2_000_000), f"{name}: many windows of a tracked TCP connection")
+        taken = difference(places_taken("p1"), before)
+        report(taken.get("device", 0) > sum(taken.values()) // 2 > 20, f"{name}: ... by device", taken)
+
+    def open_connections():
+        return PARENT.call("conntrack", "-L", "-f", f"ipv{family.version}", "-p", "tcp", "--state", "ESTABLISHED")
+
+    until(lambda: not open_connections())
+    same(open_connections(), "", f"{name}: tracking has seen its end")
+    here, there = connected(OUTSIDE, BLUE, family, family.child(1), PORT)
+    with there:
+        report(exchange(here, there, 3, 1000), f"{name}: another connection")
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        here.close()
+        there.settimeout(PATIENCE)
+        try:
+            got = there.recv(1)
+            report(False, f"{name}: its reset arrives", got)
+        except ConnectionResetError:
+            report(True, f"{name}: its reset arrives")
+    until(lambda: not open_connections())
+    same(open_connections(), "", f"{name}: ... and tracking has seen it")
+    PARENT.nft("delete table inet way\n")
+
+
+def cut_off(flow, words):
+    """How many datagrams arrive when the connection has been cut; one that is
+    known ahead of tracking is so for the rest of the second."""
+    if place(words) == "device":
+        begin = time.monotonic()
+        while flow.send(1, SILENCE) and time.monotonic() < begin + 1:
+            time.sleep(0.02)
+    return flow.send(2, SILENCE)
 
 
 def bargain(family, words):
@@ -127,6 +230,7 @@ def bargain(family, words):
     name = f"{family.name}, shortcut {words}"
     firewall(family)
     forget()
+    begin_second()
     before = places_taken("p1")
     flow = Flow(family, connect=words == "socket")
     same(flow.send(5), 5, f"{name}: tracked datagrams arrive")
@@ -140,10 +244,10 @@ def bargain(family, words):
         report(exchange(here, there, 5, 100_000), f"{name}: a tracked TCP connection works")
         seen, taken = counted(), difference(places_taken("p1"), before)
         # The socket of a connection that is not complete yet is not there for certain.
-        most = 2 if words == "socket" else 1
-        # With both places there is `route` for that.
-        elsewhere = {"route"} if words == "all" else set()
-        right = set(taken) - elsewhere == {place(words, True) or place(words)} and sum(taken.values()) > 5
+        most = {"socket": 2, "device": 3}.get(words, 1)
+        # With all places there are others for what is not known yet, or not any more.
+        elsewhere = {"route", "socket"} if words == "all" else set()
+        right = set(taken) - elsewhere == {place(words, True)} and sum(taken.values()) > 5
         report(1 <= seen <= most and right, f"{name}: FORWARD sees its beginning only", seen, taken)
 
 
@@ -203,7 +307,7 @@ def cutting(family, words):
     short = place(words, words == "socket")
     same(flow.send(3), 3, f"{name}: an established connection")
     PARENT.nft("table inet cut { chain c { type filter hook prerouting priority 0; udp dport 7001 drop; }\n}\n")
-    same(flow.send(2, SILENCE), 0, f"{name}: a new rule before routing cuts it")
+    same(cut_off(flow, words), 0, f"{name}: a new rule before routing cuts it")
     PARENT.nft("delete table inet cut\n")
     same(flow.send(2), 2, f"{name}: no longer than the rule is there")
     PARENT.nft("table inet cut { chain c { type filter hook forward priority -10; udp dport 7001 drop; }\n}\n")
@@ -211,7 +315,7 @@ def cutting(family, words):
     if short:
         same(flow.send(2), 2, f"{name}: a new rule in FORWARD is for new connections")
         forget()
-        same(flow.send(2, SILENCE), 0, f"{name}: ... which it is once the old one is forgotten")
+        same(cut_off(flow, words), 0, f"{name}: ... which it is once the old one is forgotten")
     else:
         same(flow.send(2, SILENCE), 0, f"{name}: by the full path a new rule in FORWARD cuts it")
     PARENT.nft("delete table inet cut\n")
@@ -236,8 +340,8 @@ def published(family, words):
     connect = words == "socket"
     flow = Flow(family, 7777, family.uplink, connect)
     same(flow.send(5, port=8080), 5, f"{name}: datagrams to a published port arrive")
-    same(counted(), 1 if place(words, connect) else 5, f"{name}: FORWARD sees the first of them, or all by the full path")
-    same(difference(places_taken("p1"), before), by(words, 4, connect), f"{name}: the others take the shortcut, if one is right")
+    same(counted(), 1 if place(words, connect, ahead=False) else 5, f"{name}: FORWARD sees the first of them, or all by the full path")
+    same(difference(places_taken("p1"), before), by(words, 4, connect, ahead=False), f"{name}: the others take the shortcut, if one is right")
     flow.close()
     listener = BLUE.listener(family, 7777)
     with OUTSIDE.socket(family.af, socket.SOCK_STREAM) as here:
@@ -264,7 +368,7 @@ def published(family, words):
             far.sendto(b"%d" % number, source)
             got += near.recv(100) == b"%d" % number
         same(got, 5, f"{name}: answers to a masqueraded connection arrive")
-        same(difference(places_taken("p1"), before), by(words, 5, connect), f"{name}: ... by the shortcut, if one is right")
+        same(difference(places_taken("p1"), before), by(words, 5, connect, ahead=False), f"{name}: ... by the shortcut, if one is right")
 
     # Source translation towards the child: every packet needs what is done last.
     firewall(family, chains=NAT.format(**values, rules="oifname p1 masquerade;"))
@@ -285,12 +389,12 @@ def published(family, words):
 
 
 def untracked(family, words):
-    """What the parent does not track goes by its route from the first packet on."""
+    """What the parent does not track goes by its route from the first packet on, and not by device."""
     firewall(family, chains="chain r { type filter hook prerouting priority raw; udp dport 7001 notrack; }")
     before = places_taken("p1")
     flow = Flow(family, connect=words == "socket")
     same(flow.send(5), 5, f"{family.name}, shortcut {words}: untracked datagrams arrive")
-    same(difference(places_taken("p1"), before), by(words, 5, words == "socket"), f"{family.name}, shortcut {words}: ... all by the shortcut")
+    same(difference(places_taken("p1"), before), by(words, 5, words == "socket", ahead=False), f"{family.name}, shortcut {words}: ... all by a shortcut that is behind the rule")
     flow.close()
 
 
@@ -387,7 +491,11 @@ def chapter(act, *args):
 def main():
     """All of it."""
     for family in FAMILIES:
-        chapter(device_keeps_out, family)
+        for words, another, seconds in (("device", None, 5), ("device,route", "route", 2), ("all", "route", 2)):
+            chapter(by_device, family, words, another, seconds)
+        for words in ("device", "device,route", "all"):
+            chapter(tcp_by_device, family, words)
+        chapter(not_by_device, family)
         for words in ("route", "socket", "all", "device", "netfilter"):
             shortcut("p1", words)
             if place(words, True):
