@@ -11,7 +11,7 @@
 use crate::{
     ip::{Ip, TCP, UDP},
     net::{
-        conntrack::Carries,
+        conntrack::Segment,
         context::BottomHalf,
         device::{Device, NetDevice},
         flow_table::Key,
@@ -58,11 +58,11 @@ pub(crate) struct Established {
     ipv6: Recent<7, 6>,
 }
 
-/// What a packet's header and its payload's first bytes say of its flow.
+/// What a packet's payload says of its flow.
 #[derive(Clone, Copy)]
 struct Ends {
     ports: u32,
-    carries: Carries,
+    is_udp: bool,
     /// Whether the packet begins or ends a connection, or is of none.
     is_turn: bool,
 }
@@ -77,15 +77,27 @@ impl Ends {
         const TURNS: u8 = 0x17;
         const ACK: u8 = 0x10;
         let ports = u32::from_ne_bytes(*payload.first_chunk()?);
-        let (carries, is_turn) = match protocol {
-            TCP => (Carries::Tcp, payload.get(FLAGS)? & TURNS != ACK),
-            UDP => (Carries::Udp, false),
+        let (is_udp, is_turn) = match protocol {
+            TCP => (false, payload.get(FLAGS)? & TURNS != ACK),
+            UDP => (true, false),
             _ => return None,
         };
         Some(Self {
             ports,
-            carries,
+            is_udp,
             is_turn,
+        })
+    }
+
+    /// What tracking is to be told of the packet.
+    fn segment(self, payload: &[u8]) -> Option<Segment> {
+        if self.is_udp {
+            return Some(Segment::Datagram);
+        }
+        let (sequence, rest) = payload.get(4..)?.split_first_chunk()?;
+        Some(Segment::Tcp {
+            sequence: u32::from_be_bytes(*sequence),
+            acknowledged: u32::from_be_bytes(*rest.first_chunk()?),
         })
     }
 }
@@ -109,7 +121,7 @@ impl Established {
     /// `ifindex` and go to `child`.
     #[inline(always)]
     fn rest(&self, ends: Ends, ifindex: i32, child: &Device<End>) -> Rest {
-        let from = (ifindex as u32) << 1 | u32::from(ends.carries == Carries::Udp);
+        let from = (ifindex as u32) << 1 | u32::from(ends.is_udp);
         let child: &NetDevice = child;
         [
             pair(ends.ports, from),
@@ -154,13 +166,17 @@ impl Established {
         child: &Device<End>,
         bh: BottomHalf<'_>,
     ) {
-        let ends = payload.and_then(|bytes| Ends::read(I::protocol(header), bytes));
-        let Some(ends) = ends.filter(|ends| !ends.is_turn) else {
+        let Some(payload) = payload else {
+            return;
+        };
+        let ends = Ends::read(I::protocol(header), payload).filter(|ends| !ends.is_turn);
+        let Some((ends, segment)) = ends.and_then(|ends| Some((ends, ends.segment(payload)?)))
+        else {
             return;
         };
         let rest = self.rest(ends, ifindex, child);
         let known = I::is_established(self, header, rest);
-        if !known && !skb.has_extensions() && skb.lets_others_pass(ends.carries, bh) {
+        if !known && !skb.has_extensions() && skb.lets_others_pass(segment, bh) {
             I::note_established(self, header, rest, bh);
         }
     }

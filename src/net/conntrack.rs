@@ -86,13 +86,14 @@ impl Namespace {
     }
 }
 
-/// What a connection carries, as far as tracking treats it differently.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Carries {
-    /// TCP, whose state tracking follows.
-    Tcp,
-    /// Datagrams.
-    Udp,
+/// A packet, as far as tracking treats those of one protocol differently.
+#[derive(Clone, Copy)]
+pub(crate) enum Segment {
+    /// Of TCP, whose state tracking follows, with the number of its first byte and the next one that
+    /// its sender waits for.
+    Tcp { sequence: u32, acknowledged: u32 },
+    /// Of UDP.
+    Datagram,
 }
 
 impl SkBuff {
@@ -115,11 +116,12 @@ impl SkBuff {
     /// settled: it is established, nothing is done to its packets anywhere, nobody counts them, and
     /// it will still be known when the next one is seen in some seconds. Tracking is told not to
     /// judge by what it has not seen. C: `flow_offload_fixup_tcp()`.
-    pub(crate) fn lets_others_pass(&self, carries: Carries, _bh: BottomHalf<'_>) -> bool {
+    pub(crate) fn lets_others_pass(&self, segment: Segment, _bh: BottomHalf<'_>) -> bool {
         if self.tracking() != Tracking::Settled {
             return false;
         }
-        let (_, connection) = self.connection();
+        let (info, connection) = self.connection();
+        let is_reply = info >= bindings::ip_conntrack_info_IP_CT_IS_REPLY;
         // SAFETY: the packet has a reference to its connection, and one that is settled exists.
         unsafe {
             let status = (&raw const (*connection).status).read_volatile();
@@ -129,9 +131,21 @@ impl SkBuff {
             if is_counted || status & (SOURCE | DESTINATION | DYING) != 0 {
                 return false;
             }
-            lasts(connection)
-                && (carries == Carries::Udp
-                    || status & ASSURED != 0 && loosen_if_established(connection))
+            let (sequence, acknowledged) = match segment {
+                Segment::Datagram => return lasts(connection),
+                Segment::Tcp {
+                    sequence,
+                    acknowledged,
+                } => (sequence, acknowledged),
+            };
+            let numbers = if is_reply {
+                [acknowledged, sequence]
+            } else {
+                [sequence, acknowledged]
+            };
+            status & ASSURED != 0
+                && lasts(connection)
+                && stop_judging_if_established(connection, numbers)
         }
     }
 
@@ -188,13 +202,24 @@ unsafe fn lasts(connection: *const bindings::nf_conn) -> bool {
 }
 
 /// If a connection of TCP is established, has tracking take its packets whatever their numbers are.
+/// `numbers` are those of one of them, in the original direction and in that of replies.
+///
+/// Besides that tracking keeps account of what was not acknowledged yet, and forgets a connection
+/// sooner where something was not: it would be misled by half of the packets. But it leaves alone what
+/// acknowledges more than it has seen.
 ///
 /// # Safety
 ///
 /// As for [`lasts`]; softirqs are disabled.
-unsafe fn loosen_if_established(connection: *mut bindings::nf_conn) -> bool {
+unsafe fn stop_judging_if_established(
+    connection: *mut bindings::nf_conn,
+    numbers: [u32; 2],
+) -> bool {
     const LIBERAL: u8 = bindings::IP_CT_TCP_FLAG_BE_LIBERAL as u8;
-    const NUMBERS_KNOWN: u8 = bindings::IP_CT_TCP_FLAG_MAXACK_SET as u8;
+    const KNOWN: u8 = (bindings::IP_CT_TCP_FLAG_MAXACK_SET
+        | bindings::IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED) as u8;
+    /// Far enough from both ends of what is ahead of a number.
+    const LONG_AGO: u32 = 1 << 30;
     // SAFETY: by the caller; tracking changes what is read and written here under the same lock.
     unsafe {
         bindings::passthru_helper_nf_conn_lock(connection);
@@ -202,9 +227,13 @@ unsafe fn loosen_if_established(connection: *mut bindings::nf_conn) -> bool {
         let established =
             u32::from((*tcp).state) == bindings::tcp_conntrack_TCP_CONNTRACK_ESTABLISHED;
         if established {
-            for direction in 0..2 {
-                let flags = &raw mut (*tcp).seen[direction].flags;
-                *flags = (*flags | LIBERAL) & !NUMBERS_KNOWN;
+            (*tcp).retrans = 0;
+            for (direction, number) in numbers.into_iter().enumerate() {
+                let seen = &raw mut (*tcp).seen[direction];
+                (*seen).flags = ((*seen).flags | LIBERAL) & !KNOWN;
+                (*seen).td_end = number.wrapping_sub(LONG_AGO);
+                // Of 0 it would begin to learn anew.
+                (*seen).td_maxwin = (*seen).td_maxwin.max(1);
             }
         }
         bindings::passthru_helper_nf_conn_unlock(connection);

@@ -184,18 +184,24 @@ def not_by_device(family):
 def tcp_by_device(family, words):
     """Tracking sees where a connection ends, and takes what it has not seen of it."""
     name = f"{family.name}, shortcut {words}"
+
+    def open_connections():
+        return PARENT.call("conntrack", "-L", "-f", f"ipv{family.version}", "-p", "tcp", "--state", "ESTABLISHED")
+
     shortcut("p1", words)
     firewall(family)
     forget()
     before = places_taken("p1")
     here, there = connected(OUTSIDE, BLUE, family, family.child(1), PORT)
     with here, there:
-        report(exchange(here, there, 8, 2_000_000), f"{name}: many windows of a tracked TCP connection")
+        begin, right = time.monotonic(), True
+        while right and time.monotonic() < begin + 1.2:
+            right = exchange(here, there, 8, 1_000_000)
+        report(right, f"{name}: many windows of a tracked TCP connection")
         taken = difference(places_taken("p1"), before)
         report(taken.get("device", 0) > sum(taken.values()) // 2 > 20, f"{name}: ... by device", taken)
-
-    def open_connections():
-        return PARENT.call("conntrack", "-L", "-f", f"ipv{family.version}", "-p", "tcp", "--state", "ESTABLISHED")
+        # Where tracking misses an acknowledgement it forgets an idle connection in minutes.
+        report(int(open_connections().split()[2]) > 400_000, f"{name}: may be idle for days", open_connections())
 
     until(lambda: not open_connections())
     same(open_connections(), "", f"{name}: tracking has seen its end")
