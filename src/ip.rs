@@ -103,12 +103,7 @@ pub(crate) trait Ip: 'static {
     fn is_established(flows: &Established, header: &Self::Header, rest: Rest) -> bool;
 
     /// Notes that it is one.
-    fn note_established(
-        flows: &Established,
-        header: &Self::Header,
-        rest: Rest,
-        bh: BottomHalf<'_>,
-    );
+    fn note_established(flows: &Established, header: &Self::Header, rest: Rest, bh: BottomHalf<'_>);
 
     /// Forgets that it is one.
     fn forget_established(

@@ -109,7 +109,10 @@ impl SkBuff {
     fn connection(&self) -> (u32, *mut bindings::nf_conn) {
         // SAFETY: the skb is valid and ours.
         let nfct = unsafe { (*self.as_raw())._nfct };
-        ((nfct & INFO) as u32, (nfct & !INFO) as *mut bindings::nf_conn)
+        (
+            (nfct & INFO) as u32,
+            (nfct & !INFO) as *mut bindings::nf_conn,
+        )
     }
 
     /// Whether tracking can do without most packets of this one's connection, which has to be
@@ -216,8 +219,8 @@ unsafe fn stop_judging_if_established(
     numbers: [u32; 2],
 ) -> bool {
     const LIBERAL: u8 = bindings::IP_CT_TCP_FLAG_BE_LIBERAL as u8;
-    const KNOWN: u8 = (bindings::IP_CT_TCP_FLAG_MAXACK_SET
-        | bindings::IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED) as u8;
+    const KNOWN: u8 =
+        (bindings::IP_CT_TCP_FLAG_MAXACK_SET | bindings::IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED) as u8;
     /// Far enough from both ends of what is ahead of a number.
     const LONG_AGO: u32 = 1 << 30;
     // SAFETY: by the caller; tracking changes what is read and written here under the same lock.

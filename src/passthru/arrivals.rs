@@ -17,7 +17,7 @@ pub(crate) enum Fall {
     Unsettled,
     /// It is longer than the child's MTU: the parent has to say so, or to cut it up.
     TooLong,
-    /// The parent tracks connections, and would not know this one by what the child answers.
+    /// The parent tracks connections, and is to see the packet: it may not know this one yet.
     Tracked,
     /// What the child sends is for the parent itself.
     Parents,
