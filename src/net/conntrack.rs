@@ -201,7 +201,7 @@ unsafe fn lasts(connection: *const bindings::nf_conn) -> bool {
     const SECONDS: u32 = 3;
     // SAFETY: by the caller.
     let timeout = unsafe { (&raw const (*connection).timeout).read_volatile() };
-    timeout.wrapping_sub(ticks()) as i32 > (SECONDS * bindings::HZ) as i32
+    timeout.wrapping_sub(ticks()) as i32 > (SECONDS * bindings::CONFIG_HZ) as i32
 }
 
 /// If a connection of TCP is established, has tracking take its packets whatever their numbers are.

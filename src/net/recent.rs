@@ -22,7 +22,7 @@ const WAYS: usize = 2;
 pub(crate) fn second() -> u32 {
     // SAFETY: only reads a counter.
     let ticks = unsafe { bindings::passthru_helper_jiffies() };
-    (ticks / bindings::HZ as usize) as u32
+    (ticks / bindings::CONFIG_HZ as usize) as u32
 }
 
 /// A flow in one line of memory.
