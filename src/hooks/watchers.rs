@@ -97,12 +97,7 @@ fn take_at_device<'a, I: Ip>(
     if !claim.shortcuts.contains(Shortcut::Device) {
         return packet.pass();
     }
-    let rcu = packet.bh().read_side();
-    // What the child answers goes by the parent's rules, which then would take it for a
-    // stranger's: there its connections have to be known from their first packet on.
-    if packet.dev().namespace(rcu).tracks(I::FAMILY, rcu)
-        && !is_established::<I>(parent, &packet, header, claim.child)
-    {
+    if is_still_tracked::<I>(parent, &packet, header, claim.child) {
         fall(packet, claim.child, Fall::Tracked)
     } else if arrive::fits::<I>(packet.skb(), claim, header) {
         take::<I>(packet, header, claim, Shortcut::Device, None)
@@ -111,8 +106,26 @@ fn take_at_device<'a, I: Ip>(
     }
 }
 
-/// Whether a packet is of a connection that tracking knows already.
+/// Whether the parent tracks connections, and does not know that of the packet yet. What the child
+/// answers goes by the parent's rules, which would take it for a stranger's: there connections have
+/// to be known from their first packet on.
 #[inline(always)]
+fn is_still_tracked<I: Ip>(
+    parent: &Parent,
+    packet: &Passing<'_>,
+    header: &I::Header,
+    child: &Device<End>,
+) -> bool {
+    let rcu = packet.bh().read_side();
+    let namespace = packet.dev().namespace(rcu);
+    // Whether one of the hooks is tracking's takes longer to tell than whether this is known.
+    namespace.has_before_routing_besides::<BeforeRouting<I>>(I::FAMILY, rcu)
+        && !is_established::<I>(parent, packet, header, child)
+        && namespace.tracks(I::FAMILY, rcu)
+}
+
+/// Whether a packet is of a connection that tracking knows already.
+#[inline(never)]
 fn is_established<I: Ip>(
     parent: &Parent,
     packet: &Passing<'_>,

@@ -158,6 +158,28 @@ impl Namespace {
         hooks.len() == 1 && hooks.iter().all(is_hook_of::<W>)
     }
 
+    /// Whether anybody but a `W` looks at packets before they are routed.
+    #[inline(always)]
+    pub(crate) fn has_before_routing_besides<W: Watcher>(
+        &self,
+        family: Family,
+        _rcu: ReadSide<'_>,
+    ) -> bool {
+        const PLACE: usize = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING as usize;
+        let net = self.as_raw();
+        // SAFETY: as in `entries_before_sockets()`.
+        let hooks = unsafe {
+            let hooks = match family {
+                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[PLACE],
+                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[PLACE],
+            };
+            hooks.read_volatile().as_ref()
+        };
+        let alone =
+            |hooks: &[bindings::nf_hook_entry]| hooks.len() == 1 && is_hook_of::<W>(&hooks[0]);
+        hooks.is_some_and(|hooks| !alone(entries(hooks)))
+    }
+
     /// Whether a `W` looks at packets before the sockets.
     #[inline(always)]
     pub(crate) fn has_before_sockets<W: Watcher>(&self, family: Family, rcu: ReadSide<'_>) -> bool {

@@ -90,31 +90,37 @@ impl<const K: usize, const HASHED: usize> Recent<K, HASHED> {
     }
 
     #[inline(always)]
-    fn ways(&self, key: &Key<K, HASHED>) -> impl Iterator<Item = &Slot<K>> {
+    fn slot(&self, index: usize) -> &Slot<K> {
         let slots = self.slots.as_slice();
-        let first = key.hash(&self.seeds) & (slots.len() - 1);
-        // SAFETY: the number of slots is a power of two, which that of ways divides.
-        (0..WAYS).map(move |way| unsafe { slots.get_unchecked(first ^ way) })
+        // SAFETY: the number of slots is a power of two.
+        unsafe { slots.get_unchecked(index & (slots.len() - 1)) }
+    }
+
+    fn ways(&self, key: &Key<K, HASHED>) -> [&Slot<K>; WAYS] {
+        let first = key.hash(&self.seeds);
+        array::from_fn(|way| self.slot(first ^ way))
     }
 
     /// Whether this flow was noted. Callable in any context.
     #[inline(always)]
     pub(crate) fn has(&self, key: &Key<K, HASHED>) -> bool {
-        self.ways(key).any(|slot| slot.has(key))
+        let first = key.hash(&self.seeds);
+        self.slot(first).has(key) || (1..WAYS).any(|way| self.slot(first ^ way).has(key))
     }
 
     /// Notes a flow, if need be in place of another one.
     pub(crate) fn note(&self, key: &Key<K, HASHED>, _bh: BottomHalf<'_>) {
-        let free = self.ways(key).find(|slot| slot.has_passed(key));
-        if let Some(slot) = free.or_else(|| self.ways(key).next()) {
-            slot.write(key.words());
-        }
+        let ways = self.ways(key);
+        let free = ways.iter().find(|slot| slot.has_passed(key));
+        free.unwrap_or(&ways[0]).write(key.words());
     }
 
     /// Forgets a flow.
     pub(crate) fn forget(&self, key: &Key<K, HASHED>, _bh: BottomHalf<'_>) {
-        for slot in self.ways(key).filter(|slot| slot.has(key)) {
-            slot.write(&[0; K]);
+        for slot in self.ways(key) {
+            if slot.has(key) {
+                slot.write(&[0; K]);
+            }
         }
     }
 }
