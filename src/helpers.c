@@ -1048,18 +1048,6 @@ void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 pro
 	skb->destructor = protocol == IPPROTO_TCP ? sock_edemux : sock_pfree;
 }
 
-/* Connection tracking is told by its place, which it shares with nobody in its right mind. */
-bool passthru_helper_hooks_track(const struct nf_hook_entries *hooks)
-{
-	struct nf_hook_ops **ops = nf_hook_entries_get_hook_ops(hooks);
-	unsigned int i;
-
-	for (i = 0; i < hooks->num_hook_entries; i++)
-		if (READ_ONCE(ops[i])->priority == NF_IP_PRI_CONNTRACK)
-			return true;
-	return false;
-}
-
 void passthru_helper_nf_conn_lock(struct nf_conn *connection)
 {
 	spin_lock(&connection->lock);

@@ -157,7 +157,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         };
         let namespace = packet.namespace();
         // What another namespace sent came here by a shortcut: it goes on where levels count.
-        if !child.sends_unseen(namespace, I::FAMILY)
+        if !child.sends_unseen(namespace, I::FAMILY, rcu)
             || !dst.sends_plainly(I::FAMILY)
             || !packet.is_from_socket_of(namespace)
             || !dst.fits(packet.skb(), I::FAMILY, rcu)

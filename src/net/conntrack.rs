@@ -8,7 +8,7 @@
 use super::{
     context::{BottomHalf, ReadSide},
     namespace::Namespace,
-    netfilter::Family,
+    netfilter::{Family, Hooks},
     skb::SkBuff,
 };
 use crate::net::bindings;
@@ -52,36 +52,30 @@ const DYING: usize = bit(bindings::ip_conntrack_status_IPS_DYING_BIT);
 /// There was an answer to more than its first packets. C: `IPS_ASSURED`.
 const ASSURED: usize = bit(bindings::ip_conntrack_status_IPS_ASSURED_BIT);
 
+const BEFORE_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING;
+
+/// Whether tracking is among hooks. It is told by its place, which it shares with nobody in its right
+/// mind.
+#[inline(never)]
+fn does_track(hooks: Hooks<'_>) -> bool {
+    const TRACKING: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK;
+    hooks.registrations().any(|hook| hook.priority == TRACKING)
+}
+
 impl Namespace {
     /// Whether packets of a family are tracked here before they are routed.
     #[inline]
-    pub(crate) fn tracks(&self, family: Family, _rcu: ReadSide<'_>) -> bool {
-        let before_routing = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING as usize;
-        // SAFETY: the namespace exists; what is found by single loads exists for the read-side
-        // critical section.
-        unsafe {
-            let hooks = match family {
-                Family::Ipv4 => &raw const (*self.as_raw()).nf.hooks_ipv4[before_routing],
-                Family::Ipv6 => &raw const (*self.as_raw()).nf.hooks_ipv6[before_routing],
-            };
-            let hooks = hooks.read_volatile();
-            !hooks.is_null() && bindings::passthru_helper_hooks_track(hooks)
-        }
+    pub(crate) fn tracks(&self, family: Family, rcu: ReadSide<'_>) -> bool {
+        self.hooks(family, BEFORE_ROUTING, rcu)
+            .is_some_and(does_track)
     }
 
     /// As [`Self::tracks`], for who has a hook before routing: the only one may be its own.
     #[inline(always)]
     pub(crate) fn tracks_before_us(&self, family: Family, rcu: ReadSide<'_>) -> bool {
-        let before_routing = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING as usize;
-        // SAFETY: as above; the number of hooks does not change.
-        let alone = unsafe {
-            let hooks = match family {
-                Family::Ipv4 => &raw const (*self.as_raw()).nf.hooks_ipv4[before_routing],
-                Family::Ipv6 => &raw const (*self.as_raw()).nf.hooks_ipv6[before_routing],
-            };
-            let hooks = hooks.read_volatile();
-            !hooks.is_null() && (*hooks).num_hook_entries == 1
-        };
+        let alone = self
+            .hooks(family, BEFORE_ROUTING, rcu)
+            .is_some_and(|hooks| hooks.len() == 1);
         !alone && self.tracks(family, rcu)
     }
 }

@@ -11,7 +11,7 @@ use super::{
     dst::{Dst, HeldDst},
     ipv6,
     namespace::Namespace,
-    netfilter::Family,
+    netfilter::{Family, Hooks},
     percpu::Traffic,
     skb::SkBuff,
 };
@@ -23,31 +23,34 @@ impl NetDevice {
     /// Whether nothing looks at what this device is given to send by its namespace: no hook after
     /// routing that is the namespace's own, no queueing discipline, no traffic control, no tap.
     #[inline(always)]
-    pub(crate) fn sends_unseen(&self, namespace: &Namespace, family: Family) -> bool {
-        const AFTER_ROUTING: usize = bindings::nf_inet_hooks_NF_INET_POST_ROUTING as usize;
+    pub(crate) fn sends_unseen(
+        &self,
+        namespace: &Namespace,
+        family: Family,
+        rcu: ReadSide<'_>,
+    ) -> bool {
+        const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
         let (dev, net) = (self.as_raw(), namespace.as_raw());
         // All of it at once, as in `is_watched()`.
         // SAFETY: fields of a device and a namespace that exist, by single loads; all are pointers
         // or made of one. A device's queueing discipline is freed after a grace period.
-        unsafe {
+        let watchers = unsafe {
             let list = |head: *const bindings::list_head| {
                 (&raw const (*head).next).read_volatile() as usize ^ head as usize
             };
-            let hooks = match family {
-                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[AFTER_ROUTING],
-                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[AFTER_ROUTING],
-            };
             let qdisc = (&raw const (*dev).qdisc).read_volatile();
-            let watchers = list(&raw const (*dev).ptype_all)
+            list(&raw const (*dev).ptype_all)
                 | list(&raw const (*net).ptype_all)
                 | (&raw const (*dev).tcx_egress).read_volatile() as usize
                 | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
                 | (&raw const (*qdisc).enqueue)
                     .cast::<usize>()
-                    .read_volatile();
-            let hooks = hooks.read_volatile();
-            watchers == 0 && (hooks.is_null() || are_of_machine(hooks))
-        }
+                    .read_volatile()
+        };
+        watchers == 0
+            && namespace
+                .hooks(family, AFTER_ROUTING, rcu)
+                .is_none_or(are_of_machine)
     }
 
     /// Whether nothing has a say in what this device is given to send: no queueing discipline, no
@@ -103,26 +106,13 @@ impl NetDevice {
 
 /// Whether hooks are those that security modules have in every namespace (AppArmor, SELinux): they
 /// see the packet in the parent, with all that they look at. C: `NF_IP_PRI_SELINUX_LAST`.
-///
-/// # Safety
-///
-/// `entries` must have been found in a namespace in the same RCU read-side critical section.
 #[inline(always)]
-unsafe fn are_of_machine(entries: *const bindings::nf_hook_entries) -> bool {
+fn are_of_machine(hooks: Hooks<'_>) -> bool {
     const FIRST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_FIRST;
     const LAST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_LAST;
-    // SAFETY: by the caller's promise. The operations of each hook lie behind all that is needed to
-    // call them. Those that are going have others put in their place, which are valid too.
-    unsafe {
-        let count = usize::from((*entries).num_hook_entries);
-        let operations = (*entries).hooks.as_ptr().add(count);
-        let operations = operations.cast::<*const bindings::nf_hook_ops>();
-        (0..count).all(|index| {
-            let hook = operations.add(index).read_volatile();
-            matches!((*hook).priority, FIRST | LAST)
-                && (*hook).hook_ops_type() == bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED
-        })
-    }
+    hooks
+        .registrations()
+        .all(|hook| matches!(hook.priority, FIRST | LAST) && hook.is_plain)
 }
 
 impl<'r> Dst<'r> {

@@ -13,7 +13,11 @@ use super::{
     skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
-use core::{marker::PhantomData, ptr, slice};
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+    slice,
+};
 use kernel::{error::to_result, prelude::*, sync::Arc, types::Opaque};
 
 /// Where a hook is.
@@ -126,11 +130,9 @@ impl<'a> Passing<'a> {
         let Some(hooks) = hooks else {
             return (Some(skb), verdict);
         };
-        let later = entries(hooks)
-            .iter()
-            .position(is_hook_of::<W>)
-            .map(|own| own + 1);
-        match later.filter(|later| *later < entries(hooks).len()) {
+        let entries = hooks.entries();
+        let later = entries.iter().position(is_hook_of::<W>).map(|own| own + 1);
+        match later.filter(|later| *later < entries.len()) {
             Some(later) => (skb.pass_input_hooks(family, dev, hooks, later), verdict),
             None => (Some(skb), verdict),
         }
@@ -195,35 +197,97 @@ impl Namespace {
         rcu: ReadSide<'r>,
     ) -> &'r [bindings::nf_hook_entry] {
         self.entries_before_sockets(family, rcu)
-            .map_or(&[], entries)
+            .map_or(&[], Hooks::entries)
     }
 
     #[inline(always)]
-    fn entries_before_sockets<'r>(
+    fn entries_before_sockets<'r>(&self, family: Family, rcu: ReadSide<'r>) -> Option<Hooks<'r>> {
+        self.hooks(family, bindings::nf_inet_hooks_NF_INET_LOCAL_IN, rcu)
+    }
+
+    /// The hooks at a place of a namespace, one of `NF_INET_*`; none where there are none.
+    #[inline(always)]
+    pub(super) fn hooks<'r>(
         &self,
         family: Family,
+        place: u32,
         _rcu: ReadSide<'r>,
-    ) -> Option<&'r bindings::nf_hook_entries> {
-        const PLACE: usize = bindings::nf_inet_hooks_NF_INET_LOCAL_IN as usize;
-        let net = self.as_raw();
-        // SAFETY: the namespace exists, and what hangs off it by a single load for as long as the
-        // read-side critical section lasts.
+    ) -> Option<Hooks<'r>> {
+        NonNull::new(self.raw_hooks(family, place)).map(|hooks| Hooks(hooks, PhantomData))
+    }
+
+    /// Whether there are any.
+    #[inline(always)]
+    pub(super) fn has_hooks(&self, family: Family, place: u32) -> bool {
+        !self.raw_hooks(family, place).is_null()
+    }
+
+    #[inline(always)]
+    fn raw_hooks(&self, family: Family, place: u32) -> *mut bindings::nf_hook_entries {
+        let (net, place) = (self.as_raw(), place as usize);
+        // SAFETY: the namespace exists; a single load.
         unsafe {
             let hooks = match family {
-                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[PLACE],
-                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[PLACE],
+                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[place],
+                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[place],
             };
-            hooks.read_volatile().as_ref()
+            hooks.read_volatile()
         }
     }
 }
 
-/// The hooks themselves.
-#[inline(always)]
-fn entries(hooks: &bindings::nf_hook_entries) -> &[bindings::nf_hook_entry] {
-    let first = (&raw const hooks.hooks).cast::<bindings::nf_hook_entry>();
-    // SAFETY: there are as many as it says.
-    unsafe { slice::from_raw_parts(first, hooks.num_hook_entries.into()) }
+/// The hooks at one place of a namespace, in their order, as they were found. Made by
+/// [`Namespace::hooks`] only: they exist for the read-side critical section.
+///
+/// C: `struct nf_hook_entries`.
+#[derive(Clone, Copy)]
+pub(super) struct Hooks<'r>(
+    NonNull<bindings::nf_hook_entries>,
+    PhantomData<&'r bindings::nf_hook_entries>,
+);
+
+impl<'r> Hooks<'r> {
+    /// How many there are; at least one.
+    #[inline(always)]
+    pub(super) fn len(self) -> usize {
+        // SAFETY: they exist, and their number does not change.
+        usize::from(unsafe { (*self.0.as_ptr()).num_hook_entries })
+    }
+
+    /// What is needed to call them.
+    #[inline(always)]
+    fn entries(self) -> &'r [bindings::nf_hook_entry] {
+        // SAFETY: there are as many as it says, and nobody changes them.
+        unsafe { slice::from_raw_parts((*self.0.as_ptr()).hooks.as_ptr(), self.len()) }
+    }
+
+    /// What they were registered as. C: `nf_hook_entries_get_hook_ops()`.
+    #[inline(always)]
+    pub(super) fn registrations(self) -> impl Iterator<Item = Registration> + 'r {
+        // SAFETY: the operations of each hook lie behind all that is needed to call them.
+        let operations = unsafe { (*self.0.as_ptr()).hooks.as_ptr().add(self.len()) }
+            .cast::<*const bindings::nf_hook_ops>();
+        (0..self.len()).map(move |index| {
+            // SAFETY: there is one for each hook, found by a single load. Those that are going have
+            // others put in their place, which are valid too; what is read never changes.
+            unsafe {
+                let hook = operations.add(index).read_volatile();
+                Registration {
+                    priority: (*hook).priority,
+                    is_plain: (*hook).hook_ops_type()
+                        == bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED,
+                }
+            }
+        })
+    }
+}
+
+/// What a hook was registered as.
+pub(super) struct Registration {
+    /// Where it stands among the others.
+    pub(super) priority: c_int,
+    /// Whether it belongs to the kernel itself, or a module: to no table of nftables' or program.
+    pub(super) is_plain: bool,
 }
 
 /// Whether what stands there is a [`Hook`] for `W`.
@@ -240,15 +304,20 @@ impl SkBuff {
         self,
         family: Family,
         dev: &NetDevice,
-        hooks: &bindings::nf_hook_entries,
+        hooks: Hooks<'_>,
         first: usize,
     ) -> Option<Self> {
         let (skb, family, first) = (self.into_raw(), family.number() as u8, first as c_uint);
         // SAFETY: the skb is valid and ours; it still is where the answer is 1, and is not
         // otherwise. The hooks exist for the read-side critical section that the caller is in.
         unsafe {
-            let verdict =
-                bindings::passthru_helper_input_hooks(skb, dev.as_raw(), family, hooks, first);
+            let verdict = bindings::passthru_helper_input_hooks(
+                skb,
+                dev.as_raw(),
+                family,
+                hooks.0.as_ptr(),
+                first,
+            );
             (verdict == 1).then(|| Self::from_raw(skb))
         }
     }

@@ -101,19 +101,6 @@ impl Namespace {
     pub(crate) fn has_hooks_before_sockets(&self, family: Family) -> bool {
         self.has_hooks(family, bindings::nf_inet_hooks_NF_INET_LOCAL_IN)
     }
-
-    #[inline(always)]
-    fn has_hooks(&self, family: Family, place: u32) -> bool {
-        let net = self.as_raw();
-        // SAFETY: fields of a namespace that exists, by single loads.
-        unsafe {
-            let hooks = match family {
-                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[place as usize],
-                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[place as usize],
-            };
-            !hooks.read_volatile().is_null()
-        }
-    }
 }
 
 impl SkBuff {
