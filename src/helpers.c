@@ -1036,18 +1036,6 @@ struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *
 					  ntohs(th->dest), dev->ifindex, 0);
 }
 
-void passthru_helper_demux_put(struct sock *sk, u8 protocol)
-{
-	if (protocol == IPPROTO_TCP)
-		sock_gen_put(sk);
-}
-
-void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 protocol)
-{
-	skb->sk = sk;
-	skb->destructor = protocol == IPPROTO_TCP ? sock_edemux : sock_pfree;
-}
-
 void passthru_helper_nf_conn_lock(struct nf_conn *connection)
 {
 	spin_lock(&connection->lock);

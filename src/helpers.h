@@ -126,8 +126,6 @@ struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
 
 struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *dev, u8 protocol);
 struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol);
-void passthru_helper_demux_put(struct sock *sk, u8 protocol);
-void passthru_helper_skb_set_socket(struct sk_buff *skb, struct sock *sk, u8 protocol);
 
 void passthru_helper_nf_conn_lock(struct nf_conn *connection);
 void passthru_helper_nf_conn_unlock(struct nf_conn *connection);

@@ -13,6 +13,9 @@ use super::{
 use crate::net::bindings;
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 
+/// The number of TCP.
+const TCP: u8 = 6;
+
 /// A socket that a packet is for: one of an established TCP connection (or what is before and
 /// after that), or a connected UDP one.
 pub(crate) struct Connection<'r> {
@@ -58,14 +61,28 @@ impl<'r> Connection<'r> {
         // hooks and none of them has given it one. The reference passes to it; UDP's sockets need
         // none until a grace period has passed.
         unsafe {
-            bindings::passthru_helper_skb_set_socket(skb.as_raw(), this.sk.as_ptr(), this.protocol);
+            let skb = skb.as_raw();
+            (*skb).sk = this.sk.as_ptr();
+            (*skb).__bindgen_anon_3.__bindgen_anon_1.destructor = Some(if this.is_counted() {
+                bindings::sock_edemux
+            } else {
+                bindings::sock_pfree
+            });
         }
+    }
+
+    /// Whether we have a reference to the socket.
+    #[inline]
+    fn is_counted(&self) -> bool {
+        self.protocol == TCP
     }
 }
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        // SAFETY: this is the end of our reference, where there is one.
-        unsafe { bindings::passthru_helper_demux_put(self.sk.as_ptr(), self.protocol) };
+        if self.is_counted() {
+            // SAFETY: this is the end of our reference.
+            unsafe { bindings::sock_gen_put(self.sk.as_ptr()) };
+        }
     }
 }
