@@ -600,32 +600,9 @@ int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offse
 	return type ? *type : -1;
 }
 
-bool passthru_helper_skb_sum_before(const struct sk_buff *skb, unsigned int len)
+int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
 {
-	return skb->ip_summed == CHECKSUM_PARTIAL &&
-	       skb_checksum_start_offset(skb) + skb->csum_offset < (int)len;
-}
-
-int passthru_helper_skb_cow_head(struct sk_buff *skb)
-{
-	return skb_cow_head(skb, 0);
-}
-
-int passthru_helper_count_hop(struct sk_buff *skb)
-{
-	const bool v4 = skb->protocol == htons(ETH_P_IP);
-
-	if (skb_ensure_writable(skb, v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)))
-		return -ENOMEM;
-	if ((v4 ? ip_hdr(skb)->ttl : ipv6_hdr(skb)->hop_limit) <= 1)
-		return -ELOOP;
-	if (v4) {
-		ip_decrease_ttl(ip_hdr(skb));
-	} else {
-		skb_forward_csum(skb);
-		ipv6_hdr(skb)->hop_limit--;
-	}
-	return 0;
+	return skb_cow_head(skb, headroom);
 }
 
 void passthru_helper_skb_forward_csum(struct sk_buff *skb)
@@ -633,10 +610,9 @@ void passthru_helper_skb_forward_csum(struct sk_buff *skb)
 	skb_forward_csum(skb);
 }
 
-void passthru_helper_skb_keep_inet(struct sk_buff *skb)
+void passthru_helper_skb_orphan(struct sk_buff *skb)
 {
-	if (skb->sk && !sk_is_inet(skb->sk))
-		skb_orphan(skb);
+	skb_orphan(skb);
 }
 
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family)

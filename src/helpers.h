@@ -95,12 +95,10 @@ struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_
 int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net);
 bool passthru_helper_ip_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
 bool passthru_helper_ip6_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
-int passthru_helper_count_hop(struct sk_buff *skb);
 void passthru_helper_skb_forward_csum(struct sk_buff *skb);
 int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offset);
-bool passthru_helper_skb_sum_before(const struct sk_buff *skb, unsigned int len);
-int passthru_helper_skb_cow_head(struct sk_buff *skb);
-void passthru_helper_skb_keep_inet(struct sk_buff *skb);
+int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
+void passthru_helper_skb_orphan(struct sk_buff *skb);
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family);
 int passthru_helper_ip_send(struct sk_buff *skb, struct net *net);
 

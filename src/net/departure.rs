@@ -96,6 +96,16 @@ impl NetDevice {
         }
     }
 
+    /// The Ethernet address of this device, which has one. Who reads it while it is changed finds one
+    /// that is neither old nor new.
+    pub(super) fn address(&self) -> &[u8; bindings::ETH_ALEN as usize] {
+        // SAFETY: the device exists, and its address is freed with it.
+        unsafe {
+            let address = (&raw const (*self.as_raw()).dev_addr).read_volatile();
+            &*address.cast()
+        }
+    }
+
     /// How many devices without a queue are being sent on at this moment, one from within the
     /// other, on this CPU. C: `dev_recursion_level()`.
     pub(crate) fn recursion_level(_bh: BottomHalf<'_>) -> u32 {
@@ -390,14 +400,7 @@ impl SkBuff {
 
     /// Whether the Ethernet header that the packet begins with is addressed to `dev`.
     pub(crate) fn is_frame_for(&self, dev: &NetDevice) -> bool {
-        const LEN: usize = bindings::ETH_ALEN as usize;
-        // SAFETY: the device exists, and its address is freed after a grace period. Who reads it
-        // while it is changed compares with one that is neither old nor new.
-        let address = unsafe {
-            let address = (&raw const (*dev.as_raw()).dev_addr).read_volatile();
-            core::slice::from_raw_parts(address, LEN)
-        };
-        self.linear().get(..LEN) == Some(address)
+        self.linear().first_chunk() == Some(dev.address())
     }
 
     /// Whether it is this socket, or none, that the packet is counted for until it has left.

@@ -155,6 +155,21 @@ fn sums_up(words: &[u32; WORDS]) -> bool {
     sum % 0xffff == 0
 }
 
+/// Counts a hop in a header; `false` where it was the last. C: `ip_decrease_ttl()`.
+pub(super) fn count_hop(header: &mut [u8; HEADER_LEN as usize]) -> bool {
+    let [_, _, _, _, _, _, _, _, hops, _, sum @ ..] = header;
+    if *hops <= 1 {
+        return false;
+    }
+    *hops -= 1;
+    // What the half of a word that begins with the hops shrinks by its complement grows by. All ones
+    // are as much as zero, of which the former is not sent.
+    let [upper, lower, ..] = sum;
+    let grown = u32::from(u16::from_be_bytes([*upper, *lower])) + 0x0100;
+    [*upper, *lower] = ((grown + u32::from(grown >= 0xffff)) as u16).to_be_bytes();
+    true
+}
+
 /// A switch of a device or of all of them. C: `IPV4_DEVCONF_*`.
 ///
 /// # Safety

@@ -104,6 +104,16 @@ pub(crate) fn destination_of(skb: &SkBuff) -> Option<Address> {
     Some([half(24), half(32)])
 }
 
+/// Counts a hop in a header; `false` where it was the last.
+pub(super) fn count_hop(header: &mut [u8; HEADER_LEN as usize]) -> bool {
+    let [_, _, _, _, _, _, _, hops, ..] = header;
+    let more = *hops > 1;
+    if more {
+        *hops -= 1;
+    }
+    more
+}
+
 /// TCP and UDP.
 const TCP: u8 = 6;
 const UDP: u8 = 17;

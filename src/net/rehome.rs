@@ -339,13 +339,6 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_ip_deliver(self.into_raw(), protocol, direct) };
     }
 
-    /// Counts a hop, as who forwards the packet does. Fails with `ELOOP` where it was the last, and
-    /// with `ENOMEM`. C: `ip_decrease_ttl()`.
-    pub(crate) fn count_hop(&mut self) -> Result {
-        // SAFETY: the skb is valid and ours, and has a network header, which the stack has checked.
-        to_result(unsafe { bindings::passthru_helper_count_hop(self.as_raw()) })
-    }
-
     /// Whether [`Self::deliver_ipv4`], or the same for IPv6, would give a packet to the protocol at
     /// once, if no hooks are before the sockets of this namespace.
     pub(crate) fn is_direct(&self, family: Family, protocol: u8, namespace: &Namespace) -> bool {
@@ -402,19 +395,9 @@ impl SkBuff {
         framed: bool,
         _bh: BottomHalf<'_>,
     ) -> Result {
-        if framed {
-            // SAFETY: the skb is valid and ours, and both devices have Ethernet addresses.
-            let error = unsafe {
-                bindings::passthru_helper_skb_push_ethernet(
-                    self.as_raw(),
-                    dev.as_raw(),
-                    source.as_raw(),
-                )
-            };
-            if error != 0 {
-                self.drop_with(DropReason::NOMEM);
-                return Err(ENOMEM);
-            }
+        if framed && self.wrap_in_ethernet(dev, source).is_err() {
+            self.drop_with(DropReason::NOMEM);
+            return Err(ENOMEM);
         }
         if self.orphan_frags().is_err() {
             self.drop_with(DropReason::NOMEM);

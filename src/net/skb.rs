@@ -6,8 +6,9 @@
 
 use super::{
     context::BottomHalf,
-    device::Device,
-    driver::Driver, //
+    device::{Device, NetDevice},
+    driver::Driver,
+    ipv4, ipv6,
 };
 use crate::net::bindings;
 use core::{mem::ManuallyDrop, ptr::NonNull};
@@ -280,21 +281,88 @@ impl SkBuff {
     /// Whether somebody is yet to write a checksum into the packet's first `len` bytes.
     /// C: `skb_checksum_help()`.
     pub(crate) fn writes_sum_before(&self, len: u32) -> bool {
-        // SAFETY: the skb is valid.
-        unsafe { bindings::passthru_helper_skb_sum_before(self.as_raw(), len) }
+        let skb = self.as_raw();
+        // SAFETY: the skb is valid and its data lies behind its head; unions as in `protocol()`.
+        let (summed, place) = unsafe {
+            let headers = (*skb).__bindgen_anon_4.headers.as_ref();
+            let sum = headers.__bindgen_anon_1.__bindgen_anon_1;
+            let headroom = (*skb).data.offset_from((*skb).head);
+            let start = sum.csum_start as isize - headroom;
+            (headers.ip_summed(), start + sum.csum_offset as isize)
+        };
+        u32::from(summed) == bindings::CHECKSUM_PARTIAL && place < len as isize
     }
 
     /// Sees to it that what lies before the packet's data, and its headers, are nobody else's too.
     /// Fails with `ENOMEM`. C: `skb_cow_head()`.
     pub(crate) fn own_head(&mut self) -> Result {
+        self.own_head_with(0)
+    }
+
+    /// As [`Self::own_head`], and that there are as many bytes before the data.
+    fn own_head_with(&mut self, room: u32) -> Result {
         // SAFETY: the skb is valid and ours; `&mut` says that no pointer into it is in use.
-        to_result(unsafe { bindings::passthru_helper_skb_cow_head(self.as_raw()) })
+        to_result(unsafe { bindings::passthru_helper_skb_cow_head(self.as_raw(), room) })
+    }
+
+    /// The first bytes of the packet, for nobody but us to see what becomes of them. Fails with
+    /// `ENOMEM`, also where the packet is shorter. C: `skb_ensure_writable()`.
+    pub(super) fn own_bytes<const N: usize>(&mut self) -> Result<&mut [u8; N]> {
+        // SAFETY: the skb is valid and ours; `&mut` says that no pointer into its data is in use.
+        to_result(unsafe { bindings::skb_ensure_writable(self.as_raw(), N as c_uint) })?;
+        // SAFETY: now as many bytes lie there, in the linear part, and nobody else uses them.
+        Ok(unsafe { &mut *(*self.as_raw()).data.cast() })
+    }
+
+    /// Counts a hop, as who forwards the packet does, which begins with its network header. Fails with
+    /// `ELOOP` where it was the last, and with `ENOMEM`.
+    pub(crate) fn count_hop(&mut self) -> Result {
+        let counted = if self.protocol() == Protocol::IPV4 {
+            ipv4::count_hop(self.own_bytes()?)
+        } else {
+            let counted = ipv6::count_hop(self.own_bytes()?);
+            self.forward_csum();
+            counted
+        };
+        if counted {
+            Ok(())
+        } else {
+            Err(ELOOP)
+        }
+    }
+
+    /// Puts an Ethernet header before the packet, as if `to` had just received it from `from`, and
+    /// takes it off. Both have Ethernet addresses. Fails with `ENOMEM`.
+    /// C: `eth_header()`, `eth_type_trans()`.
+    pub(super) fn wrap_in_ethernet(&mut self, to: &NetDevice, from: &NetDevice) -> Result {
+        let protocol = u16::from_be(self.protocol().0);
+        self.own_head_with(bindings::ETH_HLEN)?;
+        let (skb, dev) = (self.as_raw(), to.as_raw());
+        let (to, from) = (to.address().as_ptr(), from.address().as_ptr());
+        // SAFETY: the skb is valid and ours and has the room; the device exists, and so do addresses.
+        // The union is written as it is read in `protocol()`.
+        unsafe {
+            bindings::eth_header(skb, dev, protocol, to.cast(), from.cast(), (*skb).len);
+            (*skb).__bindgen_anon_4.headers.as_mut().protocol = bindings::eth_type_trans(skb, dev);
+        }
+        Ok(())
     }
 
     /// Takes a socket away that is none of IP: its output path takes each for one.
     pub(crate) fn keep_inet_socket(&mut self) {
-        // SAFETY: the skb is valid and ours.
-        unsafe { bindings::passthru_helper_skb_keep_inet(self.as_raw()) };
+        // SAFETY: the skb is valid, and so is its socket, of whatever kind: all begin alike. A single
+        // load, because a socket may go from IPv6 to IPv4.
+        let family = unsafe {
+            let sk = (*self.as_raw()).sk;
+            if sk.is_null() {
+                return;
+            }
+            (&raw const (*sk).__sk_common.skc_family).read_volatile()
+        };
+        if !matches!(family.into(), bindings::AF_INET | bindings::AF_INET6) {
+            // SAFETY: the skb is valid and ours.
+            unsafe { bindings::passthru_helper_skb_orphan(self.as_raw()) };
+        }
     }
 
     /// Frees a packet that routing refused, and counts it as IP does.
