@@ -244,19 +244,9 @@ int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to
 	return 0;
 }
 
-void passthru_helper_skb_dst_drop(struct sk_buff *skb)
-{
-	skb_dst_drop(skb);
-}
-
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
 {
 	return dst_hold_safe(dst);
-}
-
-struct net_device *passthru_helper_dst_dev(const struct dst_entry *dst)
-{
-	return dst_dev_rcu(dst);
 }
 
 void passthru_helper_dst_input(struct sk_buff *skb)
@@ -271,16 +261,9 @@ enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_de
 	return ip_route_input_noref(skb, iph->daddr, iph->saddr, ip4h_dscp(iph), dev);
 }
 
-void passthru_helper_ip_count_refused(const struct sk_buff *skb, enum skb_drop_reason reason)
+void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number)
 {
-	if (reason == SKB_DROP_REASON_IP_RPFILTER)
-		__NET_INC_STATS(dev_net_rcu(skb->dev), LINUX_MIB_IPRPFILTER);
-}
-
-/* The first device of a namespace for %NULL, then the next one. */
-struct net_device *passthru_helper_next_netdev(struct net *net, struct net_device *dev)
-{
-	return dev ? next_net_device(dev) : first_net_device(net);
+	__NET_INC_STATS(dev_net_rcu(dev), number);
 }
 
 /* Where a packet goes on that a hook had delayed. */
@@ -540,15 +523,6 @@ void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, str
 	passthru_ip6_enter(skb, dev, header.tos, counters, amount);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	passthru_ip6_deliver(skb, header.protocol, true);
-}
-
-/* Returns the device that the packet had. */
-struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev)
-{
-	struct net_device *had = skb->dev;
-
-	skb->dev = dev;
-	return had;
 }
 
 /*
@@ -1032,11 +1006,6 @@ void passthru_helper_dev_put(struct net_device *dev)
 	dev_put(dev);
 }
 
-bool passthru_helper_netif_is_l3(const struct net_device *dev)
-{
-	return netif_is_l3_master(dev) || netif_is_l3_slave(dev);
-}
-
 int passthru_helper_notifier_from_errno(int error)
 {
 	return notifier_from_errno(error);
@@ -1067,53 +1036,15 @@ unsigned long passthru_helper_jiffies(void)
 	return jiffies;
 }
 
-/* This CPU, of which there is none with number 0, and where its backlog ends. */
-u64 passthru_helper_backlog_mark(void)
+struct softnet_data *passthru_helper_softnet_data(unsigned int cpu)
 {
-	u64 mark = (u64)(smp_processor_id() + 1) << 32;
-#ifdef CONFIG_RPS
-	mark |= this_cpu_read(softnet_data.input_queue_tail);
-#endif
-	return mark;
-}
-
-/*
- * Whether what was there at the mark is there still. The count of what has left a backlog lags
- * behind; its end and its lengths do not. They are read in the order in which packets come by, so
- * that one that moves meanwhile counts twice rather than not at all. Without RPS there is no end:
- * then until it is empty.
- */
-bool passthru_helper_backlog_has(u64 mark)
-{
-	const struct softnet_data *sd = &per_cpu(softnet_data, (mark >> 32) - 1);
-	u32 end = 0, len;
-
-#ifdef CONFIG_RPS
-	end = READ_ONCE(sd->input_queue_tail);
-	smp_rmb();
-#endif
-	len = skb_queue_len_lockless(&sd->input_pkt_queue);
-	smp_rmb();
-	len += skb_queue_len_lockless(&sd->process_queue);
-	if (!IS_ENABLED(CONFIG_RPS))
-		return len;
-	return len && (s32)((u32)mark - (end - len)) > 0;
-}
-
-u64 passthru_helper_get_random_u64(void)
-{
-	return get_random_u64();
+	return &per_cpu(softnet_data, cpu);
 }
 
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count)
 {
 	return __alloc_percpu_gfp(count * sizeof(unsigned long), sizeof(unsigned long),
 				  GFP_KERNEL_ACCOUNT);
-}
-
-void passthru_helper_free_percpu(unsigned long __percpu *counters)
-{
-	free_percpu(counters);
 }
 
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter)
@@ -1127,17 +1058,12 @@ void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned l
 	this_cpu_add(counters[1], amount);
 }
 
-unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter)
+unsigned long *passthru_helper_per_cpu_ptr(unsigned long __percpu *counter, int cpu)
 {
-	unsigned long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(*per_cpu_ptr(counter, cpu));
-	return sum;
+	return per_cpu_ptr(counter, cpu);
 }
 
-unsigned int passthru_helper_num_possible_cpus(void)
+unsigned int passthru_helper_next_possible_cpu(int cpu)
 {
-	return num_possible_cpus();
+	return cpumask_next(cpu, cpu_possible_mask);
 }

@@ -17,6 +17,7 @@
 
 /* Macros that bindgen cannot evaluate. */
 enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH };
+enum { PASSTHRU_INPUT_PKT_QUEUE = offsetof(struct softnet_data, input_pkt_queue) };
 
 /* What is asked of a struct fib_result. */
 struct passthru_fib_answer {
@@ -64,10 +65,8 @@ void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 t
 			       unsigned long __percpu *counters, unsigned long amount);
 int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
 				      struct net_device *from);
-void passthru_helper_skb_dst_drop(struct sk_buff *skb);
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst);
-struct net_device *passthru_helper_dst_dev(const struct dst_entry *dst);
 void passthru_helper_dst_input(struct sk_buff *skb);
 
 int passthru_helper_pre_routing_ipv4(struct sk_buff *skb, struct net_device *dev);
@@ -83,15 +82,13 @@ void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, stru
 			       unsigned long __percpu *counters, unsigned long amount);
 
 enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev);
-void passthru_helper_ip_count_refused(const struct sk_buff *skb, enum skb_drop_reason reason);
-struct net_device *passthru_helper_next_netdev(struct net *net, struct net_device *dev);
+void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number);
 
 void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer);
 void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct);
 void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
 				struct passthru_header header,
 				unsigned long __percpu *counters, unsigned long amount);
-struct net_device *passthru_helper_skb_swap_dev(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net);
 bool passthru_helper_ip_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
 bool passthru_helper_ip6_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
@@ -129,23 +126,18 @@ void passthru_helper_nf_conn_lock(struct nf_conn *connection);
 void passthru_helper_nf_conn_unlock(struct nf_conn *connection);
 void passthru_helper_dev_hold(struct net_device *dev);
 void passthru_helper_dev_put(struct net_device *dev);
-bool passthru_helper_netif_is_l3(const struct net_device *dev);
 int passthru_helper_notifier_from_errno(int error);
 bool passthru_helper_in_softirq(void);
 void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb);
 void passthru_helper_local_bh_disable(void);
 void passthru_helper_local_bh_enable(void);
 unsigned long passthru_helper_jiffies(void);
-u64 passthru_helper_backlog_mark(void);
-bool passthru_helper_backlog_has(u64 mark);
-u64 passthru_helper_get_random_u64(void);
+struct softnet_data *passthru_helper_softnet_data(unsigned int cpu);
 
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);
-void passthru_helper_free_percpu(unsigned long __percpu *counters);
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter);
 void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount);
-unsigned long passthru_helper_percpu_sum(const unsigned long __percpu *counter);
-
-unsigned int passthru_helper_num_possible_cpus(void);
+unsigned long *passthru_helper_per_cpu_ptr(unsigned long __percpu *counter, int cpu);
+unsigned int passthru_helper_next_possible_cpu(int cpu);
 
 #endif /* PASSTHRU_HELPERS_H */

@@ -6,10 +6,11 @@
 
 use super::{
     context::BottomHalf,
-    once::{Once32, Once64},
+    once::{read_barrier, Once32, Once64},
 };
 use crate::net::bindings;
-use core::array;
+use core::{array, mem::offset_of};
+use kernel::cpu::CpuId;
 
 /// Kinds of packets that are told apart.
 const KINDS: usize = 32;
@@ -69,8 +70,7 @@ impl InFlight {
     /// Notes that a packet of this kind was put into this CPU's backlog just now: for all who share
     /// the note, or for its own flow `alone`. As long as the former are there that stays so.
     pub(crate) fn note(&self, kind: Kind, alone: bool, _bh: BottomHalf<'_>) {
-        // SAFETY: only reads what belongs to this CPU, which cannot change here.
-        let mark = unsafe { bindings::passthru_helper_backlog_mark() };
+        let mark = here();
         let note = &self.notes[kind.slot()];
         let alone = alone && {
             let before = note.read();
@@ -117,6 +117,82 @@ impl InFlight {
 /// Whether the packet of a note is in the backlog still.
 fn is_queued(note: u64) -> bool {
     let mark = note & ((1 << WHOSE) - 1);
-    // SAFETY: only reads, and marks that are not zero name CPUs that exist.
-    mark != 0 && unsafe { bindings::passthru_helper_backlog_has(mark) }
+    if mark == 0 {
+        return false;
+    }
+    // SAFETY: marks that are not zero name CPUs that exist.
+    let backlog = unsafe { Backlog::of((mark >> 32) as u32 - 1) };
+    backlog.has(mark as u32)
+}
+
+/// Where the backlog of this CPU ends: the number of the CPU, of which there is none with 0, and how
+/// many packets there were until now. To be called where it cannot become another one.
+fn here() -> u64 {
+    let cpu = CpuId::current().as_u32();
+    // SAFETY: there is this one.
+    let backlog = unsafe { Backlog::of(cpu) };
+    u64::from(cpu + 1) << 32 | u64::from(backlog.end())
+}
+
+// Parts of the structure are aligned by themselves, which bindgen has to make up for.
+const _: () = assert!(
+    offset_of!(bindings::softnet_data, input_pkt_queue)
+        == bindings::PASSTHRU_INPUT_PKT_QUEUE as usize
+);
+
+/// The backlog of one CPU.
+///
+/// # Invariants
+///
+/// Points to what belongs to a CPU, which is always there.
+struct Backlog(*const bindings::softnet_data);
+
+impl Backlog {
+    /// # Safety
+    ///
+    /// There must be a CPU of this number.
+    unsafe fn of(cpu: u32) -> Self {
+        // SAFETY: by the caller; only computes an address.
+        // INVARIANT: that of such a CPU.
+        Self(unsafe { bindings::passthru_helper_softnet_data(cpu) })
+    }
+
+    /// How many packets were put there, ever.
+    #[cfg(CONFIG_RPS)]
+    fn end(&self) -> u32 {
+        // SAFETY: by the type's invariant; a single load.
+        unsafe { (&raw const (*self.0).input_queue_tail).read_volatile() }
+    }
+
+    /// Without RPS nobody counts.
+    #[cfg(not(CONFIG_RPS))]
+    fn end(&self) -> u32 {
+        0
+    }
+
+    /// Whether what was there when it ended at `mark` is there still. Without an end: whether
+    /// anything is.
+    ///
+    /// The count of what has left a backlog lags behind; its end and its lengths do not. They are read
+    /// in the order in which packets come by, so that one that moves meanwhile counts twice rather
+    /// than not at all.
+    fn has(&self, mark: u32) -> bool {
+        let end = self.end();
+        read_barrier();
+        // SAFETY: by the type's invariant; single loads. C: `skb_queue_len_lockless()`.
+        let waiting = unsafe { Self::len(&raw const (*self.0).input_pkt_queue) };
+        read_barrier();
+        // SAFETY: as above.
+        let len = waiting.wrapping_add(unsafe { Self::len(&raw const (*self.0).process_queue) });
+        let begin = end.wrapping_sub(len);
+        len != 0 && (cfg!(not(CONFIG_RPS)) || mark.wrapping_sub(begin) as i32 > 0)
+    }
+
+    /// # Safety
+    ///
+    /// `queue` must be valid.
+    unsafe fn len(queue: *const bindings::sk_buff_head) -> u32 {
+        // SAFETY: by the caller.
+        unsafe { (&raw const (*queue).qlen).read_volatile() }
+    }
 }

@@ -447,7 +447,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
 /// A number that nobody can guess. C: `get_random_u64()`.
 pub(crate) fn random() -> u64 {
     // SAFETY: only makes a random number.
-    unsafe { bindings::passthru_helper_get_random_u64() }
+    unsafe { bindings::get_random_u64() }
 }
 
 /// A number that changes with time, to choose by.

@@ -525,7 +525,7 @@ impl SkBuff {
             let flags = (*self.ip_control()).flags;
             Ok(Route {
                 kind: Kind::from_raw((*route).rt_type.into()),
-                dev: NetDevice::from_raw(bindings::passthru_helper_dst_dev(dst.as_raw())),
+                dev: dst.device(rcu),
                 multipath: by_group || u32::from(flags) & bindings::PASSTHRU_IPSKB_MULTIPATH != 0,
                 // Without classes nobody sets the field, not even to zero.
                 classified: cfg!(CONFIG_IP_ROUTE_CLASSID) && (*route).dst.tclassid != 0,
@@ -605,8 +605,7 @@ impl SkBuff {
 
     /// Takes the packet's route away. C: `skb_dst_drop()`.
     pub(crate) fn drop_dst(&mut self) {
-        // SAFETY: the skb is valid and ours.
-        unsafe { bindings::passthru_helper_skb_dst_drop(self.as_raw()) };
+        drop(self.take_dst());
     }
 
     /// Gives the packet, which has none, a route until the end of the read-side critical section:

@@ -343,11 +343,12 @@ impl SkBuff {
         dev: &NetDevice,
         bh: BottomHalf<'r>,
     ) -> Option<Dst<'r>> {
+        let place = self.raw_dev();
         // SAFETY: the skb is valid and ours; its own device is put back before anybody looks.
-        let kept = unsafe { bindings::passthru_helper_skb_swap_dev(self.as_raw(), dev.as_raw()) };
+        let kept = unsafe { place.replace(dev.as_raw()) };
         let dst = self.route_ipv6(bh);
         // SAFETY: as above.
-        unsafe { bindings::passthru_helper_skb_swap_dev(self.as_raw(), kept) };
+        unsafe { place.write(kept) };
         dst
     }
 }

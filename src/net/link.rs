@@ -11,6 +11,7 @@ use super::{
     namespace::Namespace,
     netlink::{Attribute, Attributes, ExtAck, Message, Policy},
     new_link::{NewLink, LINK_ATTRIBUTES},
+    percpu::possible_cpus,
     registration::{KillList, NewDevice},
 };
 use crate::net::bindings;
@@ -269,9 +270,8 @@ impl<T: LinkType> LinkOperations<T> {
     /// As many queues are allocated as there can be CPUs, so that `ethtool -L` has them to give.
     extern "C" fn get_num_queues() -> c_uint {
         // More are refused by `rtnl_create_link()`.
-        const MOST: c_uint = 4096;
-        // SAFETY: only reads a mask that is constant after boot.
-        unsafe { bindings::passthru_helper_num_possible_cpus() }.min(MOST)
+        const MOST: usize = 4096;
+        possible_cpus().take(MOST).count() as c_uint
     }
 
     /// # Safety

@@ -6,7 +6,7 @@
 
 use super::{context::Rtnl, device::NetDevice};
 use crate::net::bindings;
-use kernel::types::Opaque;
+use kernel::{container_of, types::Opaque};
 
 /// A network namespace, `struct net`.
 ///
@@ -76,12 +76,17 @@ impl Namespace {
 
     /// The devices in the namespace. C: `for_each_netdev()`.
     pub(crate) fn devices<'r>(&'r self, _rtnl: &'r Rtnl) -> impl Iterator<Item = &'r NetDevice> {
-        let mut last = core::ptr::null_mut();
+        // SAFETY: the namespace exists.
+        let head = unsafe { &raw mut (*self.as_raw()).dev_base_head };
+        let mut last = head;
         core::iter::from_fn(move || {
-            // SAFETY: the namespace exists, and its list does not change under the RTNL.
+            // SAFETY: the list of the namespace's devices, which does not change under the RTNL, ends
+            // where it begins.
             unsafe {
-                last = bindings::passthru_helper_next_netdev(self.as_raw(), last);
-                (!last.is_null()).then(|| NetDevice::from_raw(last))
+                last = (*last).next;
+                (last != head).then(|| {
+                    NetDevice::from_raw(container_of!(last, bindings::net_device, dev_list))
+                })
             }
         })
     }

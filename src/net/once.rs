@@ -140,3 +140,8 @@ impl Sequence {
 pub(crate) fn full_barrier() {
     fence(Ordering::SeqCst);
 }
+
+/// Orders what was read before against what is read after. C: `smp_rmb()`.
+pub(crate) fn read_barrier() {
+    fence(Ordering::Acquire);
+}

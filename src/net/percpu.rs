@@ -6,7 +6,7 @@
 
 use crate::net::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::prelude::*;
+use kernel::{cpu::nr_cpu_ids, prelude::*};
 
 /// `N` event counters, counted without touching a line that another CPU writes.
 ///
@@ -62,12 +62,27 @@ impl<const N: usize> Counters<N> {
 
     /// What all CPUs counted until now.
     pub(crate) fn sum(&self, index: usize) -> u64 {
-        // SAFETY: as in `increment()`.
-        let sum = unsafe { bindings::passthru_helper_percpu_sum(self.counter(index)) };
+        let counter = self.counter(index);
+        let sum: c_ulong = possible_cpus()
+            // SAFETY: as in `increment()`; each CPU that there can be has one, read by a single load.
+            .map(|cpu| unsafe {
+                bindings::passthru_helper_per_cpu_ptr(counter, cpu).read_volatile()
+            })
+            .fold(0, c_ulong::wrapping_add);
         // Where `unsigned long` has 64 bits this converts nothing.
         #[allow(clippy::useless_conversion)]
         sum.try_into().unwrap_or(u64::MAX)
     }
+}
+
+/// The numbers of all CPUs that there can be. C: `for_each_possible_cpu()`.
+pub(super) fn possible_cpus() -> impl Iterator<Item = c_int> {
+    core::iter::successors(Some(-1), |before| {
+        // SAFETY: only reads the set of them, which does not change.
+        let cpu = unsafe { bindings::passthru_helper_next_possible_cpu(*before) };
+        (cpu < nr_cpu_ids()).then_some(cpu as c_int)
+    })
+    .skip(1)
 }
 
 /// An event to be counted, and what it amounts to.
@@ -104,6 +119,6 @@ impl Traffic<'_> {
 impl<const N: usize> Drop for Counters<N> {
     fn drop(&mut self) {
         // SAFETY: by the type's invariant we own the allocation, and nobody can use it any more.
-        unsafe { bindings::passthru_helper_free_percpu(self.first.as_ptr()) };
+        unsafe { bindings::free_percpu(self.first.as_ptr().cast()) };
     }
 }

@@ -78,8 +78,14 @@ impl NetDevice {
 
     /// Whether the device is a part of a VRF, or is one: then routing begins anew elsewhere.
     pub(crate) fn is_in_vrf(&self) -> bool {
-        // SAFETY: only reads flags.
-        unsafe { bindings::passthru_helper_netif_is_l3(self.as_raw()) }
+        const VRF: c_ulong = (bindings::netdev_priv_flags_IFF_L3MDEV_MASTER
+            | bindings::netdev_priv_flags_IFF_L3MDEV_SLAVE) as c_ulong;
+        // SAFETY: the device exists. The members of the union are the same bits under two names, of
+        // which a single load reads all.
+        let flags = unsafe {
+            (&raw const (*self.as_raw()).__bindgen_anon_1.__bindgen_anon_1).read_volatile()
+        };
+        flags.priv_flags() & VRF != 0
     }
 }
 

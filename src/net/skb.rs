@@ -158,6 +158,18 @@ impl SkBuff {
         Protocol(unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref().protocol })
     }
 
+    /// Where the packet's device is noted. What overlays it is in use in queues only.
+    pub(super) fn raw_dev(&self) -> *mut *mut bindings::net_device {
+        // SAFETY: the skb is valid; nothing is read.
+        unsafe {
+            &raw mut (*self.as_raw())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev
+        }
+    }
+
     /// The number of the device that the packet came in by, 0 if by none. C: `skb_iif`.
     pub(crate) fn input_ifindex(&self) -> i32 {
         // SAFETY: the skb is valid and ours; as in `protocol()`.
@@ -367,8 +379,13 @@ impl SkBuff {
 
     /// Frees a packet that routing refused, and counts it as IP does.
     pub(crate) fn drop_refused(self, reason: DropReason) {
-        // SAFETY: the skb is valid and has its device.
-        unsafe { bindings::passthru_helper_ip_count_refused(self.as_raw(), reason.0) };
+        if reason.0 == DropReason::IP_RPFILTER.0 {
+            // SAFETY: the skb is valid and has its device, which exists, and so does its namespace.
+            unsafe {
+                let dev = self.raw_dev().read();
+                bindings::passthru_helper_net_inc_stats(dev, bindings::LINUX_MIB_IPRPFILTER);
+            }
+        }
         self.drop_with(reason);
     }
 
