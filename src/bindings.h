@@ -35,6 +35,7 @@
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_extend.h>
 #include <net/netlink.h>
+#include <net/nexthop.h>
 #include <net/protocol.h>
 #include <net/route.h>
 #include <net/rtnetlink.h>

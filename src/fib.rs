@@ -17,8 +17,8 @@ use crate::{
     net::{
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
-        dst::Dst,
-        ipv4::{Destination, KeptDst, Kind},
+        dst::{Dst, KeptDst},
+        ipv4::{Destination, Kind},
         once::Once32,
         settling::Settling,
         skb::{DropReason, SkBuff},

@@ -254,13 +254,6 @@ void passthru_helper_dst_input(struct sk_buff *skb)
 	dst_input(skb);
 }
 
-enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev)
-{
-	const struct iphdr *iph = ip_hdr(skb);
-
-	return ip_route_input_noref(skb, iph->daddr, iph->saddr, ip4h_dscp(iph), dev);
-}
-
 void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number)
 {
 	__NET_INC_STATS(dev_net_rcu(dev), number);
@@ -269,7 +262,9 @@ void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int nu
 /* Where a packet goes on that a hook had delayed. */
 static int passthru_resume_ipv4(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
-	enum skb_drop_reason reason = passthru_helper_ip_route(skb, skb->dev);
+	const struct iphdr *iph = ip_hdr(skb);
+	enum skb_drop_reason reason = ip_route_input_noref(skb, iph->daddr, iph->saddr,
+							   ip4h_dscp(iph), skb->dev);
 
 	if (reason) {
 		kfree_skb_reason(skb, reason);
@@ -296,12 +291,6 @@ int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev
 		       passthru_resume_ipv6);
 }
 
-/* What a group of nexthops is made of changes, and no generation tells. nh_rt_cache_flush() */
-static bool passthru_is_by_group(const struct fib_info *fi)
-{
-	return fi->nh && nexthop_is_multipath(fi->nh);
-}
-
 /* Nothing that comes so late delays packets, and where they then belong is not known there. */
 static int passthru_no_way_on(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
@@ -319,28 +308,9 @@ int passthru_helper_input_hooks(struct sk_buff *skb, struct net_device *dev, u8 
 	return nf_hook_slow(skb, &state, hooks, first);
 }
 
-bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
-				__be32 saddr, u8 dscp, u32 mark,
-				struct passthru_fib_answer *answer)
+int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found)
 {
-	struct fib_result res = {};
-	struct flowi4 fl4 = {
-		.flowi4_iif = dev->ifindex,
-		.flowi4_mark = mark,
-		.flowi4_dscp = (__force dscp_t)dscp,
-		.flowi4_scope = RT_SCOPE_UNIVERSE,
-		.flowi4_uid = sock_net_uid(net, NULL),
-		.daddr = daddr,
-		.saddr = saddr,
-	};
-
-	if (fib_lookup(net, &fl4, &res, 0))
-		return false;
-	answer->type = res.type;
-	answer->dev = res.nhc ? res.nhc->nhc_dev : NULL;
-	answer->multipath = res.fi && (fib_info_num_path(res.fi) > 1 || passthru_is_by_group(res.fi));
-	answer->by_kernel = res.fi && res.fi->fib_protocol == RTPROT_KERNEL;
-	return true;
+	return fib_lookup(net, fl4, found, 0);
 }
 
 /* UDP has taken its header off and says which protocol is inside: begin again with that. */
@@ -432,26 +402,6 @@ void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, stru
 	passthru_ip_deliver(skb, header.protocol, true);
 }
 
-void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer)
-{
-	const struct fib6_info *from = rcu_dereference(dst_rt6_info(dst)->from);
-
-	answer->type = RTN_UNSPEC;
-	answer->dev = dst_dev_rcu(dst);
-	if (dst->error || !from)
-		return;
-	answer->type = from->fib6_type;
-	if (from->nh) {
-		/* What it is may change, so that it is like several. */
-		answer->dev = nexthop_fib6_nh(from->nh)->fib_nh_dev;
-		answer->multipath = true;
-	} else {
-		answer->dev = from->fib6_nh->fib_nh_dev;
-		answer->multipath = READ_ONCE(from->fib6_nsiblings) > 0;
-	}
-	answer->by_kernel = from->fib6_protocol == RTPROT_KERNEL;
-}
-
 /* As passthru_resubmit_ipv4(). */
 static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
 {
@@ -525,38 +475,15 @@ void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, str
 	passthru_ip6_deliver(skb, header.protocol, true);
 }
 
-/*
- * Gives a packet that another namespace made the route of one that this one makes, and returns of
- * what type that is.
- */
-int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net)
+int passthru_helper_xfrm_decode_session(struct net *net, struct sk_buff *skb, struct flowi4 *fl4)
 {
-	const struct iphdr *iph = ip_hdr(skb);
-	struct flowi4 fl4 = {
-		.flowi4_mark = skb->mark,
-		.flowi4_dscp = ip4h_dscp(iph),
-		.flowi4_proto = iph->protocol,
-		.flowi4_flags = FLOWI_FLAG_ANYSRC,
-		.flowi4_uid = sock_net_uid(net, NULL),
-		.daddr = iph->daddr,
-		.saddr = iph->saddr,
-	};
-	struct rtable *rt = ip_route_output_key(net, &fl4);
-	struct dst_entry *dst;
-	const int type = IS_ERR(rt) ? PTR_ERR(rt) : rt->rt_type;
+	return xfrm_decode_session(net, skb, flowi4_to_flowi(fl4), AF_INET);
+}
 
-	if (type < 0)
-		return type;
-	dst = &rt->dst;
-	/* Policies of IPsec look at ports too. */
-	if (!xfrm_decode_session(net, skb, flowi4_to_flowi(&fl4), AF_INET)) {
-		dst = xfrm_lookup(net, dst, flowi4_to_flowi(&fl4), NULL, 0);
-		if (IS_ERR(dst))
-			return PTR_ERR(dst);
-	}
-	skb_dst_drop(skb);
-	skb_dst_set(skb, dst);
-	return type;
+struct dst_entry *passthru_helper_xfrm_lookup(struct net *net, struct dst_entry *dst,
+					      struct flowi4 *fl4)
+{
+	return xfrm_lookup(net, dst, flowi4_to_flowi(fl4), NULL, 0);
 }
 
 /*
@@ -803,115 +730,19 @@ void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len)
 	__skb_push(skb, len);
 }
 
-/* The way that a packet of this namespace's own would take; it may have any source. */
-struct dst_entry *passthru_helper_ip_route_output(struct net *net, __be32 daddr, __be32 saddr,
-						  u8 dscp)
+kuid_t passthru_helper_sock_net_uid(const struct net *net)
 {
-	struct flowi4 fl4 = {
-		.flowi4_dscp = (__force dscp_t)dscp,
-		.flowi4_flags = FLOWI_FLAG_ANYSRC,
-		.flowi4_uid = sock_net_uid(net, NULL),
-		.daddr = daddr,
-		.saddr = saddr,
-	};
-	struct rtable *rt = ip_route_output_key(net, &fl4);
-
-	if (IS_ERR(rt))
-		return NULL;
-	return &rt->dst;
+	return sock_net_uid(net, NULL);
 }
 
-struct dst_entry *passthru_helper_ip6_route_output(struct net *net, const struct in6_addr *daddr,
-						   const struct in6_addr *saddr)
+int passthru_helper_l3mdev_master_ifindex(const struct net_device *dev)
 {
-	struct flowi6 fl6 = {
-		.flowi6_flags = FLOWI_FLAG_ANYSRC,
-		.flowi6_uid = sock_net_uid(net, NULL),
-		.daddr = *daddr,
-		.saddr = *saddr,
-	};
-
-	return ip6_route_output(net, NULL, &fl6);
+	return l3mdev_master_ifindex_rcu(dev);
 }
 
-/*
- * As __fib_validate_source() looks for where a source is, and fib_info_nh_uses_dev(). @lasts: as long
- * as the generation of routes does.
- */
-bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __be32 other, u8 dscp,
-			       bool *held, bool *lasts)
+struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh)
 {
-	struct net *net = dev_net_rcu(port);
-	struct fib_result res = {};
-	struct flowi4 fl4 = {
-		.flowi4_iif = LOOPBACK_IFINDEX,
-		.flowi4_l3mdev = l3mdev_master_ifindex_rcu(port),
-		.flowi4_dscp = (__force dscp_t)dscp,
-		.flowi4_scope = RT_SCOPE_UNIVERSE,
-		.flowi4_uid = sock_net_uid(net, NULL),
-		.daddr = address,
-		.saddr = other,
-	};
-
-	if (fib_lookup(net, &fl4, &res, 0) || !res.fi)
-		return false;
-	*held = res.type == RTN_LOCAL;
-	*lasts = !passthru_is_by_group(res.fi);
-	if (res.type != RTN_UNICAST && (!*held || res.fi->fib_protocol == RTPROT_KERNEL))
-		return false;
-	return fib_info_nh_uses_dev(res.fi, port);
-}
-
-static int passthru_nh_is_of(struct fib6_nh *nh, void *dev)
-{
-	return nh->fib_nh_dev == dev;
-}
-
-/* Whether one of the ways of a route is by @dev. fib6_info_uses_dev() */
-static bool passthru_fib6_uses_dev(const struct fib6_info *route, struct net_device *dev)
-{
-	const struct fib6_info *sibling;
-
-	if (route->nh)
-		return nexthop_for_each_fib6_nh(route->nh, passthru_nh_is_of, dev);
-	if (route->fib6_nh->fib_nh_dev == dev)
-		return true;
-	if (!READ_ONCE(route->fib6_nsiblings))
-		return false;
-	list_for_each_entry_rcu(sibling, &route->fib6_siblings, fib6_siblings) {
-		if (sibling->fib6_nh->fib_nh_dev == dev)
-			return true;
-		/* Taken out of the list meanwhile: it would not end here. */
-		if (!READ_ONCE(route->fib6_nsiblings))
-			break;
-	}
-	return false;
-}
-
-/*
- * The same for IPv6: the route to @address, with a reference, if that leads to @port. It is the
- * best one that is asked for, not the best one by @port, which may be worth less than another's.
- */
-struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
-					     const struct in6_addr *address, bool *held)
-{
-	struct flowi6 fl6 = {
-		.flowi6_iif = LOOPBACK_IFINDEX,
-		.flowi6_l3mdev = l3mdev_master_ifindex_rcu(port),
-		.daddr = *address,
-	};
-	struct dst_entry *dst = ip6_route_lookup(dev_net_rcu(port), &fl6, NULL, 0);
-	struct fib6_info *from = rcu_dereference(dst_rt6_info(dst)->from);
-
-	if (from && !dst->error) {
-		*held = from->fib6_type == RTN_LOCAL;
-		if ((from->fib6_type == RTN_UNICAST ||
-		     (*held && from->fib6_protocol != RTPROT_KERNEL)) &&
-		    passthru_fib6_uses_dev(from, port))
-			return dst;
-	}
-	dst_release(dst);
-	return NULL;
+	return nexthop_fib6_nh(nh);
 }
 
 /* udp_v4_early_demux() looks at the first socket of the chain only: connected ones are there. */

@@ -19,14 +19,6 @@
 enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH };
 enum { PASSTHRU_INPUT_PKT_QUEUE = offsetof(struct softnet_data, input_pkt_queue) };
 
-/* What is asked of a struct fib_result. */
-struct passthru_fib_answer {
-	const struct net_device *dev;
-	u8 type;
-	bool multipath;
-	bool by_kernel;
-};
-
 /* What is read of a header anyway: DSCP and ECN (or the traffic class), and what it carries. */
 struct passthru_header {
 	u8 tos;
@@ -73,23 +65,21 @@ int passthru_helper_pre_routing_ipv4(struct sk_buff *skb, struct net_device *dev
 int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_input_hooks(struct sk_buff *skb, struct net_device *dev, u8 pf,
 				const struct nf_hook_entries *hooks, unsigned int first);
-bool passthru_helper_fib_lookup(struct net *net, struct net_device *dev, __be32 daddr,
-				__be32 saddr, u8 dscp, u32 mark,
-				struct passthru_fib_answer *answer);
+int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found);
 void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct);
 void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
 			       struct passthru_header header,
 			       unsigned long __percpu *counters, unsigned long amount);
 
-enum skb_drop_reason passthru_helper_ip_route(struct sk_buff *skb, struct net_device *dev);
 void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number);
 
-void passthru_helper_rt6_answer(const struct dst_entry *dst, struct passthru_fib_answer *answer);
 void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct);
 void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
 				struct passthru_header header,
 				unsigned long __percpu *counters, unsigned long amount);
-int passthru_helper_skb_route_output(struct sk_buff *skb, struct net *net);
+int passthru_helper_xfrm_decode_session(struct net *net, struct sk_buff *skb, struct flowi4 *fl4);
+struct dst_entry *passthru_helper_xfrm_lookup(struct net *net, struct dst_entry *dst,
+					      struct flowi4 *fl4);
 bool passthru_helper_ip_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
 bool passthru_helper_ip6_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
 void passthru_helper_skb_forward_csum(struct sk_buff *skb);
@@ -110,14 +100,9 @@ int passthru_helper_run_egress_programs(struct sk_buff *skb, struct net_device *
 int passthru_helper_dev_recursion_level(void);
 void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len);
-struct dst_entry *passthru_helper_ip_route_output(struct net *net, __be32 daddr, __be32 saddr,
-						  u8 dscp);
-struct dst_entry *passthru_helper_ip6_route_output(struct net *net, const struct in6_addr *daddr,
-						   const struct in6_addr *saddr);
-bool passthru_helper_fib_owner(const struct net_device *port, __be32 address, __be32 other, u8 dscp,
-			       bool *held, bool *lasts);
-struct dst_entry *passthru_helper_fib6_owner(struct net_device *port,
-					     const struct in6_addr *address, bool *held);
+kuid_t passthru_helper_sock_net_uid(const struct net *net);
+int passthru_helper_l3mdev_master_ifindex(const struct net_device *dev);
+struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh);
 
 struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *dev, u8 protocol);
 struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol);

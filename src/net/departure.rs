@@ -8,15 +8,13 @@ use super::{
     context::{BottomHalf, ReadSide},
     device::NetDevice,
     driver::Transmit,
-    dst::{Dst, HeldDst},
-    ipv6,
+    dst::Dst,
     namespace::Namespace,
     netfilter::{Family, Hooks},
     percpu::Traffic,
     skb::SkBuff,
 };
 use crate::net::bindings;
-use core::ptr::NonNull;
 use kernel::prelude::*;
 
 impl NetDevice {
@@ -182,109 +180,6 @@ impl<'r> Dst<'r> {
         }
         // SAFETY: route and skb exist.
         unsafe { bindings::passthru_helper_dst_fits(dst, skb.as_raw()) }
-    }
-}
-
-impl HeldDst {
-    /// The route that is held, for a read-side critical section that has begun before.
-    pub(crate) fn get<'r>(&self, rcu: ReadSide<'r>) -> Dst<'r> {
-        // SAFETY: the route exists now, and is freed after a grace period.
-        unsafe { Dst::from_raw(self.as_non_null(), rcu) }
-    }
-
-    fn from_helper(dst: *mut bindings::dst_entry) -> Option<Self> {
-        // SAFETY: helpers return a route with a reference, which is ours, or null.
-        NonNull::new(dst).map(|dst| unsafe { Self::from_raw(dst) })
-    }
-}
-
-impl Namespace {
-    /// The route that an IPv4 packet of this namespace's own would take from any source.
-    /// C: `ip_route_output_key()`.
-    pub(crate) fn route_output_ipv4(&self, daddr: u32, saddr: u32, dscp: u8) -> Option<HeldDst> {
-        // SAFETY: the namespace exists.
-        HeldDst::from_helper(unsafe {
-            bindings::passthru_helper_ip_route_output(self.as_raw(), daddr, saddr, dscp)
-        })
-    }
-
-    /// As [`Self::route_output_ipv4`], for IPv6; it may be a route that refuses the packet.
-    /// C: `ip6_route_output()`.
-    pub(crate) fn route_output_ipv6(
-        &self,
-        daddr: &ipv6::Address,
-        saddr: &ipv6::Address,
-    ) -> Option<HeldDst> {
-        // SAFETY: the namespace exists, and addresses are 16 bytes.
-        HeldDst::from_helper(unsafe {
-            bindings::passthru_helper_ip6_route_output(
-                self.as_raw(),
-                core::ptr::from_ref(daddr).cast(),
-                core::ptr::from_ref(saddr).cast(),
-            )
-        })
-    }
-}
-
-/// What the table of routes says of an address.
-pub(crate) struct Owned<T> {
-    /// By what it says so, where that may be kept: as long as it is current, so is the answer.
-    pub(crate) by: Option<T>,
-    /// Whether it is by a local route that somebody set: the address is this namespace's own, held
-    /// for whoever is behind the device.
-    pub(crate) held: bool,
-}
-
-impl NetDevice {
-    /// Whether the routes of this device's namespace lead to it for `address`; `other` is the other
-    /// address of the packet. C: `__fib_validate_source()`.
-    pub(crate) fn owns_ipv4(
-        &self,
-        address: u32,
-        other: u32,
-        dscp: u8,
-        _rcu: ReadSide<'_>,
-    ) -> Option<Owned<()>> {
-        let (mut held, mut lasts) = (false, false);
-        // SAFETY: the device exists, and this is an RCU read-side critical section.
-        let owner = unsafe {
-            let (held, lasts) = (&mut held, &mut lasts);
-            bindings::passthru_helper_fib_owner(self.as_raw(), address, other, dscp, held, lasts)
-        };
-        owner.then_some(Owned {
-            by: lasts.then_some(()),
-            held,
-        })
-    }
-
-    /// As [`Self::owns_ipv4`], for IPv6: by a route.
-    ///
-    /// One of several ways, or by an object that may become another, is not to be kept: it may refer
-    /// to devices that know nothing of who keeps it, and would wait for it when they go.
-    pub(crate) fn owns_ipv6(
-        &self,
-        address: &ipv6::Address,
-        rcu: ReadSide<'_>,
-    ) -> Option<Owned<HeldDst>> {
-        let mut held = false;
-        // SAFETY: as above, and addresses are 16 bytes.
-        let dst = HeldDst::from_helper(unsafe {
-            bindings::passthru_helper_fib6_owner(
-                self.as_raw(),
-                core::ptr::from_ref(address).cast(),
-                &mut held,
-            )
-        });
-        dst.map(|by| {
-            let route = by.get(rcu);
-            // Local routes are of the loopback, or of a VRF, which may go.
-            let own = (route.device(rcu).is(self) || held && !self.is_in_vrf())
-                && route.ipv6_destination(rcu).is_plain();
-            Owned {
-                by: own.then_some(by),
-                held,
-            }
-        })
     }
 }
 

@@ -4,9 +4,13 @@
 //!
 //! C header: `include/net/dst.h`.
 
-use super::context::ReadSide;
+use super::{context::ReadSide, skb::SkBuff};
 use crate::net::bindings;
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
+use kernel::prelude::*;
+
+/// Marks a packet's route as one without a reference. C: `SKB_DST_NOREF`.
+const NOREF: usize = 1;
 
 /// A route, seen within an RCU read-side critical section.
 #[derive(Clone, Copy)]
@@ -76,9 +80,10 @@ impl HeldDst {
         Self(dst)
     }
 
-    /// For C.
-    pub(super) fn as_non_null(&self) -> NonNull<bindings::dst_entry> {
-        self.0
+    /// The route that is held, for a read-side critical section that has begun before.
+    pub(crate) fn get<'r>(&self, rcu: ReadSide<'r>) -> Dst<'r> {
+        // SAFETY: the route exists now, and is freed after a grace period.
+        unsafe { Dst::from_raw(self.0, rcu) }
     }
 
     /// Gives up the reference without releasing it.
@@ -91,5 +96,99 @@ impl Drop for HeldDst {
     fn drop(&mut self) {
         // SAFETY: this is the end of our reference.
         unsafe { bindings::dst_release(self.0.as_ptr()) };
+    }
+}
+
+/// The route that a packet had, with its reference if it has one.
+pub(crate) struct KeptDst(c_ulong);
+
+impl Drop for KeptDst {
+    fn drop(&mut self) {
+        if self.0 & NOREF == 0 {
+            // SAFETY: the reference was the packet's and is ours. Null is nothing.
+            unsafe { bindings::dst_release(self.0 as *mut bindings::dst_entry) };
+        }
+    }
+}
+
+impl SkBuff {
+    /// The route that the packet has.
+    #[inline(always)]
+    pub(crate) fn dst<'r>(&self, rcu: ReadSide<'r>) -> Option<Dst<'r>> {
+        // SAFETY: the skb is valid. What overlays the route is in use in lists of packets only.
+        let refdst = unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst
+        };
+        let dst = refdst & !NOREF;
+        let dst = NonNull::new(dst as *mut bindings::dst_entry)?;
+        // SAFETY: a packet's route is not freed before a grace period after it was given.
+        Some(unsafe { Dst::from_raw(dst, rcu) })
+    }
+
+    /// Whether this is the packet's route.
+    pub(crate) fn has_dst(&self, dst: Dst<'_>) -> bool {
+        // SAFETY: as above.
+        let refdst = unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst
+        };
+        refdst & !NOREF == dst.as_raw() as c_ulong
+    }
+
+    /// Takes the packet's route away, to be given back.
+    pub(crate) fn take_dst(&mut self) -> KeptDst {
+        // SAFETY: the skb is valid and ours; what overlays the route is in use in lists only.
+        let refdst = unsafe {
+            &mut (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst
+        };
+        KeptDst(core::mem::take(refdst))
+    }
+
+    /// Gives a route back to the packet that it was taken from.
+    pub(crate) fn put_dst(&mut self, kept: KeptDst) {
+        self.drop_dst();
+        let kept = core::mem::ManuallyDrop::new(kept);
+        // SAFETY: as above.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst = kept.0
+        };
+    }
+
+    /// Takes the packet's route away. C: `skb_dst_drop()`.
+    pub(crate) fn drop_dst(&mut self) {
+        drop(self.take_dst());
+    }
+
+    /// Gives the packet, which has none, a route until the end of the read-side critical section:
+    /// what keeps it longer takes a reference itself. C: `skb_dst_set_noref()`.
+    #[inline(always)]
+    pub(crate) fn set_dst(&mut self, dst: Dst<'_>) {
+        // SAFETY: the skb is valid and ours; the route exists. `slow_gro` is for GRO, to tell it
+        // that there is something to release, which there is not.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                ._skb_refdst = dst.as_raw() as c_ulong | NOREF;
+        }
+    }
+
+    /// Gives the packet a route with its reference, instead of the one that it had.
+    /// C: `skb_dst_set()`.
+    pub(super) fn set_held_dst(&mut self, dst: HeldDst) {
+        // SAFETY: as above, and GRO is told that there is something to release.
+        unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_mut() }.set_slow_gro(1);
+        self.put_dst(KeptDst(dst.into_raw() as c_ulong));
     }
 }

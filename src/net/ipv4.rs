@@ -4,6 +4,7 @@
 //!
 //! C headers: `include/net/ip.h`, `include/net/route.h`, `include/net/ip_fib.h`.
 
+pub(crate) use super::routes::destination_ipv4 as destination;
 use super::{
     context::{BottomHalf, ReadSide},
     device::NetDevice,
@@ -12,7 +13,6 @@ use super::{
     skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
-use core::ptr::NonNull;
 use kernel::prelude::*;
 
 /// Bytes of a header without options.
@@ -21,8 +21,6 @@ pub(crate) const HEADER_LEN: u32 = 20;
 const WORDS: usize = 5;
 /// Version 4, and the number of words.
 const PLAIN: u8 = 0x40 | WORDS as u8;
-/// Marks a packet's route as one without a reference. C: `SKB_DST_NOREF`.
-const NOREF: usize = 1;
 /// More fragments, and where this one belongs.
 const FRAGMENT: u32 = 0x3fff;
 /// The bits of the type of service that routes look at. C: `INET_DSCP_MASK`.
@@ -373,18 +371,6 @@ impl Kind {
     }
 }
 
-/// The route that a packet had, with its reference if it has one.
-pub(crate) struct KeptDst(c_ulong);
-
-impl Drop for KeptDst {
-    fn drop(&mut self) {
-        if self.0 & NOREF == 0 {
-            // SAFETY: the reference was the packet's and is ours. Null is nothing.
-            unsafe { bindings::dst_release(self.0 as *mut bindings::dst_entry) };
-        }
-    }
-}
-
 /// The route of a packet that came in.
 pub(crate) struct Route<'r> {
     /// What kind it is.
@@ -415,46 +401,11 @@ pub(crate) struct Destination<'r> {
     pub(crate) by_kernel: bool,
 }
 
-impl<'r> Destination<'r> {
-    /// # Safety
-    ///
-    /// The device in `answer` must be null or exist for `'r`.
-    pub(super) unsafe fn from_raw(answer: &bindings::passthru_fib_answer) -> Self {
-        Self {
-            kind: Kind::from_raw(answer.type_.into()),
-            dev: (!answer.dev.is_null()).then(|| {
-                // SAFETY: by the caller's promise.
-                unsafe { NetDevice::from_raw(answer.dev) }
-            }),
-            multipath: answer.multipath,
-            by_kernel: answer.by_kernel,
-        }
+impl Destination<'_> {
+    /// Whether packets for it are taken, and there is one way that they go.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.kind, Kind::Unicast | Kind::Local) && !self.multipath
     }
-}
-
-/// Looks a destination up as for a packet that came in by `dev`, without asking whether it may
-/// have. C: `fib_lookup()`.
-pub(crate) fn destination<'r>(
-    header: &Header,
-    mark: u32,
-    dev: &NetDevice,
-    rcu: ReadSide<'r>,
-) -> Option<Destination<'r>> {
-    let mut answer = bindings::passthru_fib_answer::default();
-    // SAFETY: all exists, and this is an RCU read-side critical section.
-    let found = unsafe {
-        bindings::passthru_helper_fib_lookup(
-            dev.namespace(rcu).as_raw(),
-            dev.as_raw(),
-            header.daddr,
-            header.saddr,
-            header.dscp(),
-            mark,
-            &mut answer,
-        )
-    };
-    // SAFETY: the device of a route exists for the read-side critical section.
-    found.then(|| unsafe { Destination::from_raw(&answer) })
 }
 
 impl Dst<'_> {
@@ -500,19 +451,7 @@ impl SkBuff {
         dev: &'r NetDevice,
         bh: BottomHalf<'r>,
     ) -> Result<Route<'r>, DropReason> {
-        // SAFETY: the skb is valid and ours, and the device exists.
-        let reason = unsafe {
-            bindings::ip_route_input_noref(
-                self.as_raw(),
-                header.daddr,
-                header.saddr,
-                header.dscp(),
-                dev.as_raw(),
-            )
-        };
-        if reason != bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
-            return Err(DropReason::from_raw(reason));
-        }
+        self.find_route_ipv4(header, dev)?;
         let rcu = bh.read_side();
         let dst = self.dst(rcu).ok_or(DropReason::NOT_SPECIFIED)?;
         // The route does not tell whether it is by a group of one nexthop.
@@ -541,84 +480,25 @@ impl SkBuff {
         dev: &NetDevice,
         _bh: BottomHalf<'_>,
     ) -> Result<(), DropReason> {
-        // SAFETY: the skb is valid and ours and begins with an IPv4 header, and the device exists.
-        let reason = unsafe { bindings::passthru_helper_ip_route(self.as_raw(), dev.as_raw()) };
+        let header = Header::any(self).ok_or(DropReason::IP_INHDR)?;
+        self.find_route_ipv4(&header, dev)
+    }
+
+    fn find_route_ipv4(&mut self, header: &Header, dev: &NetDevice) -> Result<(), DropReason> {
+        // SAFETY: the skb is valid and ours, and the device exists.
+        let reason = unsafe {
+            bindings::ip_route_input_noref(
+                self.as_raw(),
+                header.daddr,
+                header.saddr,
+                header.dscp(),
+                dev.as_raw(),
+            )
+        };
         if reason == bindings::skb_drop_reason_SKB_NOT_DROPPED_YET {
             Ok(())
         } else {
             Err(DropReason::from_raw(reason))
-        }
-    }
-
-    /// The route that the packet has.
-    #[inline(always)]
-    pub(crate) fn dst<'r>(&self, rcu: ReadSide<'r>) -> Option<Dst<'r>> {
-        // SAFETY: the skb is valid. What overlays the route is in use in lists of packets only.
-        let refdst = unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_3
-                .__bindgen_anon_1
-                ._skb_refdst
-        };
-        let dst = refdst & !NOREF;
-        let dst = NonNull::new(dst as *mut bindings::dst_entry)?;
-        // SAFETY: a packet's route is not freed before a grace period after it was given.
-        Some(unsafe { Dst::from_raw(dst, rcu) })
-    }
-
-    /// Whether this is the packet's route.
-    pub(crate) fn has_dst(&self, dst: Dst<'_>) -> bool {
-        // SAFETY: as above.
-        let refdst = unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_3
-                .__bindgen_anon_1
-                ._skb_refdst
-        };
-        refdst & !NOREF == dst.as_raw() as c_ulong
-    }
-
-    /// Takes the packet's route away, to be given back.
-    pub(crate) fn take_dst(&mut self) -> KeptDst {
-        // SAFETY: the skb is valid and ours; what overlays the route is in use in lists only.
-        let refdst = unsafe {
-            &mut (*self.as_raw())
-                .__bindgen_anon_3
-                .__bindgen_anon_1
-                ._skb_refdst
-        };
-        KeptDst(core::mem::take(refdst))
-    }
-
-    /// Gives a route back to the packet that it was taken from.
-    pub(crate) fn put_dst(&mut self, kept: KeptDst) {
-        self.drop_dst();
-        let kept = core::mem::ManuallyDrop::new(kept);
-        // SAFETY: as above.
-        unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_3
-                .__bindgen_anon_1
-                ._skb_refdst = kept.0
-        };
-    }
-
-    /// Takes the packet's route away. C: `skb_dst_drop()`.
-    pub(crate) fn drop_dst(&mut self) {
-        drop(self.take_dst());
-    }
-
-    /// Gives the packet, which has none, a route until the end of the read-side critical section:
-    /// what keeps it longer takes a reference itself. C: `skb_dst_set_noref()`.
-    #[inline(always)]
-    pub(crate) fn set_dst(&mut self, dst: Dst<'_>) {
-        // SAFETY: the skb is valid and ours; the route exists. `slow_gro` is for GRO, to tell it
-        // that there is something to release, which there is not.
-        unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_3
-                .__bindgen_anon_1
-                ._skb_refdst = dst.as_raw() as c_ulong | NOREF;
         }
     }
 }

@@ -8,7 +8,6 @@ use super::{
     context::{BottomHalf, ReadSide},
     device::NetDevice,
     dst::Dst,
-    ipv4::{Destination, Kind},
     namespace::Namespace,
     skb::SkBuff,
 };
@@ -317,15 +316,6 @@ impl Dst<'_> {
             Some(Cookie((&raw const (*node).fn_sernum).read_volatile() as u32))
         }
     }
-
-    /// What kind of IPv6 route this is, and where it leads.
-    pub(crate) fn ipv6_destination<'r>(self, _rcu: ReadSide<'r>) -> Destination<'r> {
-        let mut answer = bindings::passthru_fib_answer::default();
-        // SAFETY: an IPv6 route, which exists.
-        unsafe { bindings::passthru_helper_rt6_answer(self.as_raw(), &mut answer) };
-        // SAFETY: the device of a route exists for the read-side critical section.
-        unsafe { Destination::from_raw(&answer) }
-    }
 }
 
 impl SkBuff {
@@ -350,12 +340,5 @@ impl SkBuff {
         // SAFETY: as above.
         unsafe { place.write(kept) };
         dst
-    }
-}
-
-impl Destination<'_> {
-    /// Whether packets for it are refused, by the table or for want of a route.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.kind, Kind::Unicast | Kind::Local) && !self.multipath
     }
 }

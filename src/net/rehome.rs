@@ -9,15 +9,20 @@
 use super::{
     context::BottomHalf,
     device::NetDevice,
-    dst::Dst,
-    ipv4::Kind,
+    dst::{Dst, HeldDst},
+    ipv4::{Header, Kind},
     namespace::Namespace,
     netfilter::Family,
     percpu::Traffic,
+    routes::question_ipv4,
     skb::{DropReason, Protocol, SkBuff},
 };
 use crate::net::bindings;
-use kernel::{error::to_result, prelude::*};
+use core::ptr::NonNull;
+use kernel::{
+    error::{from_err_ptr, to_result},
+    prelude::*,
+};
 
 /// The way on of a packet that passed the hooks before routing.
 pub(crate) enum Hooked {
@@ -320,11 +325,36 @@ impl SkBuff {
     /// Gives an IPv4 packet, which begins with its header, the route that it had if `namespace` had
     /// made it, if there is one; and says of what kind that is. C: `ip_route_output_key()`.
     pub(super) fn route_output_ipv4(&mut self, namespace: &Namespace) -> Option<Kind> {
-        // SAFETY: the skb is valid and ours, and the namespace exists.
-        let kind = unsafe {
-            bindings::passthru_helper_skb_route_output(self.as_raw(), namespace.as_raw())
-        };
-        kind.try_into().ok().map(Kind::from_raw)
+        let header = Header::any(self)?;
+        let (daddr, saddr, dscp) = (header.daddr, header.saddr, header.dscp());
+        let mut question = question_ipv4(namespace, daddr, saddr, dscp);
+        question.__fl_common.flowic_mark = self.mark();
+        question.__fl_common.flowic_proto = header.protocol;
+        question.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
+        let (dst, kind) = namespace.route_ipv4(&mut question)?;
+        let dst = self.transform(namespace, dst, &mut question)?;
+        self.set_held_dst(dst);
+        Some(kind)
+    }
+
+    /// What IPsec makes of a route. Its policies look at ports too. C: `xfrm_lookup()`.
+    fn transform(
+        &self,
+        namespace: &Namespace,
+        dst: HeldDst,
+        question: &mut bindings::flowi4,
+    ) -> Option<HeldDst> {
+        let (net, skb) = (namespace.as_raw(), self.as_raw());
+        // SAFETY: the skb is valid and begins with an IPv4 header, and the namespace exists.
+        if unsafe { bindings::passthru_helper_xfrm_decode_session(net, skb, question) } != 0 {
+            return Some(dst);
+        }
+        // SAFETY: as above. The function takes the reference and answers with one, unless it fails.
+        unsafe {
+            let dst = bindings::passthru_helper_xfrm_lookup(net, dst.into_raw(), question);
+            let dst = NonNull::new(from_err_ptr(dst).ok()?)?;
+            Some(HeldDst::from_raw(dst))
+        }
     }
 
     /// Sends an IPv4 packet with such a route. The reason is counted where it is dropped.
