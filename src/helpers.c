@@ -249,63 +249,14 @@ bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
 	return dst_hold_safe(dst);
 }
 
-void passthru_helper_dst_input(struct sk_buff *skb)
+int passthru_helper_dst_input(struct sk_buff *skb)
 {
-	dst_input(skb);
+	return dst_input(skb);
 }
 
 void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number)
 {
 	__NET_INC_STATS(dev_net_rcu(dev), number);
-}
-
-/* Where a packet goes on that a hook had delayed. */
-static int passthru_resume_ipv4(struct net *net, struct sock *sk, struct sk_buff *skb)
-{
-	const struct iphdr *iph = ip_hdr(skb);
-	enum skb_drop_reason reason = ip_route_input_noref(skb, iph->daddr, iph->saddr,
-							   ip4h_dscp(iph), skb->dev);
-
-	if (reason) {
-		kfree_skb_reason(skb, reason);
-		return NET_RX_DROP;
-	}
-	return dst_input(skb);
-}
-
-int passthru_helper_pre_routing_ipv4(struct sk_buff *skb, struct net_device *dev)
-{
-	return nf_hook(NFPROTO_IPV4, NF_INET_PRE_ROUTING, dev_net_rcu(dev), NULL, skb, dev, NULL,
-		       passthru_resume_ipv4);
-}
-
-static int passthru_resume_ipv6(struct net *net, struct sock *sk, struct sk_buff *skb)
-{
-	ip6_route_input(skb);
-	return dst_input(skb);
-}
-
-int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev)
-{
-	return nf_hook(NFPROTO_IPV6, NF_INET_PRE_ROUTING, dev_net_rcu(dev), NULL, skb, dev, NULL,
-		       passthru_resume_ipv6);
-}
-
-/* Nothing that comes so late delays packets, and where they then belong is not known there. */
-static int passthru_no_way_on(struct net *net, struct sock *sk, struct sk_buff *skb)
-{
-	kfree_skb_reason(skb, SKB_DROP_REASON_NETFILTER_DROP);
-	return NET_RX_DROP;
-}
-
-int passthru_helper_input_hooks(struct sk_buff *skb, struct net_device *dev, u8 pf,
-				const struct nf_hook_entries *hooks, unsigned int first)
-{
-	struct nf_hook_state state;
-
-	nf_hook_state_init(&state, NF_INET_LOCAL_IN, pf, dev, NULL, NULL, dev_net_rcu(dev),
-			   passthru_no_way_on);
-	return nf_hook_slow(skb, &state, hooks, first);
 }
 
 int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found)

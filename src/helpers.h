@@ -59,12 +59,8 @@ int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to
 				      struct net_device *from);
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst);
-void passthru_helper_dst_input(struct sk_buff *skb);
+int passthru_helper_dst_input(struct sk_buff *skb);
 
-int passthru_helper_pre_routing_ipv4(struct sk_buff *skb, struct net_device *dev);
-int passthru_helper_pre_routing_ipv6(struct sk_buff *skb, struct net_device *dev);
-int passthru_helper_input_hooks(struct sk_buff *skb, struct net_device *dev, u8 pf,
-				const struct nf_hook_entries *hooks, unsigned int first);
 int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found);
 void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct);
 void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,

@@ -10,6 +10,7 @@ use super::{
     device::NetDevice,
     ipv4::Kind,
     namespace::Namespace,
+    rehome::Hooked,
     skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
@@ -18,7 +19,12 @@ use core::{
     ptr::{self, NonNull},
     slice,
 };
-use kernel::{error::to_result, prelude::*, sync::Arc, types::Opaque};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::{rcu, Arc},
+    types::Opaque,
+};
 
 /// Where a hook is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,7 +139,10 @@ impl<'a> Passing<'a> {
         let entries = hooks.entries();
         let later = entries.iter().position(is_hook_of::<W>).map(|own| own + 1);
         match later.filter(|later| *later < entries.len()) {
-            Some(later) => (skb.pass_input_hooks(family, dev, hooks, later), verdict),
+            Some(later) => (
+                skb.pass_input_hooks(family, dev, hooks, later, rcu),
+                verdict,
+            ),
             None => (Some(skb), verdict),
         }
     }
@@ -297,30 +306,162 @@ fn is_hook_of<W: Watcher>(entry: &bindings::nf_hook_entry) -> bool {
     entry.hook.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
 }
 
+/// What is done with a packet that hooks had delayed. C: `okfn`.
+pub(super) type Onward = unsafe extern "C" fn(
+    net: *mut bindings::net,
+    sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int;
+
+/// Where hooks are passed. C: `struct nf_hook_state`.
+pub(super) struct At<'a> {
+    /// One of `NF_INET_*`.
+    pub(super) place: u32,
+    pub(super) family: Family,
+    /// By which device the packet came in.
+    pub(super) input: Option<&'a NetDevice>,
+    /// By which it is to go out.
+    pub(super) output: Option<&'a NetDevice>,
+    pub(super) namespace: &'a Namespace,
+    /// What comes after them.
+    pub(super) onward: Onward,
+}
+
 impl SkBuff {
+    /// Has the packet pass hooks of a namespace, from the one that stands at `first` on. Gives it back
+    /// if none of them took or dropped it; otherwise there is what the sender of such a packet is to
+    /// hear. C: `nf_hook_slow()`.
+    pub(super) fn pass_hooks_at(
+        self,
+        at: &At<'_>,
+        hooks: Hooks<'_>,
+        first: usize,
+    ) -> Result<Self, c_int> {
+        let raw = |dev: Option<&NetDevice>| dev.map_or(ptr::null_mut(), NetDevice::as_raw);
+        let mut state = bindings::nf_hook_state {
+            hook: at.place as u8,
+            pf: at.family.number() as u8,
+            in_: raw(at.input),
+            out: raw(at.output),
+            net: at.namespace.as_raw(),
+            okfn: Some(at.onward),
+            ..pin_init::zeroed()
+        };
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid and ours; it still is where the answer is 1, and is not
+        // otherwise. All else exists for the read-side critical section that `hooks` stands for.
+        unsafe {
+            match bindings::nf_hook_slow(skb, &mut state, hooks.0.as_ptr(), first as c_uint) {
+                1 => Ok(Self::from_raw(skb)),
+                answer => Err(answer),
+            }
+        }
+    }
+
     /// Has the packet pass the hooks before the sockets from the one that stands at `first` on; none
-    /// if one of them took or dropped it. C: `nf_hook_slow()`.
+    /// if one of them took or dropped it.
     fn pass_input_hooks(
         self,
         family: Family,
         dev: &NetDevice,
         hooks: Hooks<'_>,
         first: usize,
+        rcu: ReadSide<'_>,
     ) -> Option<Self> {
-        let (skb, family, first) = (self.into_raw(), family.number() as u8, first as c_uint);
-        // SAFETY: the skb is valid and ours; it still is where the answer is 1, and is not
-        // otherwise. The hooks exist for the read-side critical section that the caller is in.
-        unsafe {
-            let verdict = bindings::passthru_helper_input_hooks(
-                skb,
-                dev.as_raw(),
-                family,
-                hooks.0.as_ptr(),
-                first,
-            );
-            (verdict == 1).then(|| Self::from_raw(skb))
+        let at = At {
+            place: bindings::nf_inet_hooks_NF_INET_LOCAL_IN,
+            family,
+            input: Some(dev),
+            output: None,
+            namespace: dev.namespace(rcu),
+            onward: no_way_on,
+        };
+        self.pass_hooks_at(&at, hooks, first).ok()
+    }
+
+    /// Has the packet pass the hooks before routing in the namespace of `dev`, which received it.
+    /// What a hook delays goes on by itself afterwards. C: `nf_hook()`.
+    pub(crate) fn pass_hooks(self, family: Family, dev: &NetDevice, bh: BottomHalf<'_>) -> Hooked {
+        let (place, rcu) = (bindings::nf_inet_hooks_NF_INET_PRE_ROUTING, bh.read_side());
+        let namespace = dev.namespace(rcu);
+        let Some(hooks) = namespace.hooks(family, place, rcu) else {
+            return Hooked::Passed(self);
+        };
+        let at = At {
+            place,
+            family,
+            input: Some(dev),
+            output: None,
+            namespace,
+            onward: match family {
+                Family::Ipv4 => resume_ipv4,
+                Family::Ipv6 => resume_ipv6,
+            },
+        };
+        // A region without softirqs is enough for us, but hooks may look for this.
+        let _rcu = rcu::read_lock();
+        self.pass_hooks_at(&at, hooks, 0)
+            .map_or(Hooked::Gone, Hooked::Passed)
+    }
+}
+
+/// Nothing that comes so late delays packets, and where they then belong is not known there.
+///
+/// # Safety
+///
+/// `skb` must be valid, and the caller gives up its reference.
+unsafe extern "C" fn no_way_on(
+    _net: *mut bindings::net,
+    _sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { SkBuff::from_raw(skb) }.drop_with(DropReason::NETFILTER_DROP);
+    bindings::NET_RX_DROP as c_int
+}
+
+/// Where an IPv4 packet goes on that a hook before routing had delayed.
+///
+/// # Safety
+///
+/// As for [`no_way_on`]; the packet begins with its header and has its device, which exists; softirqs
+/// are disabled.
+unsafe extern "C" fn resume_ipv4(
+    _net: *mut bindings::net,
+    _sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    let scope = ();
+    // SAFETY: by the caller's promise.
+    let (mut skb, dev, bh) = unsafe {
+        let skb = SkBuff::from_raw(skb);
+        let dev = NetDevice::from_raw(skb.raw_dev().read());
+        (skb, dev, BottomHalf::assume(&scope))
+    };
+    match skb.route_ipv4_again(dev, bh) {
+        Ok(()) => skb.follow_route(bh),
+        Err(reason) => {
+            skb.drop_with(reason);
+            bindings::NET_RX_DROP as c_int
         }
     }
+}
+
+/// As [`resume_ipv4`], for IPv6.
+///
+/// # Safety
+///
+/// As for [`resume_ipv4`].
+unsafe extern "C" fn resume_ipv6(
+    _net: *mut bindings::net,
+    _sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    let scope = ();
+    // SAFETY: by the caller's promise.
+    let (mut skb, bh) = unsafe { (SkBuff::from_raw(skb), BottomHalf::assume(&scope)) };
+    let _ = skb.route_ipv6(bh);
+    skb.follow_route(bh)
 }
 
 /// What looks at packets.

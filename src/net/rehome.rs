@@ -286,30 +286,11 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_ip6_enter(skb, dev.as_raw(), class, counters, amount) };
     }
 
-    /// Has the packet pass the hooks before routing in the namespace of `dev`, which received it.
-    /// What a hook delays goes on by itself afterwards. C: `nf_hook()`.
-    pub(crate) fn pass_hooks(self, family: Family, dev: &NetDevice, _bh: BottomHalf<'_>) -> Hooked {
-        let skb = self.into_raw();
-        // SAFETY: the skb is valid and ours; it still is where the answer is 1, and is not
-        // otherwise.
-        let verdict = unsafe {
-            match family {
-                Family::Ipv4 => bindings::passthru_helper_pre_routing_ipv4(skb, dev.as_raw()),
-                Family::Ipv6 => bindings::passthru_helper_pre_routing_ipv6(skb, dev.as_raw()),
-            }
-        };
-        if verdict == 1 {
-            // SAFETY: as above.
-            Hooked::Passed(unsafe { Self::from_raw(skb) })
-        } else {
-            Hooked::Gone
-        }
-    }
-
-    /// Sends the packet the way of its route. It must have one. C: `dst_input()`.
-    pub(crate) fn follow_route(self, _bh: BottomHalf<'_>) {
+    /// Sends the packet the way of its route. It must have one. Says what became of it, one of
+    /// `NET_RX_*` mostly. C: `dst_input()`.
+    pub(crate) fn follow_route(self, _bh: BottomHalf<'_>) -> c_int {
         // SAFETY: the skb is valid, and its reference passes to the callee.
-        unsafe { bindings::passthru_helper_dst_input(self.into_raw()) };
+        unsafe { bindings::passthru_helper_dst_input(self.into_raw()) }
     }
 
     /// Whether IPsec's policies let the packet in, which has its local route. C: `xfrm_policy_check()`.

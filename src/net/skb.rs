@@ -57,6 +57,9 @@ impl DropReason {
     /// It comes from where no packet may come from.
     pub(crate) const IP_INVALID_SOURCE: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_INVALID_SOURCE);
+    /// A hook dropped it.
+    pub(super) const NETFILTER_DROP: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NETFILTER_DROP);
     /// IPsec's policies do not let it in.
     pub(crate) const XFRM_POLICY: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_XFRM_POLICY);
