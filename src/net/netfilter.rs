@@ -174,21 +174,11 @@ impl Namespace {
     pub(crate) fn has_before_routing_besides<W: Watcher>(
         &self,
         family: Family,
-        _rcu: ReadSide<'_>,
+        rcu: ReadSide<'_>,
     ) -> bool {
-        const PLACE: usize = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING as usize;
-        let net = self.as_raw();
-        // SAFETY: as in `entries_before_sockets()`.
-        let hooks = unsafe {
-            let hooks = match family {
-                Family::Ipv4 => &raw const (*net).nf.hooks_ipv4[PLACE],
-                Family::Ipv6 => &raw const (*net).nf.hooks_ipv6[PLACE],
-            };
-            hooks.read_volatile().as_ref()
-        };
-        let alone =
-            |hooks: &[bindings::nf_hook_entry]| hooks.len() == 1 && is_hook_of::<W>(&hooks[0]);
-        hooks.is_some_and(|hooks| !alone(entries(hooks)))
+        let alone = |hooks: Hooks<'_>| hooks.len() == 1 && hooks.entries().iter().all(is_hook_of::<W>);
+        self.hooks(family, bindings::nf_inet_hooks_NF_INET_PRE_ROUTING, rcu)
+            .is_some_and(|hooks| !alone(hooks))
     }
 
     /// Whether a `W` looks at packets before the sockets.
