@@ -261,6 +261,7 @@ void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int nu
 
 int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found)
 {
+	*found = (struct fib_result){};
 	return fib_lookup(net, fl4, found, 0);
 }
 

@@ -14,7 +14,10 @@ use super::{
     namespace::Namespace,
 };
 use crate::net::bindings;
-use core::ptr::{self, NonNull};
+use core::{
+    mem::MaybeUninit,
+    ptr::{self, NonNull},
+};
 use kernel::{container_of, error::from_err_ptr, prelude::*};
 
 /// What the kernel itself made a route for. C: `RTPROT_KERNEL`.
@@ -23,6 +26,9 @@ fn is_by_kernel(protocol: u8) -> bool {
 }
 
 /// A question about an IPv4 address that no socket asks. C: `struct flowi4`.
+///
+/// Inline, like all that hands on what takes a call to copy.
+#[inline(always)]
 pub(super) fn question_ipv4(
     namespace: &Namespace,
     daddr: u32,
@@ -38,6 +44,7 @@ pub(super) fn question_ipv4(
 }
 
 /// As [`question_ipv4`], for IPv6. C: `struct flowi6`.
+#[inline(always)]
 fn question_ipv6(daddr: &ipv6::Address) -> bindings::flowi6 {
     let mut flow: bindings::flowi6 = pin_init::zeroed();
     flow.daddr = in6_addr(daddr);
@@ -65,17 +72,20 @@ struct Found(bindings::fib_result);
 
 impl Found {
     /// C: `fib_lookup()`.
+    #[inline(always)]
     fn look_up(
         namespace: &Namespace,
-        mut question: bindings::flowi4,
+        question: &mut bindings::flowi4,
         _rcu: ReadSide<'_>,
     ) -> Option<Self> {
-        let mut found: bindings::fib_result = pin_init::zeroed();
-        // SAFETY: the namespace exists, and this is an RCU read-side critical section.
-        let error = unsafe {
-            bindings::passthru_helper_fib_lookup(namespace.as_raw(), &mut question, &mut found)
-        };
-        (error == 0).then_some(Self(found))
+        let mut found = MaybeUninit::<bindings::fib_result>::uninit();
+        // SAFETY: the namespace exists, and this is an RCU read-side critical section. The answer is
+        // zero but for what was found, if anything was.
+        unsafe {
+            let place = found.as_mut_ptr();
+            let error = bindings::passthru_helper_fib_lookup(namespace.as_raw(), question, place);
+            (error == 0).then(|| Self(found.assume_init()))
+        }
     }
 
     fn kind(&self) -> Kind {
@@ -112,7 +122,7 @@ pub(crate) fn destination_ipv4<'r>(
     let mut question = question_ipv4(namespace, header.daddr, header.saddr, header.dscp());
     question.__fl_common.flowic_iif = dev.ifindex();
     question.__fl_common.flowic_mark = mark;
-    let found = Found::look_up(namespace, question, rcu)?;
+    let found = Found::look_up(namespace, &mut question, rcu)?;
     let (hop, route) = (found.0.nhc, found.0.fi);
     // SAFETY: what was found exists for the read-side critical section, and so do devices of routes.
     let (dev, multipath, by_kernel) = unsafe {
@@ -313,7 +323,7 @@ impl NetDevice {
         let mut question = question_ipv4(namespace, address, other, dscp);
         question.__fl_common.flowic_iif = bindings::LOOPBACK_IFINDEX as c_int;
         question.__fl_common.flowic_l3mdev = self.vrf(rcu);
-        let found = Found::look_up(namespace, question, rcu)?;
+        let found = Found::look_up(namespace, &mut question, rcu)?;
         let (kind, route) = (found.kind(), found.0.fi);
         if route.is_null() {
             return None;
