@@ -83,14 +83,15 @@ impl NetDevice {
 
     /// Whether the device is a part of a VRF, or is one: then routing begins anew elsewhere.
     pub(crate) fn is_in_vrf(&self) -> bool {
-        const VRF: c_ulong = (bindings::netdev_priv_flags_IFF_L3MDEV_MASTER
-            | bindings::netdev_priv_flags_IFF_L3MDEV_SLAVE) as c_ulong;
-        // SAFETY: the device exists. The members of the union are the same bits under two names, of
-        // which a single load reads all.
+        const VRF: u32 = bindings::netdev_priv_flags_IFF_L3MDEV_MASTER
+            | bindings::netdev_priv_flags_IFF_L3MDEV_SLAVE;
+        // SAFETY: the device exists. The flags are the first 32 bits of a longer word; what bindgen
+        // makes of its fields would read them one by one.
         let flags = unsafe {
-            (&raw const (*self.as_raw()).__bindgen_anon_1.__bindgen_anon_1).read_volatile()
+            let word = &raw const (*self.as_raw()).__bindgen_anon_1;
+            word.cast::<u32>().read_volatile()
         };
-        flags.priv_flags() & VRF != 0
+        flags & VRF != 0
     }
 }
 
