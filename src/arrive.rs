@@ -118,7 +118,7 @@ pub(crate) fn to_sockets<I: Ip>(
     let rcu = bh.read_side();
     // Rules of the child's that are asked at all have to be asked from the first one on.
     let ruled = child.namespace(rcu).has_hooks_before_sockets(I::FAMILY)
-        && !skb.is_direct(I::FAMILY, I::protocol(header), child.namespace(rcu));
+        && !skb.is_direct(I::FAMILY, I::protocol(header), child.namespace(rcu), rcu);
     if holds || ruled || !claim.way.is_local() || is_behind::<I>(child, header) {
         // The child sends it on, so its own rules have to see it; or others are before it.
         let onward = holds || !claim.way.is_local();

@@ -80,11 +80,6 @@ void passthru_helper_skb_tx_timestamp(struct sk_buff *skb)
 	skb_tx_timestamp(skb);
 }
 
-bool passthru_helper_skb_is_gso(const struct sk_buff *skb)
-{
-	return skb_is_gso(skb);
-}
-
 void passthru_helper_skb_reset_mac_header(struct sk_buff *skb)
 {
 	skb_reset_mac_header(skb);
@@ -265,166 +260,80 @@ int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_r
 	return fib_lookup(net, fl4, found, 0);
 }
 
-/* UDP has taken its header off and says which protocol is inside: begin again with that. */
-static void passthru_resubmit_ipv4(struct sk_buff *skb, u8 protocol)
+const struct hlist_head *passthru_helper_raw_v4_sockets(struct net *net, u32 protocol)
 {
-	__skb_push(skb, skb_network_header_len(skb));
-	if (skb_ensure_writable(skb, sizeof(struct iphdr))) {
-		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
-		return;
-	}
-	ip_hdr(skb)->protocol = protocol;
-	ip_local_deliver(skb);
+	return &raw_v4_hashinfo.ht[raw_hashfunc(net, protocol)];
 }
 
-/*
- * Whether a namespace has raw sockets that take a protocol. Others may share their place in the
- * table, which is everybody's.
- */
-static noinline bool passthru_raw_sockets(const struct hlist_head *head, const struct net *net,
-					  u8 protocol)
+const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 protocol)
 {
-	const struct sock *sk;
-
-	sk_for_each_rcu(sk, head)
-		if (net_eq(sock_net(sk), net) && inet_sk(sk)->inet_num == protocol)
-			return true;
-	return false;
+	return &raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)];
 }
 
-static __always_inline bool passthru_has_raw_sockets(const struct raw_hashinfo *table,
-						     struct net *net, u8 protocol)
-{
-	const struct hlist_head *head = &table->ht[raw_hashfunc(net, protocol)];
-
-	return unlikely(!hlist_empty(head)) && passthru_raw_sockets(head, net, protocol);
-}
-
-/* Whether passthru_ip_deliver() may do without its turnings. */
-static __always_inline const struct net_protocol *passthru_ip_direct(struct sk_buff *skb,
-								     struct net *net, u8 protocol)
-{
-	const struct net_protocol *ipprot;
-
-	if (skb_zcopy(skb) || passthru_has_raw_sockets(&raw_v4_hashinfo, net, protocol))
-		return NULL;
-	ipprot = rcu_dereference(inet_protos[protocol]);
-	return ipprot && ipprot->no_policy ? ipprot : NULL;
-}
-
-bool passthru_helper_ip_is_direct(struct sk_buff *skb, struct net *net, u8 protocol)
-{
-	return passthru_ip_direct(skb, net, protocol);
-}
-
-/* ip_local_deliver(), at once if @direct and none of its turnings would be taken. */
-static __always_inline void passthru_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+/* What ip_local_deliver_finish() and ip_protocol_deliver_rcu() do with a packet for @handler. */
+static __always_inline int passthru_ip_hand_over(struct sk_buff *skb,
+						 int (*handler)(struct sk_buff *skb))
 {
 	struct net *net = dev_net_rcu(skb->dev);
-	const struct net_protocol *ipprot = NULL;
-	int next;
+	int answer;
 
-	if (direct)
-		ipprot = passthru_ip_direct(skb, net, protocol);
-	if (!ipprot) {
-		dst_input(skb);
-		return;
-	}
 	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct iphdr));
-	next = ipprot->handler(skb);
-	if (unlikely(next < 0))
-		passthru_resubmit_ipv4(skb, -next);
-	else
+	answer = handler(skb);
+	if (likely(answer >= 0))
 		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
+	return answer;
 }
 
-void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
-	passthru_ip_deliver(skb, protocol, direct);
+	return passthru_ip_hand_over(skb, handler);
 }
 
 /* Both in one, by a local route that nothing stands before. */
-void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			       struct passthru_header header,
-			       unsigned long __percpu *counters, unsigned long amount)
+int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+			      u8 tos, unsigned long __percpu *counters, unsigned long amount,
+			      int (*handler)(struct sk_buff *skb))
 {
-	passthru_ip_enter(skb, dev, header.tos, counters, amount);
+	passthru_ip_enter(skb, dev, tos, counters, amount);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	passthru_ip_deliver(skb, header.protocol, true);
+	return passthru_ip_hand_over(skb, handler);
 }
 
-/* As passthru_resubmit_ipv4(). */
-static void passthru_resubmit_ipv6(struct sk_buff *skb, u8 protocol)
-{
-	__skb_push(skb, skb_network_header_len(skb));
-	if (skb_ensure_writable(skb, sizeof(struct ipv6hdr))) {
-		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
-		return;
-	}
-	ipv6_hdr(skb)->nexthdr = protocol;
-	/* What ip6_input() takes off again. */
-	skb_postpush_rcsum(skb, skb_network_header(skb), skb_network_header_len(skb));
-	ip6_input(skb);
-}
-
-/* As passthru_ip_direct(). */
-static __always_inline const struct inet6_protocol *passthru_ip6_direct(struct sk_buff *skb,
-									struct net *net,
-									u8 protocol)
-{
-	const u8 wanted = INET6_PROTO_NOPOLICY | INET6_PROTO_FINAL;
-	const struct inet6_protocol *ipprot;
-
-	if (skb_zcopy(skb) || passthru_has_raw_sockets(&raw_v6_hashinfo, net, protocol))
-		return NULL;
-	ipprot = rcu_dereference(inet6_protos[protocol]);
-	return ipprot && (ipprot->flags & wanted) == wanted ? ipprot : NULL;
-}
-
-bool passthru_helper_ip6_is_direct(struct sk_buff *skb, struct net *net, u8 protocol)
-{
-	return passthru_ip6_direct(skb, net, protocol);
-}
-
-/* ip6_input(), likewise. */
-static __always_inline void passthru_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+/* ... and ip6_input_finish() and ip6_protocol_deliver_rcu(). */
+static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb,
+						  int (*handler)(struct sk_buff *skb))
 {
 	struct net *net = dev_net_rcu(skb->dev);
-	const struct inet6_protocol *ipprot = NULL;
-	struct inet6_dev *idev;
-	int next;
+	struct inet6_dev *idev = __in6_dev_get(skb->dev);
+	int answer;
 
-	if (direct)
-		ipprot = passthru_ip6_direct(skb, net, protocol);
-	if (!ipprot) {
-		dst_input(skb);
-		return;
-	}
-	idev = __in6_dev_get(skb->dev);
 	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct ipv6hdr));
 	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
-	next = ipprot->handler(skb);
-	if (unlikely(next > 0))
-		passthru_resubmit_ipv6(skb, next);
-	else if (next == 0)
+	answer = handler(skb);
+	if (likely(answer == 0))
 		__IP6_INC_STATS(net, idev, IPSTATS_MIB_INDELIVERS);
+	return answer;
 }
 
-void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct)
+int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
-	passthru_ip6_deliver(skb, protocol, direct);
+	return passthru_ip6_hand_over(skb, handler);
 }
 
-/* As passthru_helper_ip_arrive(). */
-void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-				struct passthru_header header,
-				unsigned long __percpu *counters, unsigned long amount)
+int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+			       u8 tclass, unsigned long __percpu *counters, unsigned long amount,
+			       int (*handler)(struct sk_buff *skb))
 {
-	passthru_ip6_enter(skb, dev, header.tos, counters, amount);
+	passthru_ip6_enter(skb, dev, tclass, counters, amount);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	passthru_ip6_deliver(skb, header.protocol, true);
+	return passthru_ip6_hand_over(skb, handler);
+}
+
+void passthru_helper_skb_postpush_rcsum(struct sk_buff *skb, const void *start, unsigned int len)
+{
+	skb_postpush_rcsum(skb, start, len);
 }
 
 int passthru_helper_xfrm_decode_session(struct net *net, struct sk_buff *skb, struct flowi4 *fl4)

@@ -19,12 +19,6 @@
 enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH };
 enum { PASSTHRU_INPUT_PKT_QUEUE = offsetof(struct softnet_data, input_pkt_queue) };
 
-/* What is read of a header anyway: DSCP and ECN (or the traffic class), and what it carries. */
-struct passthru_header {
-	u8 tos;
-	u8 protocol;
-};
-
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev);
 void passthru_helper_netdev_hold(struct net_device *dev, netdevice_tracker *tracker);
 void passthru_helper_netdev_put(struct net_device *dev, netdevice_tracker *tracker);
@@ -40,7 +34,6 @@ void passthru_helper_schedule_work(struct work_struct *work);
 bool passthru_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len);
 int passthru_helper_skb_orphan_frags(struct sk_buff *skb);
 void passthru_helper_skb_tx_timestamp(struct sk_buff *skb);
-bool passthru_helper_skb_is_gso(const struct sk_buff *skb);
 void passthru_helper_skb_reset_mac_header(struct sk_buff *skb);
 void passthru_helper_skb_reset_network_header(struct sk_buff *skb);
 void passthru_helper_skb_postpull_rcsum(struct sk_buff *skb, const void *start, unsigned int len);
@@ -62,22 +55,23 @@ bool passthru_helper_dst_hold_safe(struct dst_entry *dst);
 int passthru_helper_dst_input(struct sk_buff *skb);
 
 int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found);
-void passthru_helper_ip_deliver(struct sk_buff *skb, u8 protocol, bool direct);
-void passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			       struct passthru_header header,
-			       unsigned long __percpu *counters, unsigned long amount);
+const struct hlist_head *passthru_helper_raw_v4_sockets(struct net *net, u32 protocol);
+const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 protocol);
+int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
+int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+			      u8 tos, unsigned long __percpu *counters, unsigned long amount,
+			      int (*handler)(struct sk_buff *skb));
+int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
+int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+			       u8 tclass, unsigned long __percpu *counters, unsigned long amount,
+			       int (*handler)(struct sk_buff *skb));
+void passthru_helper_skb_postpush_rcsum(struct sk_buff *skb, const void *start, unsigned int len);
 
 void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number);
 
-void passthru_helper_ip6_deliver(struct sk_buff *skb, u8 protocol, bool direct);
-void passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-				struct passthru_header header,
-				unsigned long __percpu *counters, unsigned long amount);
 int passthru_helper_xfrm_decode_session(struct net *net, struct sk_buff *skb, struct flowi4 *fl4);
 struct dst_entry *passthru_helper_xfrm_lookup(struct net *net, struct dst_entry *dst,
 					      struct flowi4 *fl4);
-bool passthru_helper_ip_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
-bool passthru_helper_ip6_is_direct(struct sk_buff *skb, struct net *net, u8 protocol);
 void passthru_helper_skb_forward_csum(struct sk_buff *skb);
 int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offset);
 int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom);

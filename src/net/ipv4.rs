@@ -153,6 +153,11 @@ fn sums_up(words: &[u32; WORDS]) -> bool {
     sum % 0xffff == 0
 }
 
+/// Changes what a header says that the packet carries.
+pub(super) fn set_protocol(header: &mut [u8; HEADER_LEN as usize], protocol: u8) {
+    header[9] = protocol;
+}
+
 /// Counts a hop in a header; `false` where it was the last. C: `ip_decrease_ttl()`.
 pub(super) fn count_hop(header: &mut [u8; HEADER_LEN as usize]) -> bool {
     let [_, _, _, _, _, _, _, _, hops, _, sum @ ..] = header;

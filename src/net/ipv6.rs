@@ -103,6 +103,11 @@ pub(crate) fn destination_of(skb: &SkBuff) -> Option<Address> {
     Some([half(24), half(32)])
 }
 
+/// Changes what a header says that the packet carries.
+pub(super) fn set_protocol(header: &mut [u8; HEADER_LEN as usize], protocol: u8) {
+    header[6] = protocol;
+}
+
 /// Counts a hop in a header; `false` where it was the last.
 pub(super) fn count_hop(header: &mut [u8; HEADER_LEN as usize]) -> bool {
     let [_, _, _, _, _, _, _, hops, ..] = header;

@@ -16,6 +16,7 @@ pub(crate) mod backlog;
 pub(crate) mod bindings;
 pub(crate) mod conntrack;
 pub(crate) mod context;
+pub(crate) mod delivery;
 pub(crate) mod departure;
 pub(crate) mod device;
 pub(crate) mod driver;

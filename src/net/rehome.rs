@@ -9,7 +9,7 @@
 use super::{
     context::BottomHalf,
     device::NetDevice,
-    dst::{Dst, HeldDst},
+    dst::HeldDst,
     ipv4::{Header, Kind},
     namespace::Namespace,
     netfilter::Family,
@@ -31,9 +31,6 @@ pub(crate) enum Hooked {
     /// It was dropped, or taken.
     Gone,
 }
-
-/// What is read of a header anyway and counted, or gone by.
-pub(crate) type Summary = bindings::passthru_header;
 
 impl NetDevice {
     /// Whether anything looks at what this device receives before its protocols do: taps, tc, XDP,
@@ -344,62 +341,6 @@ impl SkBuff {
     pub(super) fn send_ipv4(self, namespace: &Namespace) {
         // SAFETY: the skb is valid, its reference passes to the callee; the namespace exists.
         unsafe { bindings::passthru_helper_ip_send(self.into_raw(), namespace.as_raw()) };
-    }
-
-    /// Gives the packet to its transport protocol at once, if nothing that comes in between has
-    /// anything to do with it: hooks before the sockets, which the caller says with `direct` that
-    /// there are none of, raw sockets, IPsec. Otherwise it is sent the way of its route, which is
-    /// local delivery. C: `ip_local_deliver()`.
-    #[inline(always)]
-    pub(crate) fn deliver_ipv4(self, protocol: u8, direct: bool, _bh: BottomHalf<'_>) {
-        // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
-        // options, and softirqs cannot interrupt.
-        unsafe { bindings::passthru_helper_ip_deliver(self.into_raw(), protocol, direct) };
-    }
-
-    /// Whether [`Self::deliver_ipv4`], or the same for IPv6, would give a packet to the protocol at
-    /// once, if no hooks are before the sockets of this namespace.
-    pub(crate) fn is_direct(&self, family: Family, protocol: u8, namespace: &Namespace) -> bool {
-        let (skb, net) = (self.as_raw(), namespace.as_raw());
-        // SAFETY: skb and namespace exist, and tables of sockets are read under RCU.
-        unsafe {
-            match family {
-                Family::Ipv4 => bindings::passthru_helper_ip_is_direct(skb, net, protocol),
-                Family::Ipv6 => bindings::passthru_helper_ip6_is_direct(skb, net, protocol),
-            }
-        }
-    }
-
-    /// As [`Self::deliver_ipv4`], for IPv6. C: `ip6_input()`.
-    #[inline(always)]
-    pub(crate) fn deliver_ipv6(self, protocol: u8, direct: bool, _bh: BottomHalf<'_>) {
-        // SAFETY: the skb is valid, and its reference passes to the callee; its header has no
-        // extensions, and softirqs cannot interrupt.
-        unsafe { bindings::passthru_helper_ip6_deliver(self.into_raw(), protocol, direct) };
-    }
-
-    /// As [`Self::enter_ipv4`] and then, by the local route `dst`, [`Self::deliver_ipv4`] at once;
-    /// or both for IPv6. Nothing may stand before the sockets.
-    #[inline(always)]
-    pub(crate) fn arrive(
-        self,
-        family: Family,
-        dev: &NetDevice,
-        dst: Dst<'_>,
-        header: Summary,
-        traffic: Traffic<'_>,
-        _bh: BottomHalf<'_>,
-    ) {
-        let arrive = match family {
-            Family::Ipv4 => bindings::passthru_helper_ip_arrive,
-            Family::Ipv6 => bindings::passthru_helper_ip6_arrive,
-        };
-        let (dev, dst) = (dev.as_raw(), dst.as_raw());
-        let (counters, amount) = (traffic.counters(), traffic.amount());
-        // SAFETY: the skb is valid, and its reference passes to the callee; the device, the
-        // counters and, until the read-side critical section ends, the route exist; softirqs
-        // cannot interrupt.
-        unsafe { arrive(self.into_raw(), dev, dst, header, counters, amount) };
     }
 
     /// Has the packet, which begins with its network header, received by `dev` from the beginning,

@@ -181,8 +181,40 @@ impl SkBuff {
 
     /// Whether the packet is one that stands for many (GSO).
     pub(crate) fn is_gso(&self) -> bool {
-        // SAFETY: the skb is valid.
-        unsafe { bindings::passthru_helper_skb_is_gso(self.as_raw()) }
+        // SAFETY: as in `shared_info()`.
+        unsafe { (*self.shared_info()).gso_size != 0 }
+    }
+
+    /// Whether user space still owns a part of the packet. C: `skb_zcopy()`.
+    #[inline]
+    pub(super) fn is_zero_copy(&self) -> bool {
+        // SAFETY: as in `shared_info()`.
+        let flags = unsafe { (*self.shared_info()).flags };
+        u32::from(flags) & bindings::SKBFL_ZEROCOPY_ENABLE != 0
+    }
+
+    /// What copies of the description share, which lies behind the linear part. C: `skb_shinfo()`.
+    #[inline]
+    fn shared_info(&self) -> *mut bindings::skb_shared_info {
+        let skb = self.as_raw();
+        // SAFETY: the skb is valid, and so is what lies there. Where words have 64 bits the end is
+        // told by how far it is from the beginning.
+        #[cfg(CONFIG_64BIT)]
+        unsafe {
+            (*skb).head.add((*skb).end as usize).cast()
+        }
+        // SAFETY: as above.
+        #[cfg(not(CONFIG_64BIT))]
+        unsafe {
+            (*skb).end.cast()
+        }
+    }
+
+    /// Bytes from the network header to what it carries. C: `skb_network_header_len()`.
+    pub(super) fn network_header_len(&self) -> u32 {
+        // SAFETY: the skb is valid; the union is read as in `protocol()`.
+        let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref() };
+        u32::from(headers.transport_header) - u32::from(headers.network_header)
     }
 
     /// Sees to it that the first `len` bytes lie in the linear part. `false` where the packet is

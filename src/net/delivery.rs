@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that go to their transport protocol at once: what IP does at the end of its input, without
+//! what has nothing to do with them.
+//!
+//! C headers: `include/net/protocol.h`, `include/net/raw.h`.
+
+use super::{
+    context::{BottomHalf, ReadSide},
+    device::NetDevice,
+    dst::Dst,
+    ipv4, ipv6,
+    namespace::Namespace,
+    netfilter::Family,
+    percpu::Traffic,
+    skb::{DropReason, SkBuff},
+};
+use crate::net::bindings;
+use kernel::{container_of, prelude::*};
+
+/// What is read of a header anyway and counted, or gone by.
+#[derive(Clone, Copy)]
+pub(crate) struct Summary {
+    /// DSCP and ECN, or the traffic class.
+    pub(crate) tos: u8,
+    /// What the packet carries.
+    pub(crate) protocol: u8,
+}
+
+/// What a transport protocol takes packets by.
+type Handler = unsafe extern "C" fn(skb: *mut bindings::sk_buff) -> c_int;
+
+/// Whether a namespace has raw sockets that take a protocol.
+#[inline(always)]
+fn has_raw_sockets(namespace: &Namespace, family: Family, protocol: u8) -> bool {
+    let net = namespace.as_raw();
+    // SAFETY: the namespace exists; where the sockets are is one of the places of a table that is
+    // always there, found by a single load.
+    let first = unsafe {
+        let head = match family {
+            Family::Ipv4 => bindings::passthru_helper_raw_v4_sockets(net, protocol.into()),
+            Family::Ipv6 => bindings::passthru_helper_raw_v6_sockets(net, protocol.into()),
+        };
+        (&raw const (*head).first).read_volatile()
+    };
+    !first.is_null() && takes_any_of(first, namespace, protocol)
+}
+
+/// Whether one of the sockets in a place of the table is the namespace's and takes the protocol: the
+/// table is everybody's, and others may share the place.
+#[cold]
+#[inline(never)]
+fn takes_any_of(first: *mut bindings::hlist_node, namespace: &Namespace, protocol: u8) -> bool {
+    let mut node = first;
+    while !node.is_null() {
+        // SAFETY: sockets and what links them are found by single loads and freed after a grace
+        // period; the caller is in a read-side critical section. The members of the unions overlay
+        // each other.
+        unsafe {
+            let common = container_of!(node, bindings::sock_common, __bindgen_anon_6.skc_node);
+            let number = (*common).__bindgen_anon_3.__bindgen_anon_1.skc_num;
+            if (*common).skc_net.net == namespace.as_raw() && number == u16::from(protocol) {
+                return true;
+            }
+            node = (&raw const (*node).next).read_volatile();
+        }
+    }
+    false
+}
+
+/// What takes packets of a protocol that have passed all that asks for IPsec's policies.
+#[inline(always)]
+fn handler(family: Family, protocol: u8, _rcu: ReadSide<'_>) -> Option<Handler> {
+    const FREE: u32 = bindings::INET6_PROTO_NOPOLICY | bindings::INET6_PROTO_FINAL;
+    let place = usize::from(protocol);
+    // SAFETY: the tables are always there; what is in them is found by single loads, does not change
+    // and exists for the read-side critical section.
+    unsafe {
+        match family {
+            Family::Ipv4 => {
+                let found = (&raw const bindings::inet_protos[place]).read_volatile();
+                let found = found.as_ref().filter(|found| found.no_policy() != 0)?;
+                found.handler
+            }
+            Family::Ipv6 => {
+                let found = (&raw const bindings::inet6_protos[place]).read_volatile();
+                let found = found.as_ref().filter(|found| found.flags & FREE == FREE)?;
+                found.handler
+            }
+        }
+    }
+}
+
+impl SkBuff {
+    /// What takes the packet, if nothing but hooks comes before that: no raw sockets, no IPsec, no
+    /// copy of what the sender still owns.
+    #[inline(always)]
+    fn direct(
+        &self,
+        family: Family,
+        protocol: u8,
+        namespace: &Namespace,
+        rcu: ReadSide<'_>,
+    ) -> Option<Handler> {
+        if self.is_zero_copy() || has_raw_sockets(namespace, family, protocol) {
+            return None;
+        }
+        handler(family, protocol, rcu)
+    }
+
+    /// Whether [`Self::deliver_ipv4`], or the same for IPv6, would give a packet to the protocol at
+    /// once, if no hooks are before the sockets of this namespace.
+    pub(crate) fn is_direct(
+        &self,
+        family: Family,
+        protocol: u8,
+        namespace: &Namespace,
+        rcu: ReadSide<'_>,
+    ) -> bool {
+        self.direct(family, protocol, namespace, rcu).is_some()
+    }
+
+    /// Gives the packet to its transport protocol at once, if nothing that comes in between has
+    /// anything to do with it: hooks before the sockets, which the caller says with `direct` that
+    /// there are none of, raw sockets, IPsec. Otherwise it is sent the way of its route, which is
+    /// local delivery. C: `ip_local_deliver()`.
+    #[inline(always)]
+    pub(crate) fn deliver_ipv4(self, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
+        match self.direct_here(Family::Ipv4, protocol, direct, bh) {
+            // SAFETY: the skb is valid and ours; its header has no options, and softirqs cannot
+            // interrupt.
+            Some(handler) => unsafe {
+                let skb = self.into_raw();
+                taken_ipv4(
+                    skb,
+                    bindings::passthru_helper_ip_hand_over(skb, Some(handler)),
+                );
+            },
+            None => {
+                self.follow_route(bh);
+            }
+        }
+    }
+
+    /// As [`Self::deliver_ipv4`], for IPv6. C: `ip6_input()`.
+    #[inline(always)]
+    pub(crate) fn deliver_ipv6(self, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
+        match self.direct_here(Family::Ipv6, protocol, direct, bh) {
+            // SAFETY: as above; its header has no extensions.
+            Some(handler) => unsafe {
+                let skb = self.into_raw();
+                taken_ipv6(
+                    skb,
+                    bindings::passthru_helper_ip6_hand_over(skb, Some(handler)),
+                );
+            },
+            None => {
+                self.follow_route(bh);
+            }
+        }
+    }
+
+    /// As [`Self::direct`], in the namespace where the packet is.
+    #[inline(always)]
+    fn direct_here(
+        &self,
+        family: Family,
+        protocol: u8,
+        direct: bool,
+        bh: BottomHalf<'_>,
+    ) -> Option<Handler> {
+        if !direct {
+            return None;
+        }
+        let rcu = bh.read_side();
+        // SAFETY: the packet has its device, which exists.
+        let dev = unsafe { NetDevice::from_raw(self.raw_dev().read()) };
+        self.direct(family, protocol, dev.namespace(rcu), rcu)
+    }
+
+    /// As [`Self::enter_ipv4`] and then, by the local route `dst`, [`Self::deliver_ipv4`] at once;
+    /// or both for IPv6. Nothing may stand before the sockets.
+    #[inline(always)]
+    pub(crate) fn arrive(
+        mut self,
+        family: Family,
+        dev: &NetDevice,
+        dst: Dst<'_>,
+        header: Summary,
+        traffic: Traffic<'_>,
+        bh: BottomHalf<'_>,
+    ) {
+        let rcu = bh.read_side();
+        let direct = self.direct(family, header.protocol, dev.namespace(rcu), rcu);
+        let Some(handler) = direct else {
+            match family {
+                Family::Ipv4 => self.enter_ipv4(dev, header.tos, traffic, bh),
+                Family::Ipv6 => self.enter_ipv6(dev, header.tos, traffic, bh),
+            }
+            self.set_dst(dst);
+            self.follow_route(bh);
+            return;
+        };
+        let (arrive, taken): (Arrive, Taken) = match family {
+            Family::Ipv4 => (bindings::passthru_helper_ip_arrive, taken_ipv4),
+            Family::Ipv6 => (bindings::passthru_helper_ip6_arrive, taken_ipv6),
+        };
+        let (dev, dst) = (dev.as_raw(), dst.as_raw());
+        let (counters, amount) = (traffic.counters(), traffic.amount());
+        // SAFETY: the skb is valid and ours; the device, the counters and, until the read-side
+        // critical section ends, the route exist; softirqs cannot interrupt.
+        unsafe {
+            let skb = self.into_raw();
+            taken(
+                skb,
+                arrive(skb, dev, dst, header.tos, counters, amount, Some(handler)),
+            );
+        }
+    }
+}
+
+type Arrive = unsafe extern "C" fn(
+    skb: *mut bindings::sk_buff,
+    dev: *mut bindings::net_device,
+    dst: *mut bindings::dst_entry,
+    tos: u8,
+    counters: *mut c_ulong,
+    amount: c_ulong,
+    handler: Option<Handler>,
+) -> c_int;
+
+type Taken = unsafe fn(skb: *mut bindings::sk_buff, answer: c_int);
+
+/// What a protocol of IPv4 said of a packet that it was given. UDP, which has taken its header off, may
+/// say which protocol is inside: then it is to begin again with that.
+/// C: `ip_protocol_deliver_rcu()`.
+///
+/// # Safety
+///
+/// `skb` is the packet, and `answer` what its handler said.
+#[inline(always)]
+unsafe fn taken_ipv4(skb: *mut bindings::sk_buff, answer: c_int) {
+    if answer < 0 {
+        // SAFETY: by the caller's promise; of a packet that is to begin again the handler gave back
+        // its reference.
+        unsafe { SkBuff::from_raw(skb) }.resubmit_ipv4(-answer as u8);
+    }
+}
+
+/// As [`taken_ipv4`], for IPv6. C: `ip6_protocol_deliver_rcu()`.
+///
+/// # Safety
+///
+/// As for [`taken_ipv4`].
+#[inline(always)]
+unsafe fn taken_ipv6(skb: *mut bindings::sk_buff, answer: c_int) {
+    if answer > 0 {
+        // SAFETY: as above.
+        unsafe { SkBuff::from_raw(skb) }.resubmit_ipv6(answer as u8);
+    }
+}
+
+impl SkBuff {
+    #[cold]
+    #[inline(never)]
+    fn resubmit_ipv4(mut self, protocol: u8) {
+        self.push(self.network_header_len());
+        let Ok(header) = self.own_bytes() else {
+            return self.drop_with(DropReason::NOMEM);
+        };
+        ipv4::set_protocol(header, protocol);
+        // SAFETY: the skb is valid and begins with its header again, has its device and its route;
+        // its reference passes to the callee.
+        unsafe { bindings::ip_local_deliver(self.into_raw()) };
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn resubmit_ipv6(mut self, protocol: u8) {
+        let len = self.network_header_len();
+        self.push(len);
+        let Ok(header) = self.own_bytes() else {
+            return self.drop_with(DropReason::NOMEM);
+        };
+        ipv6::set_protocol(header, protocol);
+        // SAFETY: as above. What is added to the sum is what the callee takes off again.
+        unsafe {
+            let skb = self.into_raw();
+            bindings::passthru_helper_skb_postpush_rcsum(skb, (*skb).data.cast(), len);
+            bindings::ip6_input(skb);
+        }
+    }
+}
