@@ -26,6 +26,8 @@
 #include <net/dropreason.h>
 #include <net/dst.h>
 #include <net/gro_cells.h>
+#include <net/inet6_hashtables.h>
+#include <net/inet_hashtables.h>
 #include <net/ip.h>
 #include <net/ip6_fib.h>
 #include <net/ip6_route.h>

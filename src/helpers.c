@@ -606,10 +606,13 @@ struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh)
 	return nexthop_fib6_nh(nh);
 }
 
-/* udp_v4_early_demux() looks at the first socket of the chain only: connected ones are there. */
-static struct sock *passthru_udp_ipv4(struct net *net, const struct iphdr *iph,
-				      const struct udphdr *uh, int dif)
+/*
+ * __udp4_lib_demux_lookup(), of a packet without options: the first socket of the chain only, where
+ * connected ones are.
+ */
+struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph, int dif)
 {
+	const struct udphdr *uh = (const struct udphdr *)(iph + 1);
 	INET_ADDR_COOKIE(cookie, iph->saddr, iph->daddr);
 	unsigned short port = ntohs(uh->dest);
 	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
@@ -622,28 +625,10 @@ static struct sock *passthru_udp_ipv4(struct net *net, const struct iphdr *iph,
 	return NULL;
 }
 
-struct sock *passthru_helper_demux_ipv4(struct sk_buff *skb, struct net_device *dev, u8 protocol)
+/* __udp6_lib_demux_lookup(), likewise. */
+struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *iph, int dif)
 {
-	struct net *net = dev_net_rcu(dev);
-	const struct iphdr *iph;
-	const struct tcphdr *th;
-
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
-		return NULL;
-	if (!pskb_may_pull(skb, sizeof(*iph) + (protocol == IPPROTO_TCP ? sizeof(*th) :
-									  sizeof(struct udphdr))))
-		return NULL;
-	iph = (const struct iphdr *)skb->data;
-	th = (const struct tcphdr *)(iph + 1);
-	if (protocol == IPPROTO_UDP)
-		return passthru_udp_ipv4(net, iph, (const struct udphdr *)th, dev->ifindex);
-	return __inet_lookup_established(net, iph->saddr, th->source, iph->daddr, ntohs(th->dest),
-					 dev->ifindex, 0);
-}
-
-static struct sock *passthru_udp_ipv6(struct net *net, const struct ipv6hdr *iph,
-				      const struct udphdr *uh, int dif)
-{
+	const struct udphdr *uh = (const struct udphdr *)(iph + 1);
 	unsigned short port = ntohs(uh->dest);
 	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
 	struct udp_hslot *slot;
@@ -657,25 +642,6 @@ static struct sock *passthru_udp_ipv6(struct net *net, const struct ipv6hdr *iph
 		break;
 	}
 	return NULL;
-}
-
-struct sock *passthru_helper_demux_ipv6(struct sk_buff *skb, struct net_device *dev, u8 protocol)
-{
-	struct net *net = dev_net_rcu(dev);
-	const struct ipv6hdr *iph;
-	const struct tcphdr *th;
-
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
-		return NULL;
-	if (!pskb_may_pull(skb, sizeof(*iph) + (protocol == IPPROTO_TCP ? sizeof(*th) :
-									  sizeof(struct udphdr))))
-		return NULL;
-	iph = (const struct ipv6hdr *)skb->data;
-	th = (const struct tcphdr *)(iph + 1);
-	if (protocol == IPPROTO_UDP)
-		return passthru_udp_ipv6(net, iph, (const struct udphdr *)th, dev->ifindex);
-	return __inet6_lookup_established(net, &iph->saddr, th->source, &iph->daddr,
-					  ntohs(th->dest), dev->ifindex, 0);
 }
 
 void passthru_helper_nf_conn_lock(struct nf_conn *connection)

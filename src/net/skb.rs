@@ -219,7 +219,11 @@ impl SkBuff {
 
     /// Sees to it that the first `len` bytes lie in the linear part. `false` where the packet is
     /// shorter, or there is no memory.
+    #[inline]
     pub(crate) fn may_pull(&mut self, len: u32) -> bool {
+        if self.linear().len() >= len as usize {
+            return true;
+        }
         // SAFETY: the skb is valid; `&mut` says that no pointer into its data is in use.
         unsafe { bindings::passthru_helper_pskb_may_pull(self.as_raw(), len) }
     }

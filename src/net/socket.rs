@@ -7,14 +7,18 @@
 use super::{
     context::{BottomHalf, ReadSide},
     device::NetDevice,
+    ipv4, ipv6,
     netfilter::Family,
     skb::SkBuff,
 };
 use crate::net::bindings;
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 
-/// The number of TCP.
+/// The numbers of TCP and UDP, and bytes of a header without options of each.
 const TCP: u8 = 6;
+const TCP_HEADER_LEN: u32 = 20;
+const UDP: u8 = 17;
+const UDP_HEADER_LEN: u32 = 8;
 
 /// A socket that a packet is for: one of an established TCP connection (or what is before and
 /// after that), or a connected UDP one.
@@ -34,17 +38,44 @@ impl<'r> Connection<'r> {
         dev: &'r NetDevice,
         family: Family,
         protocol: u8,
-        _bh: BottomHalf<'r>,
+        bh: BottomHalf<'r>,
     ) -> Option<Self> {
-        // SAFETY: skb and device exist; `&mut` says that no pointer into the packet is in use.
+        let behind = match family {
+            Family::Ipv4 => ipv4::HEADER_LEN,
+            Family::Ipv6 => ipv6::HEADER_LEN,
+        };
+        let own = match protocol {
+            TCP => TCP_HEADER_LEN,
+            UDP => UDP_HEADER_LEN,
+            _ => return None,
+        };
+        if !skb.may_pull(behind + own) {
+            return None;
+        }
+        let bytes = skb.linear();
+        let [from, to] = [0, 2].map(|at| {
+            let at = behind as usize + at;
+            u16::from_ne_bytes([bytes[at], bytes[at + 1]])
+        });
+        let to = u16::from_be(to);
+        let net = dev.namespace(bh.read_side()).as_raw();
+        let (header, dif) = (bytes.as_ptr(), dev.ifindex());
+        // SAFETY: the namespace exists, and headers of both kinds lie there; what is read of them is
+        // aligned in no particular way. This is an RCU read-side critical section, for which sockets
+        // exist that are found.
         let sk = unsafe {
-            match family {
-                Family::Ipv4 => {
-                    bindings::passthru_helper_demux_ipv4(skb.as_raw(), dev.as_raw(), protocol)
+            match (family, protocol) {
+                (Family::Ipv4, TCP) => {
+                    let address = |at| header.add(at).cast::<u32>().read_unaligned();
+                    let (saddr, daddr) = (address(12), address(16));
+                    bindings::__inet_lookup_established(net, saddr, from, daddr, to, dif, 0)
                 }
-                Family::Ipv6 => {
-                    bindings::passthru_helper_demux_ipv6(skb.as_raw(), dev.as_raw(), protocol)
+                (Family::Ipv4, _) => bindings::passthru_helper_udp4_demux(net, header.cast(), dif),
+                (Family::Ipv6, TCP) => {
+                    let (saddr, daddr) = (header.add(8).cast(), header.add(24).cast());
+                    bindings::__inet6_lookup_established(net, saddr, from, daddr, to, dif, 0)
                 }
+                (Family::Ipv6, _) => bindings::passthru_helper_udp6_demux(net, header.cast(), dif),
             }
         };
         Some(Self {
