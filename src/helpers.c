@@ -226,19 +226,6 @@ void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 t
 	passthru_ip6_enter(skb, dev, tclass, counters, amount);
 }
 
-int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
-				      struct net_device *from)
-{
-	__be16 protocol = skb->protocol;
-	int err = skb_cow_head(skb, ETH_HLEN);
-
-	if (err)
-		return err;
-	eth_header(skb, to, be16_to_cpu(protocol), to->dev_addr, from->dev_addr, skb->len);
-	skb->protocol = eth_type_trans(skb, to);
-	return 0;
-}
-
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
 {
 	return dst_hold_safe(dst);
@@ -382,68 +369,37 @@ bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short fami
 	return xfrm_policy_check(NULL, XFRM_POLICY_IN, skb, family);
 }
 
-/*
- * A hook of the parent's has sent a child's packet to the parent itself (REDIRECT, DNAT, a mark): it
- * comes in by the port that it came from, @skb->dev, as the rules of input are to see it. By lo, where
- * routes of output lead, it would pass for the parent's own.
- */
-static noinline int passthru_come_in(struct sk_buff *skb)
+/* Makes room before the packet for the headers that its route needs. */
+int passthru_helper_skb_cow_for_route(struct sk_buff *skb)
 {
-	struct net_device *port = skb->dev;
+	return skb_cow(skb, LL_RESERVED_SPACE(skb_dst_dev_rcu(skb)) + skb_dst(skb)->header_len);
+}
 
-	skb_orphan(skb);
-	skb_dst_drop(skb);
+/* The header says how long the packet is. */
+void passthru_helper_ip_set_len(struct sk_buff *skb)
+{
+	iph_set_totlen(ip_hdr(skb), skb->len);
+	ip_send_check(ip_hdr(skb));
+}
+
+struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb)
+{
+	return l3mdev_ip_out(NULL, skb);
+}
+
+void passthru_helper_skb_clear_tstamp(struct sk_buff *skb)
+{
 	skb_clear_tstamp(skb);
-	skb->pkt_type = PACKET_HOST;
-	if (skb_orphan_frags_rx(skb, GFP_ATOMIC) ||
-	    (port->hard_header_len &&
-	     passthru_helper_skb_push_ethernet(skb, port, port))) {
-		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
-		return -ENOMEM;
-	}
-	if (!port->hard_header_len) {
-		skb_reset_mac_header(skb);
-		skb->mac_len = 0;
-	}
-	return netif_rx(skb) == NET_RX_SUCCESS ? 0 : -ENOBUFS;
 }
 
-/* dst_output() of a child's packet that has passed hooks of the parent's. */
-static int passthru_go_out(struct net *net, struct sock *sk, struct sk_buff *skb)
+int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb)
 {
-	if (unlikely(skb_dst_dev_rcu(skb)->flags & IFF_LOOPBACK))
-		return passthru_come_in(skb);
+	return skb_orphan_frags_rx(skb, GFP_ATOMIC);
+}
+
+int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
 	return dst_output(net, sk, skb);
-}
-
-/* Sends such a packet: ip_local_out(). */
-int passthru_helper_ip_send(struct sk_buff *skb, struct net *net)
-{
-	const struct inet_skb_parm was = *IPCB(skb);
-	struct iphdr *iph;
-	int ret;
-
-	/* Others may look at what comes before the packet, where the next header is written. */
-	if (skb_cow(skb, LL_RESERVED_SPACE(skb_dst_dev_rcu(skb)) + skb_dst(skb)->header_len)) {
-		kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
-		return -ENOMEM;
-	}
-	skb_forward_csum(skb);
-	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
-	/* What was put together from fragments is taken apart as it was. */
-	IPCB(skb)->frag_max_size = was.frag_max_size;
-	IPCB(skb)->flags = was.flags & IPSKB_FRAG_PMTU;
-	if (!was.frag_max_size)
-		skb->ignore_df = 0;
-	iph = ip_hdr(skb);
-	iph_set_totlen(iph, skb->len);
-	ip_send_check(iph);
-	skb = l3mdev_ip_out(NULL, skb);
-	if (!skb)
-		return 0;
-	ret = nf_hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, skb_dst_dev_rcu(skb),
-		      passthru_go_out);
-	return ret == 1 ? passthru_go_out(net, NULL, skb) : ret;
 }
 
 /*
@@ -476,84 +432,43 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 }
 
-/* By @hooks. Not inline: the state is to be cleared for those only who have some to pass. */
-static noinline int passthru_nf_local_out(struct sk_buff *skb, struct net *net, u8 pf,
-					  const struct nf_hook_entries *hooks)
+/* What ip_local_out() sets besides. */
+void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
+			       u8 tos, unsigned long __percpu *counters, unsigned long amount)
 {
-	struct nf_hook_state state;
-	int ret;
-
-	nf_hook_state_init(&state, NF_INET_LOCAL_OUT, pf, NULL, skb_dst_dev_rcu(skb), NULL,
-			   net, passthru_go_out);
-	ret = nf_hook_slow(skb, &state, hooks, 0);
-	return ret == 1 ? passthru_go_out(net, NULL, skb) : ret;
+	passthru_depart(skb, port, dst, counters, amount);
+	skb->priority = rt_tos2priority(tos);
 }
 
-/* For no socket: what belongs to that has seen the packet in its own namespace. */
-static __always_inline int passthru_local_out(struct sk_buff *skb, struct net *net, u8 pf,
-					      const struct nf_hook_entries *hooks)
+/* ... and ip6_local_out(). */
+void passthru_helper_ip6_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
+				unsigned long __percpu *counters, unsigned long amount)
 {
-	if (hooks)
-		return passthru_nf_local_out(skb, net, pf, hooks);
-	return dst_output(net, NULL, skb);
+	passthru_depart(skb, port, dst, counters, amount);
+	skb->priority = 0;
 }
 
 /* The programs of the sender's cgroup are to see the packet as its own namespace sends it. */
 static __always_inline int passthru_judge(struct sk_buff *skb)
 {
 	if (!cgroup_bpf_enabled(CGROUP_INET_EGRESS))
-		return NET_XMIT_SUCCESS;
+		return 0;
 	skb->dev = skb_dst_dev_rcu(skb);
 	return BPF_CGROUP_RUN_PROG_INET_EGRESS(skb->sk, skb);
 }
 
-/* As ip_finish_output() does with what they say. */
-static int passthru_judged(struct sk_buff *skb, int verdict)
+/* What @net counts when it sends a packet, and then ip_finish_output(). */
+int passthru_helper_ip_judge(struct sk_buff *skb, struct net *net)
 {
-	kfree_skb_reason(skb, SKB_DROP_REASON_BPF_CGROUP_EGRESS);
-	return verdict;
+	IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
+	return passthru_judge(skb);
 }
 
-/* What ip_local_out() does from its hooks on, and what @from counts when it has sent a packet. */
-int passthru_helper_ip_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
-			      struct dst_entry *dst, u8 tos,
-			      unsigned long __percpu *counters, unsigned long amount)
+/* ... and ip6_finish_output(). */
+int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net)
 {
-	struct net *net = dev_net_rcu(port);
-	int ret, verdict = NET_XMIT_SUCCESS;
-
-	if (from) {
-		IP_UPD_PO_STATS(from, IPSTATS_MIB_OUT, skb->len);
-		verdict = passthru_judge(skb);
-		if (unlikely(verdict && verdict != NET_XMIT_CN))
-			return passthru_judged(skb, verdict);
-	}
-	passthru_depart(skb, port, dst, counters, amount);
-	skb->priority = rt_tos2priority(tos);
-	ret = passthru_local_out(skb, net, NFPROTO_IPV4,
-				 rcu_dereference(net->nf.hooks_ipv4[NF_INET_LOCAL_OUT]));
-	return ret ? : verdict;
-}
-
-/* ... and ip6_local_out(). */
-int passthru_helper_ip6_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
-			       struct dst_entry *dst,
-			       unsigned long __percpu *counters, unsigned long amount)
-{
-	struct net *net = dev_net_rcu(port);
-	int ret, verdict = NET_XMIT_SUCCESS;
-
-	if (from) {
-		IP6_UPD_PO_STATS(from, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
-		verdict = passthru_judge(skb);
-		if (unlikely(verdict && verdict != NET_XMIT_CN))
-			return passthru_judged(skb, verdict);
-	}
-	passthru_depart(skb, port, dst, counters, amount);
-	skb->priority = 0;
-	ret = passthru_local_out(skb, net, NFPROTO_IPV6,
-				 rcu_dereference(net->nf.hooks_ipv6[NF_INET_LOCAL_OUT]));
-	return ret ? : verdict;
+	IP6_UPD_PO_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
+	return passthru_judge(skb);
 }
 
 bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb)
@@ -561,19 +476,6 @@ bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff 
 	u32 mtu = dst_mtu(dst);
 
 	return skb->len <= mtu || (skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
-}
-
-/* What ip_output() and ip_finish_output() do before the rest of the output path. */
-int passthru_helper_run_egress_programs(struct sk_buff *skb, struct net_device *dev)
-{
-	struct net *net = dev_net_rcu(dev);
-
-	if (skb->protocol == htons(ETH_P_IP))
-		IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
-	else
-		IP6_UPD_PO_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
-	skb->dev = dev;
-	return BPF_CGROUP_RUN_PROG_INET_EGRESS(skb->sk, skb);
 }
 
 int passthru_helper_dev_recursion_level(void)

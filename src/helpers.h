@@ -16,7 +16,7 @@
 #include <net/ip.h>
 
 /* Macros that bindgen cannot evaluate. */
-enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH };
+enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH, PASSTHRU_IPSKB_FRAG_PMTU = IPSKB_FRAG_PMTU };
 enum { PASSTHRU_INPUT_PKT_QUEUE = offsetof(struct softnet_data, input_pkt_queue) };
 
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev);
@@ -48,8 +48,6 @@ void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 to
 			      unsigned long __percpu *counters, unsigned long amount);
 void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
 			       unsigned long __percpu *counters, unsigned long amount);
-int passthru_helper_skb_push_ethernet(struct sk_buff *skb, struct net_device *to,
-				      struct net_device *from);
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst);
 int passthru_helper_dst_input(struct sk_buff *skb);
@@ -77,16 +75,20 @@ int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offse
 int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
 void passthru_helper_skb_orphan(struct sk_buff *skb);
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family);
-int passthru_helper_ip_send(struct sk_buff *skb, struct net *net);
 
-int passthru_helper_ip_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
-			      struct dst_entry *dst, u8 tos,
-			      unsigned long __percpu *counters, unsigned long amount);
-int passthru_helper_ip6_depart(struct sk_buff *skb, struct net *from, struct net_device *port,
-			       struct dst_entry *dst,
-			       unsigned long __percpu *counters, unsigned long amount);
+int passthru_helper_skb_cow_for_route(struct sk_buff *skb);
+void passthru_helper_ip_set_len(struct sk_buff *skb);
+struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb);
+void passthru_helper_skb_clear_tstamp(struct sk_buff *skb);
+int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb);
+int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *skb);
+void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
+			       u8 tos, unsigned long __percpu *counters, unsigned long amount);
+void passthru_helper_ip6_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
+				unsigned long __percpu *counters, unsigned long amount);
+int passthru_helper_ip_judge(struct sk_buff *skb, struct net *net);
+int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net);
 bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb);
-int passthru_helper_run_egress_programs(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_dev_recursion_level(void);
 void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len);

@@ -60,6 +60,7 @@ pub(crate) trait Outgoing: Ip {
         port: &NetDevice,
         dst: Dst<'_>,
         traffic: Traffic<'_>,
+        rcu: ReadSide<'_>,
     ) -> Sent;
 }
 
@@ -92,8 +93,9 @@ impl Outgoing for Ipv4 {
         port: &NetDevice,
         dst: Dst<'_>,
         traffic: Traffic<'_>,
+        rcu: ReadSide<'_>,
     ) -> Sent {
-        skb.depart_ipv4(from, port, dst, header.tos, traffic)
+        skb.depart_ipv4(from, port, dst, header.tos, traffic, rcu)
     }
 }
 
@@ -126,8 +128,9 @@ impl Outgoing for Ipv6 {
         port: &NetDevice,
         dst: Dst<'_>,
         traffic: Traffic<'_>,
+        rcu: ReadSide<'_>,
     ) -> Sent {
-        skb.depart_ipv6(from, port, dst, traffic)
+        skb.depart_ipv6(from, port, dst, traffic, rcu)
     }
 }
 
@@ -182,7 +185,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
                 let (skb, taken) = packet.take();
                 let traffic = child.driver().departures().uplink(child, skb.len());
                 let from = From::Socket(namespace);
-                taken.tell(I::depart(skb, &header, from, port, dst, traffic))
+                taken.tell(I::depart(skb, &header, from, port, dst, traffic, rcu))
             }
             Some(Exit::Sibling(sibling)) => to_sibling::<I>(packet, exits, child, sibling),
             None => new_after_output::<I>(packet, exits, child, port),
@@ -236,7 +239,7 @@ fn to_sibling<'a, I: Ip>(
         return packet.pass();
     }
     let (mut skb, taken) = packet.take();
-    if let Err(sent) = skb.run_egress_programs(child) {
+    if let Err(sent) = skb.run_egress_programs(I::FAMILY, child, rcu) {
         skb.drop_with(DropReason::BPF_CGROUP_EGRESS);
         return taken.tell(sent);
     }
@@ -436,7 +439,7 @@ fn leave<I: Outgoing>(
         Exit::Uplink(dst) => {
             skb.keep_inet_socket();
             let traffic = child.driver().departures().uplink(child, skb.len());
-            Ok(I::depart(skb, &header, From::Device, port, dst, traffic).transmit())
+            Ok(I::depart(skb, &header, From::Device, port, dst, traffic, rcu).transmit())
         }
         Exit::Sibling(sibling) => {
             meet(skb, child, sibling, bh);

@@ -10,12 +10,15 @@ use super::{
     driver::Transmit,
     dst::Dst,
     namespace::Namespace,
-    netfilter::{Family, Hooks},
+    netfilter::{At, Family, Hooks},
     percpu::Traffic,
-    skb::SkBuff,
+    skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
+use core::ptr;
 use kernel::prelude::*;
+
+const LOCAL_OUT: u32 = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT;
 
 impl NetDevice {
     /// Whether nothing looks at what this device is given to send by its namespace: no hook after
@@ -92,6 +95,12 @@ impl NetDevice {
             let qdisc = (&raw const (*self.as_raw()).qdisc).read_volatile();
             (&raw const (*qdisc).enqueue).read_volatile().is_some()
         }
+    }
+
+    /// Whether what this device has to do with begins with an Ethernet header, or with none at all.
+    fn is_framed(&self) -> bool {
+        // SAFETY: the device exists.
+        unsafe { (*self.as_raw()).hard_header_len != 0 }
     }
 
     /// The Ethernet address of this device, which has one. Who reads it while it is changed finds one
@@ -192,15 +201,6 @@ pub(crate) enum From<'a> {
     Device,
 }
 
-impl From<'_> {
-    fn as_raw(self) -> *mut bindings::net {
-        match self {
-            Self::Socket(namespace) => namespace.as_raw(),
-            Self::Device => core::ptr::null_mut(),
-        }
-    }
-}
-
 impl SkBuff {
     /// Sends an IPv4 packet, which begins with its header, by a route of the namespace of `port`, as
     /// if that had made it: past its hooks of output and after routing. Those see it come by `port`.
@@ -209,64 +209,217 @@ impl SkBuff {
     /// C: `ip_local_out()`.
     #[inline(always)]
     pub(crate) fn depart_ipv4(
-        self,
+        mut self,
         from: From<'_>,
         port: &NetDevice,
         dst: Dst<'_>,
         tos: u8,
         traffic: Traffic<'_>,
+        rcu: ReadSide<'_>,
     ) -> Sent {
-        let (skb, dev) = (self.into_raw(), port.as_raw());
-        // SAFETY: the skb is valid and its reference passes to the callee; namespaces, device,
-        // counters and route exist for the read-side critical section that `dst` stands for.
-        Sent(unsafe {
+        let verdict = match self.judge(from, Family::Ipv4) {
+            Ok(verdict) => verdict,
+            Err(refused) => return self.refuse(refused),
+        };
+        // SAFETY: the skb is valid and ours; device, counters and route exist for the read-side
+        // critical section that `dst` stands for.
+        unsafe {
             bindings::passthru_helper_ip_depart(
-                skb,
-                from.as_raw(),
-                dev,
+                self.as_raw(),
+                port.as_raw(),
                 dst.as_raw(),
                 tos,
                 traffic.counters(),
                 traffic.amount(),
-            )
-        })
+            );
+        }
+        self.leave(Family::Ipv4, port.namespace(rcu), rcu)
+            .or(verdict)
     }
 
     /// As [`Self::depart_ipv4`], for IPv6. C: `ip6_local_out()`.
     #[inline(always)]
     pub(crate) fn depart_ipv6(
-        self,
+        mut self,
         from: From<'_>,
         port: &NetDevice,
         dst: Dst<'_>,
         traffic: Traffic<'_>,
+        rcu: ReadSide<'_>,
     ) -> Sent {
-        let (skb, dev) = (self.into_raw(), port.as_raw());
+        let verdict = match self.judge(from, Family::Ipv6) {
+            Ok(verdict) => verdict,
+            Err(refused) => return self.refuse(refused),
+        };
         // SAFETY: as above.
-        Sent(unsafe {
+        unsafe {
             bindings::passthru_helper_ip6_depart(
-                skb,
-                from.as_raw(),
-                dev,
+                self.as_raw(),
+                port.as_raw(),
                 dst.as_raw(),
                 traffic.counters(),
                 traffic.amount(),
-            )
+            );
+        }
+        self.leave(Family::Ipv6, port.namespace(rcu), rcu)
+            .or(verdict)
+    }
+
+    /// Counts what a socket sends, and has the programs of its cgroups judge it.
+    #[inline(always)]
+    fn judge(&mut self, from: From<'_>, family: Family) -> Result<Sent, Sent> {
+        match from {
+            From::Socket(namespace) => self.run_programs(family, namespace),
+            From::Device => Ok(Sent::DONE),
+        }
+    }
+
+    /// As [`Self::judge`]. Fails with what the sender is to hear if a program says no, as
+    /// `ip_finish_output()` does.
+    #[inline(always)]
+    fn run_programs(&mut self, family: Family, namespace: &Namespace) -> Result<Sent, Sent> {
+        let (skb, net) = (self.as_raw(), namespace.as_raw());
+        // SAFETY: the skb is valid and ours, has its route, and owns a reference to its socket if it
+        // has one; the namespace exists.
+        let verdict = Sent(unsafe {
+            match family {
+                Family::Ipv4 => bindings::passthru_helper_ip_judge(skb, net),
+                Family::Ipv6 => bindings::passthru_helper_ip6_judge(skb, net),
+            }
+        });
+        match verdict.transmit() {
+            Transmit::Dropped => Err(verdict),
+            Transmit::Sent | Transmit::Congested => Ok(verdict),
+        }
+    }
+
+    /// A program said no.
+    #[cold]
+    fn refuse(self, answer: Sent) -> Sent {
+        self.drop_with(DropReason::BPF_CGROUP_EGRESS);
+        answer
+    }
+
+    /// By the hooks of output of a namespace, if it has any, and then by the packet's route. For no
+    /// socket: what belongs to that has seen the packet in its own namespace.
+    #[inline(always)]
+    fn leave(self, family: Family, namespace: &Namespace, rcu: ReadSide<'_>) -> Sent {
+        match namespace.hooks(family, LOCAL_OUT, rcu) {
+            Some(hooks) => self.leave_by(hooks, family, namespace, rcu),
+            None => Sent(self.output(namespace.as_raw(), ptr::null_mut())),
+        }
+    }
+
+    /// Not inline: few have hooks to pass.
+    #[inline(never)]
+    fn leave_by(
+        self,
+        hooks: Hooks<'_>,
+        family: Family,
+        namespace: &Namespace,
+        rcu: ReadSide<'_>,
+    ) -> Sent {
+        let at = At {
+            place: LOCAL_OUT,
+            family,
+            input: None,
+            output: self.dst(rcu).map(|dst| dst.device(rcu)),
+            namespace,
+            onward: go_out,
+        };
+        Sent(match self.pass_hooks_at(&at, hooks, 0) {
+            Ok(skb) => skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu),
+            Err(answer) => answer,
         })
+    }
+
+    /// Sends an IPv4 packet, which has its route, as if `namespace` had made it. The reason is counted
+    /// where it is dropped. C: `ip_local_out()`.
+    pub(super) fn send_ipv4(mut self, namespace: &Namespace, rcu: ReadSide<'_>) {
+        // Others may look at what comes before the packet, where the next header is written.
+        // SAFETY: the skb is valid and ours, and has its route.
+        if unsafe { bindings::passthru_helper_skb_cow_for_route(self.as_raw()) } != 0 {
+            return self.drop_with(DropReason::NOMEM);
+        }
+        self.forward_csum();
+        self.forget_input_ipv4();
+        // SAFETY: the skb is valid and ours, and its header too since it was copied where it was not.
+        // What the function does not give back it has taken.
+        let skb = unsafe {
+            let skb = self.into_raw();
+            bindings::passthru_helper_ip_set_len(skb);
+            let skb = bindings::passthru_helper_l3mdev_ip_out(skb);
+            if skb.is_null() {
+                return;
+            }
+            Self::from_raw(skb)
+        };
+        match namespace.hooks(Family::Ipv4, LOCAL_OUT, rcu) {
+            Some(hooks) => {
+                skb.leave_by(hooks, Family::Ipv4, namespace, rcu);
+            }
+            None => {
+                skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu);
+            }
+        }
+    }
+
+    /// The way of the packet's route, once it has passed hooks. C: `dst_output()`.
+    #[inline]
+    fn output(self, net: *mut bindings::net, sk: *mut bindings::sock) -> c_int {
+        // SAFETY: the skb is valid, has its route, and its reference passes to the callee; what else
+        // there is exists or is null.
+        unsafe { bindings::passthru_helper_dst_output(net, sk, self.into_raw()) }
+    }
+
+    /// As [`Self::output`], for a child's packet that has passed hooks of the parent's.
+    fn go_out(self, net: *mut bindings::net, sk: *mut bindings::sock, rcu: ReadSide<'_>) -> c_int {
+        let is_ours = self
+            .dst(rcu)
+            .is_some_and(|dst| dst.device(rcu).is_loopback());
+        if is_ours {
+            self.come_in().map_or_else(|error| error.to_errno(), |()| 0)
+        } else {
+            self.output(net, sk)
+        }
+    }
+
+    /// A hook of the parent's has sent a child's packet to the parent itself (REDIRECT, DNAT, a mark):
+    /// it comes in by the port that it came from, which it has as its device, as the rules of input are
+    /// to see it. By lo, where routes of output lead, it would pass for the parent's own.
+    #[cold]
+    fn come_in(mut self) -> Result {
+        // SAFETY: the packet has its device, which exists.
+        let port = unsafe { NetDevice::from_raw(self.raw_dev().read()) };
+        self.become_received();
+        if self.orphan_frags_received().is_err()
+            || port.is_framed() && self.wrap_in_ethernet(port, port).is_err()
+        {
+            self.drop_with(DropReason::NOMEM);
+            return Err(ENOMEM);
+        }
+        if !port.is_framed() {
+            self.begin_without_frame();
+        }
+        // SAFETY: the skb is valid, and its reference passes to the callee.
+        match unsafe { bindings::netif_rx(self.into_raw()) } as c_uint {
+            bindings::NET_RX_SUCCESS => Ok(()),
+            _ => Err(ENOBUFS),
+        }
     }
 
     /// Has the programs of the sender's cgroups judge a packet that `dev` is to send, as they would
     /// further on in the output path. Fails with what the sender is to hear if one says no; any
     /// context. C: `BPF_CGROUP_RUN_PROG_INET_EGRESS()`.
-    pub(crate) fn run_egress_programs(&mut self, dev: &NetDevice) -> Result<(), Sent> {
-        // SAFETY: the skb is valid and ours, and owns a reference to its socket if it has one; the
-        // device exists.
-        let code =
-            unsafe { bindings::passthru_helper_run_egress_programs(self.as_raw(), dev.as_raw()) };
-        match Sent(code).transmit() {
-            Transmit::Dropped => Err(Sent(code)),
-            Transmit::Sent | Transmit::Congested => Ok(()),
-        }
+    pub(crate) fn run_egress_programs(
+        &mut self,
+        family: Family,
+        dev: &NetDevice,
+        rcu: ReadSide<'_>,
+    ) -> Result<(), Sent> {
+        // SAFETY: the skb is valid and ours, and the device exists.
+        unsafe { self.raw_dev().write(dev.as_raw()) };
+        self.run_programs(family, dev.namespace(rcu)).map(|_| ())
     }
 
     /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.
@@ -316,6 +469,23 @@ impl SkBuff {
     }
 }
 
+/// C: `okfn` of hooks of output.
+///
+/// # Safety
+///
+/// `skb` must be valid and have its device and its route, and the caller give up its reference; an RCU
+/// read-side critical section must last, `net` exist, and `sk` exist or be null.
+unsafe extern "C" fn go_out(
+    net: *mut bindings::net,
+    sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    let scope = ();
+    // SAFETY: by the caller's promise.
+    let (skb, rcu) = unsafe { (SkBuff::from_raw(skb), ReadSide::assume(&scope)) };
+    skb.go_out(net, sk, rcu)
+}
+
 /// What became of a packet that was given to the stack to send: 0, one of `NET_XMIT_*`, or an
 /// error.
 #[derive(Clone, Copy)]
@@ -324,6 +494,16 @@ pub(crate) struct Sent(c_int);
 impl Sent {
     /// The packet went on its way.
     pub(crate) const DONE: Self = Self(0);
+
+    /// This, or if it is nothing to tell of, what was said before.
+    #[inline(always)]
+    fn or(self, before: Self) -> Self {
+        if self.0 == 0 {
+            before
+        } else {
+            self
+        }
+    }
 
     /// What the sender of a packet that a hook took is to hear. 1 is what netfilter calls a packet
     /// that nobody took, so where a queue refused the packet it is a code without a name: senders

@@ -434,6 +434,27 @@ impl SkBuff {
         unsafe { self.ip_control().write_bytes(0, 1) };
     }
 
+    /// Forgets what the input of IPv4 noted of the packet, but for how it was put together from
+    /// fragments: it is taken apart as it was.
+    pub(super) fn forget_input_ipv4(&mut self) {
+        let control = self.ip_control();
+        // SAFETY: as above; the stack has noted something. The union is written as it is read in
+        // `SkBuff::protocol()`.
+        unsafe {
+            let (most, flags) = ((*control).frag_max_size, (*control).flags);
+            control.write_bytes(0, 1);
+            (*control).frag_max_size = most;
+            (*control).flags = flags & bindings::PASSTHRU_IPSKB_FRAG_PMTU as u16;
+            if most == 0 {
+                (*self.as_raw())
+                    .__bindgen_anon_4
+                    .headers
+                    .as_mut()
+                    .set_ignore_df(0);
+            }
+        }
+    }
+
     /// What the stack is to remember of the packet. C: `IPCB(skb)->flags`.
     pub(crate) fn ip_flags(&self) -> u16 {
         // SAFETY: as above.

@@ -115,7 +115,7 @@ impl<'a> Passing<'a> {
                     return Ok(self.refuse(DropReason::RECURSION_LIMIT));
                 }
                 let (skb, verdict) = self.take();
-                skb.send_ipv4(namespace);
+                skb.send_ipv4(namespace, rcu);
                 Ok(verdict)
             }
             Some(Kind::Local) => Err(self),

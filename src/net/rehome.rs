@@ -336,13 +336,6 @@ impl SkBuff {
         }
     }
 
-    /// Sends an IPv4 packet with such a route. The reason is counted where it is dropped.
-    /// C: `ip_local_out()`.
-    pub(super) fn send_ipv4(self, namespace: &Namespace) {
-        // SAFETY: the skb is valid, its reference passes to the callee; the namespace exists.
-        unsafe { bindings::passthru_helper_ip_send(self.into_raw(), namespace.as_raw()) };
-    }
-
     /// Has the packet, which begins with its network header, received by `dev` from the beginning,
     /// as if it had crossed the pair. Fails, and the packet is dropped, without memory or where the
     /// CPU's backlog is full: that the kernel has counted as `rx_dropped` of `dev`.

@@ -416,6 +416,35 @@ impl SkBuff {
         }
     }
 
+    /// Makes a packet that was to be sent one that was received: nobody's, without a route and the
+    /// time that its sender chose.
+    pub(super) fn become_received(&mut self) {
+        self.drop_dst();
+        // SAFETY: the skb is valid and ours. The union is written as it is read in `protocol()`.
+        unsafe {
+            let skb = self.as_raw();
+            bindings::passthru_helper_skb_orphan(skb);
+            bindings::passthru_helper_skb_clear_tstamp(skb);
+            let headers = (*skb).__bindgen_anon_4.headers.as_mut();
+            headers.set_pkt_type(bindings::PACKET_HOST as u8);
+        }
+    }
+
+    /// As [`Self::orphan_frags`], for a packet that is received. C: `skb_orphan_frags_rx()`.
+    pub(super) fn orphan_frags_received(&mut self) -> Result {
+        // SAFETY: the skb is valid; `&mut` says that no pointer into its data is in use.
+        to_result(unsafe { bindings::passthru_helper_skb_orphan_frags_rx(self.as_raw()) })
+    }
+
+    /// Notes that there is no link layer header before the packet's data.
+    pub(super) fn begin_without_frame(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe {
+            bindings::passthru_helper_skb_reset_mac_header(self.as_raw());
+            (*self.as_raw()).mac_len = 0;
+        }
+    }
+
     /// Frees a packet that routing refused, and counts it as IP does.
     pub(crate) fn drop_refused(self, reason: DropReason) {
         if reason.0 == DropReason::IP_RPFILTER.0 {
