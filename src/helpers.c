@@ -334,21 +334,6 @@ struct dst_entry *passthru_helper_xfrm_lookup(struct net *net, struct dst_entry 
 	return xfrm_lookup(net, dst, flowi4_to_flowi(fl4), NULL, 0);
 }
 
-/*
- * The type of an ICMPv6 packet, whatever headers are before it, or a negative number. Its header
- * is at @offset, or if that is 0 where the packet's network header is.
- */
-int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offset)
-{
-	const u8 *type;
-	u8 buffer;
-
-	if (ipv6_find_hdr(skb, &offset, -1, NULL, NULL) != IPPROTO_ICMPV6)
-		return -1;
-	type = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
-	return type ? *type : -1;
-}
-
 int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
 {
 	return skb_cow_head(skb, headroom);

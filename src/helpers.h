@@ -71,7 +71,6 @@ int passthru_helper_xfrm_decode_session(struct net *net, struct sk_buff *skb, st
 struct dst_entry *passthru_helper_xfrm_lookup(struct net *net, struct dst_entry *dst,
 					      struct flowi4 *fl4);
 void passthru_helper_skb_forward_csum(struct sk_buff *skb);
-int passthru_helper_ipv6_icmp_type(const struct sk_buff *skb, unsigned int offset);
 int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
 void passthru_helper_skb_orphan(struct sk_buff *skb);
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family);

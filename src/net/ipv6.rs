@@ -12,6 +12,8 @@ use super::{
     skb::SkBuff,
 };
 use crate::net::bindings;
+use core::ptr;
+use kernel::prelude::*;
 
 /// Bytes of the fixed header.
 pub(crate) const HEADER_LEN: u32 = 40;
@@ -136,9 +138,7 @@ pub(crate) fn is_from_link(skb: &SkBuff) -> bool {
 /// Whether a packet, of which the stack has checked the header, is one of neighbour discovery,
 /// whatever headers are before that. C: `ipv6_find_hdr()`.
 pub(crate) fn is_discovery(skb: &SkBuff) -> bool {
-    // SAFETY: the skb is valid, and begins with its network header.
-    let kind = unsafe { bindings::passthru_helper_ipv6_icmp_type(skb.as_raw(), 0) };
-    (133..=137).contains(&kind)
+    icmp_type(skb, 0).is_some_and(|kind| (133..=137).contains(&kind))
 }
 
 /// Whether a packet with an IPv6 header at `at`, which lies in the linear part, tells others where
@@ -156,9 +156,18 @@ pub(crate) fn is_routers(skb: &mut SkBuff, at: usize) -> bool {
     if at == 0 {
         skb.reset_network_header();
     }
-    // SAFETY: the skb is valid, and where `at` is 0 begins with its network header.
-    let kind = unsafe { bindings::passthru_helper_ipv6_icmp_type(skb.as_raw(), at as u32) };
-    matches!(kind, 134 | 137)
+    matches!(icmp_type(skb, at as c_uint), Some(134 | 137))
+}
+
+/// The type of an ICMPv6 packet, whatever headers are before it; none if it is no such packet. Its
+/// header is at `at`, or if that is 0 where the packet's network header is.
+fn icmp_type(skb: &SkBuff, at: c_uint) -> Option<u8> {
+    let (mut at, any, none) = (at, -1, ptr::null_mut());
+    // SAFETY: the skb is valid. The function only reads it, and only where it has something.
+    let found = unsafe { bindings::ipv6_find_hdr(skb.as_raw(), &mut at, any, none, none.cast()) };
+    (found == c_int::from(ICMPV6))
+        .then(|| skb.byte(at))
+        .flatten()
 }
 
 /// Whether an ICMPv6 packet is one of those of neighbour discovery, or it cannot be told. They are

@@ -240,6 +240,18 @@ impl SkBuff {
         }
     }
 
+    /// The byte at a place of the packet, wherever that lies. C: `skb_header_pointer()`.
+    pub(super) fn byte(&self, at: u32) -> Option<u8> {
+        let mut byte = 0_u8;
+        let linear = self.linear().get(at as usize);
+        linear.copied().or_else(|| {
+            let (at, to) = (at.try_into().ok()?, (&raw mut byte).cast());
+            // SAFETY: the skb is valid, and there is room for a byte.
+            let error = unsafe { bindings::skb_copy_bits(self.as_raw(), at, to, 1) };
+            (error == 0).then_some(byte)
+        })
+    }
+
     /// Copies what user space still owns of the packet (`MSG_ZEROCOPY`), so that the sender is
     /// not kept waiting for as long as the packet is queued. Fails with `ENOMEM`.
     ///
