@@ -132,66 +132,6 @@ fn are_of_machine(hooks: Hooks<'_>) -> bool {
         .all(|hook| matches!(hook.priority, FIRST | LAST) && hook.is_plain)
 }
 
-impl<'r> Dst<'r> {
-    /// The device that the route leads to. C: `dst_dev_rcu()`.
-    #[inline(always)]
-    pub(crate) fn device(self, _rcu: ReadSide<'r>) -> &'r NetDevice {
-        // SAFETY: the route exists, and its device for the read-side critical section.
-        unsafe {
-            let dev = &raw const (*self.as_raw()).__bindgen_anon_1.dev;
-            NetDevice::from_raw(dev.read_volatile())
-        }
-    }
-
-    /// Whether packets on this route are sent by IP itself, and nothing is done to them before: no
-    /// IPsec, no encapsulation.
-    #[inline(always)]
-    pub(crate) fn sends_plainly(self, family: Family) -> bool {
-        // SAFETY: the route exists, and the field is set once.
-        let output = unsafe { (*self.as_raw()).output }.map(|f| f as usize);
-        output
-            == Some(match family {
-                Family::Ipv4 => bindings::ip_output as usize,
-                Family::Ipv6 => bindings::ip6_output as usize,
-            })
-            && !self.encapsulates()
-    }
-
-    /// Whether the packet goes by this route in one piece, or in those that its sender chose.
-    /// C: `dst_mtu()`.
-    #[inline(always)]
-    pub(crate) fn fits(self, skb: &SkBuff, family: Family, rcu: ReadSide<'r>) -> bool {
-        const FLAGS: usize = bindings::DST_METRICS_FLAGS as usize;
-        const MTU: usize = bindings::RTAX_MTU as usize - 1;
-        let dst = self.as_raw();
-        // SAFETY: the route exists, it is one of `family`, and its metrics are an array that lasts
-        // as long. What was learned of an IPv4 path, and whether that is fixed, share a word.
-        let told = unsafe {
-            let metrics = (&raw const (*dst)._metrics).cast::<usize>().read_volatile() & !FLAGS;
-            let own = (metrics as *const u32).add(MTU).read_volatile();
-            own | match family {
-                Family::Ipv4 => {
-                    let route = dst.cast::<bindings::rtable>();
-                    (&raw const (*route)._bitfield_1)
-                        .cast::<u32>()
-                        .read_volatile()
-                }
-                Family::Ipv6 => 0,
-            }
-        };
-        // Where a route says nothing of itself the device does, or the least that there is.
-        let least = match family {
-            Family::Ipv4 => self.device(rcu).mtu(),
-            Family::Ipv6 => bindings::IPV6_MIN_MTU,
-        };
-        if told == 0 && skb.len() <= least {
-            return true;
-        }
-        // SAFETY: route and skb exist.
-        unsafe { bindings::passthru_helper_dst_fits(dst, skb.as_raw()) }
-    }
-}
-
 /// Who a packet is sent for.
 #[derive(Clone, Copy)]
 pub(crate) enum From<'a> {
@@ -420,52 +360,6 @@ impl SkBuff {
         // SAFETY: the skb is valid and ours, and the device exists.
         unsafe { self.raw_dev().write(dev.as_raw()) };
         self.run_programs(family, dev.namespace(rcu)).map(|_| ())
-    }
-
-    /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.
-    pub(crate) fn pull(&mut self, len: u32) {
-        // SAFETY: the skb is valid and ours, and has the bytes.
-        unsafe { bindings::passthru_helper_skb_pull(self.as_raw(), len) };
-    }
-
-    /// Undoes [`Self::pull`]. C: `__skb_push()`.
-    pub(crate) fn push(&mut self, len: u32) {
-        // SAFETY: the skb is valid and ours, and had the bytes before.
-        unsafe { bindings::passthru_helper_skb_push(self.as_raw(), len) };
-    }
-
-    /// Forgets a sum over all of the packet that whoever received it has made. C: `skb_forward_csum()`.
-    pub(crate) fn forward_csum(&mut self) {
-        // SAFETY: the skb is valid and ours.
-        unsafe { bindings::passthru_helper_skb_forward_csum(self.as_raw()) };
-    }
-
-    /// Notes that the network header is what the packet begins with. C: `skb_reset_network_header()`.
-    pub(crate) fn reset_network_header(&mut self) {
-        // SAFETY: the skb is valid and ours.
-        unsafe { bindings::passthru_helper_skb_reset_network_header(self.as_raw()) };
-    }
-
-    /// Whether the Ethernet header that the packet begins with is addressed to `dev`.
-    pub(crate) fn is_frame_for(&self, dev: &NetDevice) -> bool {
-        self.linear().first_chunk() == Some(dev.address())
-    }
-
-    /// Whether it is this socket, or none, that the packet is counted for until it has left.
-    #[inline(always)]
-    pub(super) fn is_owned_by(&self, sk: *mut bindings::sock) -> bool {
-        // SAFETY: the skb is valid.
-        unsafe { (*self.as_raw()).sk == sk }
-    }
-
-    /// Whether a socket of this namespace sends the packet.
-    #[inline(always)]
-    pub(crate) fn is_sent_by(&self, namespace: &Namespace) -> bool {
-        // SAFETY: the skb is valid, and so is its socket, of whatever kind: all begin alike.
-        unsafe {
-            let sk = (*self.as_raw()).sk;
-            !sk.is_null() && (*sk).__sk_common.skc_net.net == namespace.as_raw()
-        }
     }
 }
 

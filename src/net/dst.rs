@@ -4,7 +4,7 @@
 //!
 //! C header: `include/net/dst.h`.
 
-use super::{context::ReadSide, skb::SkBuff};
+use super::{context::ReadSide, device::NetDevice, netfilter::Family, skb::SkBuff};
 use crate::net::bindings;
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 use kernel::prelude::*;
@@ -66,6 +66,64 @@ impl<'r> Dst<'r> {
         let held = unsafe { bindings::passthru_helper_dst_hold_safe(self.as_raw()) };
         // Not made before that is known: dropping it releases the route.
         held.then(|| HeldDst(self.dst))
+    }
+
+    /// The device that the route leads to. C: `dst_dev_rcu()`.
+    #[inline(always)]
+    pub(crate) fn device(self, _rcu: ReadSide<'r>) -> &'r NetDevice {
+        // SAFETY: the route exists, and its device for the read-side critical section.
+        unsafe {
+            let dev = &raw const (*self.as_raw()).__bindgen_anon_1.dev;
+            NetDevice::from_raw(dev.read_volatile())
+        }
+    }
+
+    /// Whether packets on this route are sent by IP itself, and nothing is done to them before: no
+    /// IPsec, no encapsulation.
+    #[inline(always)]
+    pub(crate) fn sends_plainly(self, family: Family) -> bool {
+        // SAFETY: the route exists, and the field is set once.
+        let output = unsafe { (*self.as_raw()).output }.map(|f| f as usize);
+        output
+            == Some(match family {
+                Family::Ipv4 => bindings::ip_output as usize,
+                Family::Ipv6 => bindings::ip6_output as usize,
+            })
+            && !self.encapsulates()
+    }
+
+    /// Whether the packet goes by this route in one piece, or in those that its sender chose.
+    /// C: `dst_mtu()`.
+    #[inline(always)]
+    pub(crate) fn fits(self, skb: &SkBuff, family: Family, rcu: ReadSide<'r>) -> bool {
+        const FLAGS: usize = bindings::DST_METRICS_FLAGS as usize;
+        const MTU: usize = bindings::RTAX_MTU as usize - 1;
+        let dst = self.as_raw();
+        // SAFETY: the route exists, it is one of `family`, and its metrics are an array that lasts
+        // as long. What was learned of an IPv4 path, and whether that is fixed, share a word.
+        let told = unsafe {
+            let metrics = (&raw const (*dst)._metrics).cast::<usize>().read_volatile() & !FLAGS;
+            let own = (metrics as *const u32).add(MTU).read_volatile();
+            own | match family {
+                Family::Ipv4 => {
+                    let route = dst.cast::<bindings::rtable>();
+                    (&raw const (*route)._bitfield_1)
+                        .cast::<u32>()
+                        .read_volatile()
+                }
+                Family::Ipv6 => 0,
+            }
+        };
+        // Where a route says nothing of itself the device does, or the least that there is.
+        let least = match family {
+            Family::Ipv4 => self.device(rcu).mtu(),
+            Family::Ipv6 => bindings::IPV6_MIN_MTU,
+        };
+        if told == 0 && skb.len() <= least {
+            return true;
+        }
+        // SAFETY: route and skb exist.
+        unsafe { bindings::passthru_helper_dst_fits(dst, skb.as_raw()) }
     }
 }
 

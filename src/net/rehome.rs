@@ -15,14 +15,11 @@ use super::{
     netfilter::Family,
     percpu::Traffic,
     routes::question_ipv4,
-    skb::{DropReason, Protocol, SkBuff},
+    skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
 use core::ptr::NonNull;
-use kernel::{
-    error::{from_err_ptr, to_result},
-    prelude::*,
-};
+use kernel::{error::from_err_ptr, prelude::*};
 
 /// The way on of a packet that passed the hooks before routing.
 pub(crate) enum Hooked {
@@ -113,139 +110,6 @@ impl Namespace {
 }
 
 impl SkBuff {
-    /// A packet that no other has a part in the description of: the same one, or a copy of that.
-    /// None, and the packet is dropped, without memory. C: `skb_share_check()`.
-    #[inline]
-    pub(crate) fn unshare(self) -> Option<Self> {
-        let skb = self.into_raw();
-        // SAFETY: the skb is valid and ours, and the function frees it where it fails. A packet
-        // with one user is ours alone, so that nobody can become another one.
-        unsafe {
-            if (&raw const (*skb).users.refs.counter).read_volatile() == 1 {
-                return Some(Self::from_raw(skb));
-            }
-            let skb = bindings::passthru_helper_skb_share_check(skb);
-            (!skb.is_null()).then(|| Self::from_raw(skb))
-        }
-    }
-
-    /// Whether something above the packet's header must be told of its way: IPsec, MPTCP, tc.
-    #[inline]
-    pub(crate) fn has_extensions(&self) -> bool {
-        // SAFETY: the skb is valid.
-        unsafe { (*self.as_raw()).active_extensions != 0 }
-    }
-
-    /// Takes that away. C: `skb_ext_reset()`.
-    pub(crate) fn drop_extensions(&mut self) {
-        // SAFETY: the skb is valid and ours.
-        unsafe { bindings::passthru_helper_skb_ext_reset(self.as_raw()) };
-    }
-
-    /// Whether a program has chosen the socket that the packet is for. A packet that IP has not seen
-    /// may still have the one that sent it, in another namespace: that is another matter, and IP
-    /// takes it away. C: `skb_sk_is_prefetched()`.
-    #[inline(always)]
-    pub(crate) fn has_prefetched_socket(&self) -> bool {
-        self.is_destroyed_by(bindings::sock_pfree)
-    }
-
-    /// Whether a program or a rule has chosen the socket that a packet is for which IP has seen.
-    /// C: `nf_tproxy_assign_sock()`.
-    #[inline(always)]
-    pub(crate) fn has_assigned_socket(&self) -> bool {
-        self.has_prefetched_socket() || self.is_destroyed_by(bindings::sock_edemux)
-    }
-
-    #[inline(always)]
-    fn is_destroyed_by(&self, function: unsafe extern "C" fn(*mut bindings::sk_buff)) -> bool {
-        // SAFETY: the skb is valid. What overlays the field is in use in lists of packets only.
-        let destructor = unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_3
-                .__bindgen_anon_1
-                .destructor
-        };
-        destructor.is_some_and(|destructor| destructor as usize == function as usize)
-    }
-
-    /// Whether the frame was for this host, as its link layer saw it. C: `PACKET_HOST`.
-    #[inline]
-    pub(crate) fn is_for_host(&self) -> bool {
-        // SAFETY: the skb is valid and ours; the union is read as in `protocol()`.
-        let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref() };
-        u32::from(headers.pkt_type()) == bindings::PACKET_HOST
-    }
-
-    /// The VLAN tag that is kept beside the packet, if there is one: its protocol, and its priority
-    /// and number. C: `skb_vlan_tag_present()`, `skb_vlan_tag_get()`.
-    pub(crate) fn vlan_tag(&self) -> Option<(Protocol, u16)> {
-        // SAFETY: the skb is valid. The members of the unions overlay each other exactly.
-        unsafe {
-            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_ref();
-            let tag = headers.__bindgen_anon_2.__bindgen_anon_1;
-            (headers.__bindgen_anon_2.vlan_all != 0)
-                .then(|| (Protocol::from_raw(tag.vlan_proto), tag.vlan_tci))
-        }
-    }
-
-    /// Whether the frame had a VLAN tag that is still to be looked at.
-    #[inline]
-    pub(crate) fn has_vlan_tag(&self) -> bool {
-        // SAFETY: as above.
-        unsafe {
-            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_ref();
-            headers.__bindgen_anon_2.vlan_all != 0
-        }
-    }
-
-    /// The mark.
-    #[inline]
-    pub(crate) fn mark(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_4
-                .headers
-                .as_ref()
-                .__bindgen_anon_4
-                .mark
-        }
-    }
-
-    /// Changes the mark.
-    pub(crate) fn set_mark(&mut self, mark: u32) {
-        // SAFETY: as above.
-        unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_4
-                .headers
-                .as_mut()
-                .__bindgen_anon_4
-                .mark = mark;
-        }
-    }
-
-    /// Cuts off what lies behind the first `len` bytes, such as a frame's padding. Fails with
-    /// `ENOMEM`. C: `pskb_trim_rcsum()`.
-    #[inline(always)]
-    pub(crate) fn trim(&mut self, len: u32) -> Result {
-        if self.len() <= len {
-            return Ok(());
-        }
-        self.cut(len)
-    }
-
-    #[cold]
-    fn cut(&mut self, len: u32) -> Result {
-        // What stands for many has no padding, and may be longer than its header can say.
-        if self.is_gso() {
-            return Ok(());
-        }
-        // SAFETY: the skb is valid and ours; `&mut` says that no pointer into its data is in use.
-        to_result(unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) })
-    }
-
     /// Makes the packet, which begins with its network header, one that `dev` received: forgets all
     /// that the stack that it comes from knew of it, and clears the control block.
     ///

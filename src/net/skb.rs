@@ -411,21 +411,139 @@ impl SkBuff {
         Ok(())
     }
 
-    /// Takes a socket away that is none of IP: its output path takes each for one.
-    pub(crate) fn keep_inet_socket(&mut self) {
-        // SAFETY: the skb is valid, and so is its socket, of whatever kind: all begin alike. A single
-        // load, because a socket may go from IPv6 to IPv4.
-        let family = unsafe {
-            let sk = (*self.as_raw()).sk;
-            if sk.is_null() {
-                return;
+    /// A packet that no other has a part in the description of: the same one, or a copy of that.
+    /// None, and the packet is dropped, without memory. C: `skb_share_check()`.
+    #[inline]
+    pub(crate) fn unshare(self) -> Option<Self> {
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid and ours, and the function frees it where it fails. A packet
+        // with one user is ours alone, so that nobody can become another one.
+        unsafe {
+            if (&raw const (*skb).users.refs.counter).read_volatile() == 1 {
+                return Some(Self::from_raw(skb));
             }
-            (&raw const (*sk).__sk_common.skc_family).read_volatile()
-        };
-        if !matches!(family.into(), bindings::AF_INET | bindings::AF_INET6) {
-            // SAFETY: the skb is valid and ours.
-            unsafe { bindings::passthru_helper_skb_orphan(self.as_raw()) };
+            let skb = bindings::passthru_helper_skb_share_check(skb);
+            (!skb.is_null()).then(|| Self::from_raw(skb))
         }
+    }
+
+    /// Whether something above the packet's header must be told of its way: IPsec, MPTCP, tc.
+    #[inline]
+    pub(crate) fn has_extensions(&self) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { (*self.as_raw()).active_extensions != 0 }
+    }
+
+    /// Takes that away. C: `skb_ext_reset()`.
+    pub(crate) fn drop_extensions(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_ext_reset(self.as_raw()) };
+    }
+
+    /// Whether the frame was for this host, as its link layer saw it. C: `PACKET_HOST`.
+    #[inline]
+    pub(crate) fn is_for_host(&self) -> bool {
+        // SAFETY: the skb is valid and ours; the union is read as in `protocol()`.
+        let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref() };
+        u32::from(headers.pkt_type()) == bindings::PACKET_HOST
+    }
+
+    /// The VLAN tag that is kept beside the packet, if there is one: its protocol, and its priority
+    /// and number. C: `skb_vlan_tag_present()`, `skb_vlan_tag_get()`.
+    pub(crate) fn vlan_tag(&self) -> Option<(Protocol, u16)> {
+        // SAFETY: the skb is valid. The members of the unions overlay each other exactly.
+        unsafe {
+            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_ref();
+            let tag = headers.__bindgen_anon_2.__bindgen_anon_1;
+            (headers.__bindgen_anon_2.vlan_all != 0)
+                .then(|| (Protocol::from_raw(tag.vlan_proto), tag.vlan_tci))
+        }
+    }
+
+    /// Whether the frame had a VLAN tag that is still to be looked at.
+    #[inline]
+    pub(crate) fn has_vlan_tag(&self) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_ref();
+            headers.__bindgen_anon_2.vlan_all != 0
+        }
+    }
+
+    /// The mark.
+    #[inline]
+    pub(crate) fn mark(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_4
+                .headers
+                .as_ref()
+                .__bindgen_anon_4
+                .mark
+        }
+    }
+
+    /// Changes the mark.
+    pub(crate) fn set_mark(&mut self, mark: u32) {
+        // SAFETY: as above.
+        unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_4
+                .headers
+                .as_mut()
+                .__bindgen_anon_4
+                .mark = mark;
+        }
+    }
+
+    /// Cuts off what lies behind the first `len` bytes, such as a frame's padding. Fails with
+    /// `ENOMEM`. C: `pskb_trim_rcsum()`.
+    #[inline(always)]
+    pub(crate) fn trim(&mut self, len: u32) -> Result {
+        if self.len() <= len {
+            return Ok(());
+        }
+        self.cut(len)
+    }
+
+    #[cold]
+    fn cut(&mut self, len: u32) -> Result {
+        // What stands for many has no padding, and may be longer than its header can say.
+        if self.is_gso() {
+            return Ok(());
+        }
+        // SAFETY: the skb is valid and ours; `&mut` says that no pointer into its data is in use.
+        to_result(unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) })
+    }
+
+    /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.
+    pub(crate) fn pull(&mut self, len: u32) {
+        // SAFETY: the skb is valid and ours, and has the bytes.
+        unsafe { bindings::passthru_helper_skb_pull(self.as_raw(), len) };
+    }
+
+    /// Undoes [`Self::pull`]. C: `__skb_push()`.
+    pub(crate) fn push(&mut self, len: u32) {
+        // SAFETY: the skb is valid and ours, and had the bytes before.
+        unsafe { bindings::passthru_helper_skb_push(self.as_raw(), len) };
+    }
+
+    /// Forgets a sum over all of the packet that whoever received it has made. C: `skb_forward_csum()`.
+    pub(crate) fn forward_csum(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_forward_csum(self.as_raw()) };
+    }
+
+    /// Notes that the network header is what the packet begins with. C: `skb_reset_network_header()`.
+    pub(crate) fn reset_network_header(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_reset_network_header(self.as_raw()) };
+    }
+
+    /// Whether the Ethernet header that the packet begins with is addressed to `dev`.
+    pub(crate) fn is_frame_for(&self, dev: &NetDevice) -> bool {
+        self.linear().first_chunk() == Some(dev.address())
     }
 
     /// Makes a packet that was to be sent one that was received: nobody's, without a route and the

@@ -8,6 +8,7 @@ use super::{
     context::{BottomHalf, ReadSide},
     device::NetDevice,
     ipv4, ipv6,
+    namespace::Namespace,
     netfilter::Family,
     skb::SkBuff,
 };
@@ -114,6 +115,69 @@ impl Drop for Connection<'_> {
         if self.is_counted() {
             // SAFETY: this is the end of our reference.
             unsafe { bindings::sock_gen_put(self.sk.as_ptr()) };
+        }
+    }
+}
+
+impl SkBuff {
+    /// Takes a socket away that is none of IP: its output path takes each for one.
+    pub(crate) fn keep_inet_socket(&mut self) {
+        // SAFETY: the skb is valid, and so is its socket, of whatever kind: all begin alike. A single
+        // load, because a socket may go from IPv6 to IPv4.
+        let family = unsafe {
+            let sk = (*self.as_raw()).sk;
+            if sk.is_null() {
+                return;
+            }
+            (&raw const (*sk).__sk_common.skc_family).read_volatile()
+        };
+        if !matches!(family.into(), bindings::AF_INET | bindings::AF_INET6) {
+            // SAFETY: the skb is valid and ours.
+            unsafe { bindings::passthru_helper_skb_orphan(self.as_raw()) };
+        }
+    }
+
+    /// Whether a program has chosen the socket that the packet is for. A packet that IP has not seen
+    /// may still have the one that sent it, in another namespace: that is another matter, and IP
+    /// takes it away. C: `skb_sk_is_prefetched()`.
+    #[inline(always)]
+    pub(crate) fn has_prefetched_socket(&self) -> bool {
+        self.is_destroyed_by(bindings::sock_pfree)
+    }
+
+    /// Whether a program or a rule has chosen the socket that a packet is for which IP has seen.
+    /// C: `nf_tproxy_assign_sock()`.
+    #[inline(always)]
+    pub(crate) fn has_assigned_socket(&self) -> bool {
+        self.has_prefetched_socket() || self.is_destroyed_by(bindings::sock_edemux)
+    }
+
+    #[inline(always)]
+    fn is_destroyed_by(&self, function: unsafe extern "C" fn(*mut bindings::sk_buff)) -> bool {
+        // SAFETY: the skb is valid. What overlays the field is in use in lists of packets only.
+        let destructor = unsafe {
+            (*self.as_raw())
+                .__bindgen_anon_3
+                .__bindgen_anon_1
+                .destructor
+        };
+        destructor.is_some_and(|destructor| destructor as usize == function as usize)
+    }
+
+    /// Whether it is this socket, or none, that the packet is counted for until it has left.
+    #[inline(always)]
+    pub(super) fn is_owned_by(&self, sk: *mut bindings::sock) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { (*self.as_raw()).sk == sk }
+    }
+
+    /// Whether a socket of this namespace sends the packet.
+    #[inline(always)]
+    pub(crate) fn is_sent_by(&self, namespace: &Namespace) -> bool {
+        // SAFETY: the skb is valid, and so is its socket, of whatever kind: all begin alike.
+        unsafe {
+            let sk = (*self.as_raw()).sk;
+            !sk.is_null() && (*sk).__sk_common.skc_net.net == namespace.as_raw()
         }
     }
 }
