@@ -19,6 +19,7 @@
 #include <linux/netfilter_netdev.h>
 #include <linux/notifier.h>
 #include <linux/percpu.h>
+#include <linux/random.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
 #include <linux/workqueue.h>
@@ -26,6 +27,7 @@
 #include <net/dropreason.h>
 #include <net/dst.h>
 #include <net/gro_cells.h>
+#include <net/gso.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
 #include <net/ip.h>
@@ -33,6 +35,7 @@
 #include <net/ip6_route.h>
 #include <net/ip_fib.h>
 #include <net/ip_tunnels.h>
+#include <net/ipv6.h>
 #include <net/netdev_lock.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_extend.h>

@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. */
 
-#include <linux/netfilter_ipv4.h>
-#include <linux/random.h>
+#include <linux/bpf-cgroup.h>
 #include <net/l3mdev.h>
-#include <net/ndisc.h>
-#include <net/nexthop.h>
-#include <net/inet6_hashtables.h>
-#include <net/inet_hashtables.h>
 #include <net/raw.h>
 #include <net/rawv6.h>
-#include <net/tcp.h>
-#include <net/transp_v6.h>
 #include <net/udp.h>
+#include <net/xfrm.h>
 
 #include "bindings.h"
 
@@ -456,11 +450,9 @@ int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net)
 	return passthru_judge(skb);
 }
 
-bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb)
+u32 passthru_helper_dst_mtu(const struct dst_entry *dst)
 {
-	u32 mtu = dst_mtu(dst);
-
-	return skb->len <= mtu || (skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
+	return dst_mtu(dst);
 }
 
 int passthru_helper_dev_recursion_level(void)

@@ -87,7 +87,7 @@ void passthru_helper_ip6_depart(struct sk_buff *skb, struct net_device *port, st
 				unsigned long __percpu *counters, unsigned long amount);
 int passthru_helper_ip_judge(struct sk_buff *skb, struct net *net);
 int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net);
-bool passthru_helper_dst_fits(const struct dst_entry *dst, const struct sk_buff *skb);
+u32 passthru_helper_dst_mtu(const struct dst_entry *dst);
 int passthru_helper_dev_recursion_level(void);
 void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len);

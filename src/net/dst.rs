@@ -122,8 +122,11 @@ impl<'r> Dst<'r> {
         if told == 0 && skb.len() <= least {
             return true;
         }
-        // SAFETY: route and skb exist.
-        unsafe { bindings::passthru_helper_dst_fits(dst, skb.as_raw()) }
+        // SAFETY: the route exists.
+        let mtu = unsafe { bindings::passthru_helper_dst_mtu(dst) };
+        // SAFETY: the skb is valid, and only read.
+        skb.len() <= mtu
+            || skb.is_gso() && unsafe { bindings::skb_gso_validate_network_len(skb.as_raw(), mtu) }
     }
 }
 
