@@ -21,6 +21,17 @@ const TCP_HEADER_LEN: u32 = 20;
 const UDP: u8 = 17;
 const UDP_HEADER_LEN: u32 = 8;
 
+/// The ports in a header of TCP: that of the sender as it is there, the other one as a number.
+///
+/// # Safety
+///
+/// Both must be there.
+unsafe fn ports(header: *const u8) -> (u16, u16) {
+    // SAFETY: by the caller; they are aligned in no particular way.
+    let [from, to] = unsafe { header.cast::<[u16; 2]>().read_unaligned() };
+    (from, u16::from_be(to))
+}
+
 /// A socket that a packet is for: one of an established TCP connection (or what is before and
 /// after that), or a connected UDP one.
 pub(crate) struct Connection<'r> {
@@ -53,14 +64,8 @@ impl<'r> Connection<'r> {
         if !skb.may_pull(behind + own) {
             return None;
         }
-        let bytes = skb.linear();
-        let [from, to] = [0, 2].map(|at| {
-            let at = behind as usize + at;
-            u16::from_ne_bytes([bytes[at], bytes[at + 1]])
-        });
-        let to = u16::from_be(to);
         let net = dev.namespace(bh.read_side()).as_raw();
-        let (header, dif) = (bytes.as_ptr(), dev.ifindex());
+        let (header, dif) = (skb.linear().as_ptr(), dev.ifindex());
         // SAFETY: the namespace exists, and headers of both kinds lie there; what is read of them is
         // aligned in no particular way. This is an RCU read-side critical section, for which sockets
         // exist that are found.
@@ -69,11 +74,13 @@ impl<'r> Connection<'r> {
                 (Family::Ipv4, TCP) => {
                     let address = |at| header.add(at).cast::<u32>().read_unaligned();
                     let (saddr, daddr) = (address(12), address(16));
+                    let (from, to) = ports(header.add(behind as usize));
                     bindings::__inet_lookup_established(net, saddr, from, daddr, to, dif, 0)
                 }
                 (Family::Ipv4, _) => bindings::passthru_helper_udp4_demux(net, header.cast(), dif),
                 (Family::Ipv6, TCP) => {
                     let (saddr, daddr) = (header.add(8).cast(), header.add(24).cast());
+                    let (from, to) = ports(header.add(behind as usize));
                     bindings::__inet6_lookup_established(net, saddr, from, daddr, to, dif, 0)
                 }
                 (Family::Ipv6, _) => bindings::passthru_helper_udp6_demux(net, header.cast(), dif),
