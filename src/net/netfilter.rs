@@ -176,7 +176,8 @@ impl Namespace {
         family: Family,
         rcu: ReadSide<'_>,
     ) -> bool {
-        let alone = |hooks: Hooks<'_>| hooks.len() == 1 && hooks.entries().iter().all(is_hook_of::<W>);
+        let alone =
+            |hooks: Hooks<'_>| hooks.len() == 1 && hooks.entries().iter().all(is_hook_of::<W>);
         self.hooks(family, bindings::nf_inet_hooks_NF_INET_PRE_ROUTING, rcu)
             .is_some_and(|hooks| !alone(hooks))
     }
