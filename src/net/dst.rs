@@ -124,9 +124,11 @@ impl<'r> Dst<'r> {
         }
         // SAFETY: the route exists.
         let mtu = unsafe { bindings::passthru_helper_dst_mtu(dst) };
+        if skb.len() <= mtu || !skb.is_gso() {
+            return skb.len() <= mtu;
+        }
         // SAFETY: the skb is valid, and only read.
-        skb.len() <= mtu
-            || skb.is_gso() && unsafe { bindings::skb_gso_validate_network_len(skb.as_raw(), mtu) }
+        unsafe { bindings::skb_gso_validate_network_len(skb.as_raw(), mtu) }
     }
 }
 

@@ -321,7 +321,9 @@ def cutting(family, words):
     same(flow.send(2), 2, f"{name}: no longer than the rule is there")
     PARENT.nft("table inet cut { chain c { type filter hook forward priority -10; udp dport 7001 drop; }\n}\n")
     counted()
-    if short:
+    if words == "device":
+        same(cut_off(flow, words), 0, f"{name}: a new rule in FORWARD cuts it, which sees a packet a second")
+    elif short:
         same(flow.send(2), 2, f"{name}: a new rule in FORWARD is for new connections")
         forget()
         same(cut_off(flow, words), 0, f"{name}: ... which it is once the old one is forgotten")
