@@ -146,7 +146,10 @@ fn note_established<I: Ip>(
     header: &I::Header,
     claim: &Claim<'_>,
 ) {
-    if !claim.shortcuts.contains(Shortcut::Device) || !packet.skb().is_tracked() {
+    // Only what goes past FORWARD here as well: all else has rules to pass yet, and is noted when it
+    // crosses the pair.
+    let passes = claim.near.is_none() && claim.shortcuts.contains(Shortcut::Route);
+    if !passes || !claim.shortcuts.contains(Shortcut::Device) || !packet.skb().is_tracked() {
         return;
     }
     let payload = packet.skb().linear().get(I::HEADER_LEN as usize..);
