@@ -18,6 +18,10 @@
 /* Macros that bindgen cannot evaluate. */
 enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH, PASSTHRU_IPSKB_FRAG_PMTU = IPSKB_FRAG_PMTU };
 enum { PASSTHRU_INPUT_PKT_QUEUE = offsetof(struct softnet_data, input_pkt_queue) };
+enum { PASSTHRU_PROCESS_QUEUE = offsetof(struct softnet_data, process_queue) };
+#ifdef CONFIG_RPS
+enum { PASSTHRU_INPUT_QUEUE_TAIL = offsetof(struct softnet_data, input_queue_tail) };
+#endif
 
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev);
 void passthru_helper_netdev_hold(struct net_device *dev, netdevice_tracker *tracker);

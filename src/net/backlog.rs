@@ -135,9 +135,17 @@ fn here() -> u64 {
 }
 
 // Parts of the structure are aligned by themselves, which bindgen has to make up for.
+const _: () = {
+    use bindings::softnet_data;
+    let input = offset_of!(softnet_data, input_pkt_queue);
+    let process = offset_of!(softnet_data, process_queue);
+    assert!(input == bindings::PASSTHRU_INPUT_PKT_QUEUE as usize);
+    assert!(process == bindings::PASSTHRU_PROCESS_QUEUE as usize);
+};
+#[cfg(CONFIG_RPS)]
 const _: () = assert!(
-    offset_of!(bindings::softnet_data, input_pkt_queue)
-        == bindings::PASSTHRU_INPUT_PKT_QUEUE as usize
+    offset_of!(bindings::softnet_data, input_queue_tail)
+        == bindings::PASSTHRU_INPUT_QUEUE_TAIL as usize
 );
 
 /// The backlog of one CPU.

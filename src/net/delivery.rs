@@ -243,7 +243,7 @@ unsafe fn taken_ipv4(skb: *mut bindings::sk_buff, answer: c_int) {
     if answer < 0 {
         // SAFETY: by the caller's promise; of a packet that is to begin again the handler gave back
         // its reference.
-        unsafe { SkBuff::from_raw(skb) }.resubmit_ipv4(-answer as u8);
+        unsafe { SkBuff::from_raw(skb) }.resubmit_ipv4(answer.wrapping_neg() as u8);
     }
 }
 
@@ -264,7 +264,10 @@ impl SkBuff {
     #[cold]
     #[inline(never)]
     fn resubmit_ipv4(mut self, protocol: u8) {
-        self.push(self.network_header_len());
+        let Some(len) = self.network_header_len() else {
+            return self.drop_with(DropReason::IP_INHDR);
+        };
+        self.push(len);
         let Ok(header) = self.own_bytes() else {
             return self.drop_with(DropReason::NOMEM);
         };
@@ -277,7 +280,9 @@ impl SkBuff {
     #[cold]
     #[inline(never)]
     fn resubmit_ipv6(mut self, protocol: u8) {
-        let len = self.network_header_len();
+        let Some(len) = self.network_header_len() else {
+            return self.drop_with(DropReason::IP_INHDR);
+        };
         self.push(len);
         let Ok(header) = self.own_bytes() else {
             return self.drop_with(DropReason::NOMEM);

@@ -82,7 +82,7 @@ impl NetDevice {
         // SAFETY: the device exists. The flags are the first 32 bits of a longer word; what bindgen
         // makes of its fields would read them one by one.
         let flags = unsafe {
-            let word = &raw const (*self.as_raw()).__bindgen_anon_1;
+            let word = &raw const (*self.as_raw()).__bindgen_anon_1.priv_flags_fast;
             word.cast::<u32>().read_volatile()
         };
         flags & VRF != 0

@@ -210,11 +210,15 @@ impl SkBuff {
         }
     }
 
-    /// Bytes from the network header to what it carries. C: `skb_network_header_len()`.
-    pub(super) fn network_header_len(&self) -> u32 {
+    /// Bytes from the network header to what it carries; none where whoever noted the places left
+    /// them out of order. C: `skb_network_header_len()`.
+    pub(super) fn network_header_len(&self) -> Option<u32> {
         // SAFETY: the skb is valid; the union is read as in `protocol()`.
         let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref() };
-        u32::from(headers.transport_header) - u32::from(headers.network_header)
+        let len = headers
+            .transport_header
+            .checked_sub(headers.network_header)?;
+        Some(len.into())
     }
 
     /// Sees to it that the first `len` bytes lie in the linear part. `false` where the packet is
@@ -384,7 +388,9 @@ impl SkBuff {
             ipv4::count_hop(self.own_bytes()?)
         } else {
             let counted = ipv6::count_hop(self.own_bytes()?);
-            self.forward_csum();
+            if counted {
+                self.forward_csum();
+            }
             counted
         };
         if counted {
