@@ -128,7 +128,7 @@ pub(crate) fn to_sockets<I: Ip>(
     I::note(&mut skb, claim.way);
     skb.set_dst(claim.way.route);
     // What stands before the child's sockets is not asked: the parent's rules were.
-    I::deliver(skb, I::protocol(header), true, bh);
+    skb.deliver(I::FAMILY, I::protocol(header), true, bh);
 }
 
 /// Whether packets of the same flow wait to be received by the child's device.
@@ -182,7 +182,7 @@ fn go_on<I: Ip>(
             && !child
                 .namespace(bh.read_side())
                 .has_hooks_before_sockets(I::FAMILY);
-        I::deliver(skb, protocol, direct, bh);
+        skb.deliver(I::FAMILY, protocol, direct, bh);
     } else {
         skb.follow_route(bh);
     }

@@ -138,10 +138,6 @@ pub(crate) trait Ip: 'static {
     /// Notes in the packet what goes with its route.
     fn note(skb: &mut SkBuff, way: Way<'_>);
 
-    /// Gives a packet with a local route to its protocol; `direct` says that no hooks before the
-    /// sockets have to be passed.
-    fn deliver(skb: SkBuff, protocol: u8, direct: bool, bh: BottomHalf<'_>);
-
     /// Finds the packet's route in its namespace.
     fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason>;
 }
@@ -311,11 +307,6 @@ impl Ip for Ipv4 {
         skb.set_ip_flags(way.flags());
     }
 
-    #[inline(always)]
-    fn deliver(skb: SkBuff, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
-        skb.deliver_ipv4(protocol, direct, bh);
-    }
-
     fn route(skb: &mut SkBuff, dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason> {
         skb.route_ipv4_again(dev, bh)
     }
@@ -464,11 +455,6 @@ impl Ip for Ipv6 {
     /// IPv6 keeps nothing of the kind.
     #[inline(always)]
     fn note(_skb: &mut SkBuff, _way: Way<'_>) {}
-
-    #[inline(always)]
-    fn deliver(skb: SkBuff, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
-        skb.deliver_ipv6(protocol, direct, bh);
-    }
 
     fn route(skb: &mut SkBuff, _dev: &NetDevice, bh: BottomHalf<'_>) -> Result<(), DropReason> {
         match skb.route_ipv6(bh) {

@@ -108,8 +108,8 @@ impl SkBuff {
         handler(family, protocol, rcu)
     }
 
-    /// Whether [`Self::deliver_ipv4`], or the same for IPv6, would give a packet to the protocol at
-    /// once, if no hooks are before the sockets of this namespace.
+    /// Whether [`Self::deliver`] would give a packet to the protocol at once, if no hooks are before
+    /// the sockets of this namespace.
     pub(crate) fn is_direct(
         &self,
         family: Family,
@@ -123,40 +123,22 @@ impl SkBuff {
     /// Gives the packet to its transport protocol at once, if nothing that comes in between has
     /// anything to do with it: hooks before the sockets, which the caller says with `direct` that
     /// there are none of, raw sockets, IPsec. Otherwise it is sent the way of its route, which is
-    /// local delivery. C: `ip_local_deliver()`.
+    /// local delivery. C: `ip_local_deliver()`, `ip6_input()`.
     #[inline(always)]
-    pub(crate) fn deliver_ipv4(self, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
-        match self.direct_here(Family::Ipv4, protocol, direct, bh) {
-            // SAFETY: the skb is valid and ours; its header has no options, and softirqs cannot
-            // interrupt.
-            Some(handler) => unsafe {
-                let skb = self.into_raw();
-                taken_ipv4(
-                    skb,
-                    bindings::passthru_helper_ip_hand_over(skb, Some(handler)),
-                );
-            },
-            None => {
-                self.follow_route(bh);
-            }
-        }
-    }
-
-    /// As [`Self::deliver_ipv4`], for IPv6. C: `ip6_input()`.
-    #[inline(always)]
-    pub(crate) fn deliver_ipv6(self, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
-        match self.direct_here(Family::Ipv6, protocol, direct, bh) {
-            // SAFETY: as above; its header has no extensions.
-            Some(handler) => unsafe {
-                let skb = self.into_raw();
-                taken_ipv6(
-                    skb,
-                    bindings::passthru_helper_ip6_hand_over(skb, Some(handler)),
-                );
-            },
-            None => {
-                self.follow_route(bh);
-            }
+    pub(crate) fn deliver(self, family: Family, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
+        let Some(handler) = self.direct_here(family, protocol, direct, bh) else {
+            self.follow_route(bh);
+            return;
+        };
+        let hand_over: HandOver = match family {
+            Family::Ipv4 => bindings::passthru_helper_ip_hand_over,
+            Family::Ipv6 => bindings::passthru_helper_ip6_hand_over,
+        };
+        // SAFETY: the skb is valid and ours; its header has no options or extensions, and softirqs
+        // cannot interrupt.
+        unsafe {
+            let skb = self.into_raw();
+            taken(family, skb, hand_over(skb, Some(handler)));
         }
     }
 
@@ -178,8 +160,8 @@ impl SkBuff {
         self.direct(family, protocol, dev.namespace(rcu), rcu)
     }
 
-    /// As [`Self::enter_ipv4`] and then, by the local route `dst`, [`Self::deliver_ipv4`] at once;
-    /// or both for IPv6. Nothing may stand before the sockets.
+    /// As [`Self::enter_ipv4`], or the same for IPv6, and then, by the local route `dst`,
+    /// [`Self::deliver`] at once. Nothing may stand before the sockets.
     #[inline(always)]
     pub(crate) fn arrive(
         mut self,
@@ -201,9 +183,9 @@ impl SkBuff {
             self.follow_route(bh);
             return;
         };
-        let (arrive, taken): (Arrive, Taken) = match family {
-            Family::Ipv4 => (bindings::passthru_helper_ip_arrive, taken_ipv4),
-            Family::Ipv6 => (bindings::passthru_helper_ip6_arrive, taken_ipv6),
+        let arrive: Arrive = match family {
+            Family::Ipv4 => bindings::passthru_helper_ip_arrive,
+            Family::Ipv6 => bindings::passthru_helper_ip6_arrive,
         };
         let (dev, dst) = (dev.as_raw(), dst.as_raw());
         let (counters, amount) = (traffic.counters(), traffic.amount());
@@ -211,10 +193,8 @@ impl SkBuff {
         // critical section ends, the route exist; softirqs cannot interrupt.
         unsafe {
             let skb = self.into_raw();
-            taken(
-                skb,
-                arrive(skb, dev, dst, header.tos, counters, amount, Some(handler)),
-            );
+            let answer = arrive(skb, dev, dst, header.tos, counters, amount, Some(handler));
+            taken(family, skb, answer);
         }
     }
 }
@@ -229,34 +209,31 @@ type Arrive = unsafe extern "C" fn(
     handler: Option<Handler>,
 ) -> c_int;
 
-type Taken = unsafe fn(skb: *mut bindings::sk_buff, answer: c_int);
+type HandOver =
+    unsafe extern "C" fn(skb: *mut bindings::sk_buff, handler: Option<Handler>) -> c_int;
 
-/// What a protocol of IPv4 said of a packet that it was given. UDP, which has taken its header off, may
-/// say which protocol is inside: then it is to begin again with that.
-/// C: `ip_protocol_deliver_rcu()`.
+/// What a protocol said of a packet that it was given. UDP, which has taken its header off, may say
+/// which protocol is inside, by IPv4 as a negative number: then it is to begin again with that.
+/// C: `ip_protocol_deliver_rcu()`, `ip6_protocol_deliver_rcu()`.
 ///
 /// # Safety
 ///
 /// `skb` is the packet, and `answer` what its handler said.
 #[inline(always)]
-unsafe fn taken_ipv4(skb: *mut bindings::sk_buff, answer: c_int) {
-    if answer < 0 {
-        // SAFETY: by the caller's promise; of a packet that is to begin again the handler gave back
-        // its reference.
-        unsafe { SkBuff::from_raw(skb) }.resubmit_ipv4(answer.wrapping_neg() as u8);
+unsafe fn taken(family: Family, skb: *mut bindings::sk_buff, answer: c_int) {
+    let inside = match family {
+        Family::Ipv4 => answer.wrapping_neg(),
+        Family::Ipv6 => answer,
+    };
+    if inside <= 0 {
+        return;
     }
-}
-
-/// As [`taken_ipv4`], for IPv6. C: `ip6_protocol_deliver_rcu()`.
-///
-/// # Safety
-///
-/// As for [`taken_ipv4`].
-#[inline(always)]
-unsafe fn taken_ipv6(skb: *mut bindings::sk_buff, answer: c_int) {
-    if answer > 0 {
-        // SAFETY: as above.
-        unsafe { SkBuff::from_raw(skb) }.resubmit_ipv6(answer as u8);
+    // SAFETY: by the caller's promise; of a packet that is to begin again the handler gave back its
+    // reference.
+    let skb = unsafe { SkBuff::from_raw(skb) };
+    match family {
+        Family::Ipv4 => skb.resubmit_ipv4(inside as u8),
+        Family::Ipv6 => skb.resubmit_ipv6(inside as u8),
     }
 }
 
