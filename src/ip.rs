@@ -5,7 +5,7 @@
 use crate::{
     fib::{
         self,
-        established::{Established, Rest},
+        established::{ipv4_flow, ipv6_flow, Established, Ipv4Flows, Ipv6Flows, Rest},
         Answer, At, Claim, Parent, Way,
     },
     net::{
@@ -18,6 +18,7 @@ use crate::{
         ipv4, ipv6,
         netfilter::{Family, Passing},
         percpu::Traffic,
+        recent::Notes,
         skb::{DropReason, SkBuff},
     },
     passthru::End,
@@ -33,6 +34,9 @@ pub(crate) const UDP: u8 = 17;
 pub(crate) trait Ip: 'static {
     /// What is read of a header, once.
     type Header: Copy;
+
+    /// Which flows are established ones.
+    type Established: Notes;
 
     /// Its number.
     const FAMILY: Family;
@@ -99,19 +103,11 @@ pub(crate) trait Ip: 'static {
         at: At,
     ) -> Answer<'r>;
 
-    /// Whether the flow of a packet with this header is an established one.
-    fn is_established(flows: &Established, header: &Self::Header, rest: Rest) -> bool;
+    /// The flow of a packet with this header, as it is noted if it is an established one.
+    fn flow(header: &Self::Header, rest: Rest) -> <Self::Established as Notes>::Flow;
 
-    /// Notes that it is one.
-    fn note_established(flows: &Established, header: &Self::Header, rest: Rest, bh: BottomHalf<'_>);
-
-    /// Forgets that it is one.
-    fn forget_established(
-        flows: &Established,
-        header: &Self::Header,
-        rest: Rest,
-        bh: BottomHalf<'_>,
-    );
+    /// Where that is noted.
+    fn established(flows: &Established) -> &Self::Established;
 
     /// Whether a packet in the parent's input comes from an address that means nothing elsewhere.
     fn is_from_link(skb: &SkBuff) -> bool;
@@ -169,6 +165,7 @@ pub(crate) struct Ipv6;
 
 impl Ip for Ipv4 {
     type Header = ipv4::Header;
+    type Established = Ipv4Flows;
     const FAMILY: Family = Family::Ipv4;
     const HEADER_LEN: u32 = ipv4::HEADER_LEN;
 
@@ -253,26 +250,13 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn is_established(flows: &Established, header: &Self::Header, rest: Rest) -> bool {
-        flows.has_ipv4(header, rest)
+    fn flow(header: &Self::Header, rest: Rest) -> <Self::Established as Notes>::Flow {
+        ipv4_flow(header, rest)
     }
 
-    fn note_established(
-        flows: &Established,
-        header: &Self::Header,
-        rest: Rest,
-        bh: BottomHalf<'_>,
-    ) {
-        flows.note_ipv4(header, rest, bh);
-    }
-
-    fn forget_established(
-        flows: &Established,
-        header: &Self::Header,
-        rest: Rest,
-        bh: BottomHalf<'_>,
-    ) {
-        flows.forget_ipv4(header, rest, bh);
+    #[inline(always)]
+    fn established(flows: &Established) -> &Self::Established {
+        &flows.ipv4
     }
 
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
@@ -314,6 +298,7 @@ impl Ip for Ipv4 {
 
 impl Ip for Ipv6 {
     type Header = ipv6::Header;
+    type Established = Ipv6Flows;
     const FAMILY: Family = Family::Ipv6;
     const HEADER_LEN: u32 = ipv6::HEADER_LEN;
 
@@ -402,26 +387,13 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn is_established(flows: &Established, header: &Self::Header, rest: Rest) -> bool {
-        flows.has_ipv6(header, rest)
+    fn flow(header: &Self::Header, rest: Rest) -> <Self::Established as Notes>::Flow {
+        ipv6_flow(header, rest)
     }
 
-    fn note_established(
-        flows: &Established,
-        header: &Self::Header,
-        rest: Rest,
-        bh: BottomHalf<'_>,
-    ) {
-        flows.note_ipv6(header, rest, bh);
-    }
-
-    fn forget_established(
-        flows: &Established,
-        header: &Self::Header,
-        rest: Rest,
-        bh: BottomHalf<'_>,
-    ) {
-        flows.forget_ipv6(header, rest, bh);
+    #[inline(always)]
+    fn established(flows: &Established) -> &Self::Established {
+        &flows.ipv6
     }
 
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {

@@ -77,6 +77,18 @@ impl Role {
     }
 }
 
+/// Whether the device is a parent's end of a pair.
+#[inline(always)]
+pub(crate) fn is_port(dev: &NetDevice) -> bool {
+    End::cast(dev).is_some_and(|end| end.driver().role() == Role::Port)
+}
+
+/// Whether packets that come in by a device may be for a child's `device` shortcut: they come to the
+/// parent from outside.
+pub(crate) fn is_uplink(dev: &NetDevice) -> bool {
+    !dev.is_loopback() && !is_port(dev)
+}
+
 /// Whether the device is a child's end of a pair. What a namespace sends by one goes on in another,
 /// and may come back from there.
 pub(crate) fn is_child(dev: &NetDevice) -> bool {

@@ -8,54 +8,55 @@
 //! and what is changed there holds for it from then on. So nothing here refers to connections, which
 //! come and go as tracking likes.
 
+use super::pair;
 use crate::{
     ip::{Ip, TCP, UDP},
     net::{
-        conntrack::Segment,
         context::BottomHalf,
         device::{Device, NetDevice},
         flow_table::Key,
         ipv4, ipv6,
         once::Once32,
-        recent::{second, Recent},
+        recent::{second, Notes, Recent},
         skb::SkBuff,
     },
     passthru::End,
 };
 use kernel::prelude::*;
 
-use super::pair;
-
 /// Flows of each version of IP that are known at a time, in half a MiB.
 const FLOWS: usize = 8192;
 
-/// Both addresses, and the rest.
-type Ipv4Flow = Key<4, 2>;
-/// Two words to an address, and the rest.
-type Ipv6Flow = Key<7, 6>;
+/// By both addresses, and the rest.
+pub(crate) type Ipv4Flows = Recent<4, 2>;
+/// By two words to an address, and the rest.
+pub(crate) type Ipv6Flows = Recent<7, 6>;
 
 /// What is to be known of a flow besides its addresses: ports, input device and protocol; the child;
 /// the second and the generation.
 pub(crate) type Rest = [u64; 3];
 
+/// The flow of a packet with this header.
 #[inline(always)]
-fn ipv4_flow(header: &ipv4::Header, [first, second, third]: Rest) -> Ipv4Flow {
+pub(crate) fn ipv4_flow(header: &ipv4::Header, [first, second, third]: Rest) -> Key<4, 2> {
     Key::counted([pair(header.daddr, header.saddr), first, second, third])
 }
 
+/// As [`ipv4_flow`].
 #[inline(always)]
-fn ipv6_flow(header: &ipv6::Header, [first, second, third]: Rest) -> Ipv6Flow {
+pub(crate) fn ipv6_flow(header: &ipv6::Header, [first, second, third]: Rest) -> Key<7, 6> {
     let ([to, to_low], [from, from_low]) = (header.daddr, header.saddr);
     Key::counted([to, to_low, from, from_low, first, second, third])
 }
 
-/// The flows of one parent.
+/// The flows of one parent. Its ports have a share each, which may last longer than what else is known
+/// of the parent: nothing here refers to a device.
 pub(crate) struct Established {
     /// Counts what happens to ports and children: another child may come to have the address in
     /// memory of one that is gone.
     generation: Once32,
-    ipv4: Recent<4, 2>,
-    ipv6: Recent<7, 6>,
+    pub(crate) ipv4: Ipv4Flows,
+    pub(crate) ipv6: Ipv6Flows,
 }
 
 /// What a packet's payload says of its flow.
@@ -86,18 +87,6 @@ impl Ends {
             ports,
             is_udp,
             is_turn,
-        })
-    }
-
-    /// What tracking is to be told of the packet.
-    fn segment(self, payload: &[u8]) -> Option<Segment> {
-        if self.is_udp {
-            return Some(Segment::Datagram);
-        }
-        let (sequence, rest) = payload.get(4..)?.split_first_chunk()?;
-        Some(Segment::Tcp {
-            sequence: u32::from_be_bytes(*sequence),
-            acknowledged: u32::from_be_bytes(*rest.first_chunk()?),
         })
     }
 }
@@ -131,7 +120,8 @@ impl Established {
     }
 
     /// Whether a packet with this header, which came in by the device with number `ifindex`, is of a
-    /// flow to the child that is known. If it ends its connection, that is not any more.
+    /// flow to the child that is known. If it ends its connection, that is not any more. What has been
+    /// marked by the time that it comes here may be told by that from others of its connection.
     #[inline(always)]
     pub(crate) fn has<I: Ip>(
         &self,
@@ -145,71 +135,43 @@ impl Established {
         let Some(ends) = payload.and_then(|bytes| Ends::read(I::protocol(header), bytes)) else {
             return false;
         };
-        let rest = self.rest(ends, ifindex, child);
+        let flow = I::flow(header, self.rest(ends, ifindex, child));
         if ends.is_turn {
-            I::forget_established(self, header, rest, bh);
+            I::established(self).forget(&flow, bh);
             return false;
         }
-        I::is_established(self, header, rest)
+        skb.mark() == 0 && I::established(self).has(&flow)
     }
 
     /// Notes the flow of a packet that passed the parent's rules to the child, if tracking can do
-    /// without the next ones. The packet's header is followed by `payload`.
+    /// without the next ones. It came in by the device with number `ifindex`, and begins with
+    /// `packet`, of which this is the header.
     #[cold]
     #[inline(never)]
     pub(crate) fn note<I: Ip>(
         &self,
         skb: &SkBuff,
+        packet: &[u8],
         header: &I::Header,
-        payload: Option<&[u8]>,
         ifindex: i32,
         child: &Device<End>,
         bh: BottomHalf<'_>,
     ) {
-        let Some(payload) = payload else {
+        let protocol = I::protocol(header);
+        let payload = packet.get(I::HEADER_LEN as usize..);
+        let ends = payload.and_then(|bytes| Ends::read(protocol, bytes));
+        let Some(ends) = ends.filter(|ends| !ends.is_turn && !skb.has_extensions()) else {
             return;
         };
-        let ends = Ends::read(I::protocol(header), payload).filter(|ends| !ends.is_turn);
-        let Some((ends, segment)) = ends.and_then(|ends| Some((ends, ends.segment(payload)?)))
-        else {
+        let Some(bypass) = skb.bypass(I::FAMILY, protocol, packet, bh) else {
             return;
         };
-        let rest = self.rest(ends, ifindex, child);
-        let known = I::is_established(self, header, rest);
-        if !known && !skb.has_extensions() && skb.lets_others_pass(segment, bh) {
-            I::note_established(self, header, rest, bh);
+        let (flows, flow) = (
+            I::established(self),
+            I::flow(header, self.rest(ends, ifindex, child)),
+        );
+        if !flows.has(&flow) && bypass.begin() {
+            flows.note(&flow, bh);
         }
-    }
-
-    /// Whether a flow is known, of packets with this header.
-    #[inline(always)]
-    pub(crate) fn has_ipv4(&self, header: &ipv4::Header, rest: Rest) -> bool {
-        self.ipv4.has(&ipv4_flow(header, rest))
-    }
-
-    /// Notes it.
-    pub(crate) fn note_ipv4(&self, header: &ipv4::Header, rest: Rest, bh: BottomHalf<'_>) {
-        self.ipv4.note(&ipv4_flow(header, rest), bh);
-    }
-
-    /// Forgets it.
-    pub(crate) fn forget_ipv4(&self, header: &ipv4::Header, rest: Rest, bh: BottomHalf<'_>) {
-        self.ipv4.forget(&ipv4_flow(header, rest), bh);
-    }
-
-    /// As [`Self::has_ipv4`].
-    #[inline(always)]
-    pub(crate) fn has_ipv6(&self, header: &ipv6::Header, rest: Rest) -> bool {
-        self.ipv6.has(&ipv6_flow(header, rest))
-    }
-
-    /// As [`Self::note_ipv4`].
-    pub(crate) fn note_ipv6(&self, header: &ipv6::Header, rest: Rest, bh: BottomHalf<'_>) {
-        self.ipv6.note(&ipv6_flow(header, rest), bh);
-    }
-
-    /// As [`Self::forget_ipv4`].
-    pub(crate) fn forget_ipv6(&self, header: &ipv6::Header, rest: Rest, bh: BottomHalf<'_>) {
-        self.ipv6.forget(&ipv6_flow(header, rest), bh);
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         once::Once32,
         settling::Settling,
     },
-    passthru::{End, Fall, Role},
+    passthru::{is_port, End, Fall},
     shortcut::Shortcut,
 };
 use kernel::prelude::*;
@@ -105,11 +105,6 @@ impl<'r> Exit<'r> {
 fn refuses(own: bool, held: bool, port: &Device<End>) -> bool {
     let policy = port.driver().policy();
     !own && policy.checks_sources() || held && !policy.shortcuts().contains(Shortcut::Netfilter)
-}
-
-/// Whether the device is a parent's end of a pair.
-fn is_port(dev: &NetDevice) -> bool {
-    End::cast(dev).is_some_and(|end| end.driver().role() == Role::Port)
 }
 
 /// The exit by a route that packets from `port` have in its namespace.

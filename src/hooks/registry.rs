@@ -18,7 +18,7 @@ use crate::{
         rtnl_cell::RtnlCell,
         work::{Task, Work, WorkRegistration},
     },
-    passthru::{End, Role},
+    passthru::{is_uplink, End, Role},
     shortcut::{self, Set, Shortcut},
 };
 use kernel::{
@@ -190,8 +190,7 @@ impl Places {
 
     /// Puts a hook on a device that packets come to the parent by.
     fn watch(&mut self, namespace: &Namespace, dev: &NetDevice, rtnl: &Rtnl) -> Result {
-        let is_port = || End::cast(dev).is_some_and(|end| end.driver().role() == Role::Port);
-        if dev.is_loopback() || is_port() {
+        if !is_uplink(dev) {
             return Ok(());
         }
         let watcher = Arc::new(Ingress(self.parent.clone()), GFP_KERNEL)?;
@@ -226,6 +225,15 @@ fn with_places<R>(
 /// called for last. The caller lets them do so only where this succeeds, and then calls
 /// [`changed`]; where it fails all is as before, and nothing is left behind.
 pub(crate) fn apply(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
+    serve(port, new, rtnl)?;
+    if !new.contains(Shortcut::Device) {
+        port.driver().set_established(None, rtnl);
+    }
+    Ok(())
+}
+
+/// As [`apply`], but for what has to be waited for and goes with the port anyway, where that goes.
+fn serve(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
     let old = port.driver().served(rtnl);
     if new == old {
         return Ok(());
@@ -238,7 +246,8 @@ pub(crate) fn apply(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
     let (exits, parent) = change(port, old, new, rtnl)?;
     port.driver().set_served(new, rtnl);
     if new.without(old).contains(Shortcut::Device) {
-        port.driver().set_established(parent.established(), rtnl);
+        let flows = parent.established().clone();
+        port.driver().set_established(Some(flows), rtnl);
     }
     match child {
         Some(child) if leaves => {
@@ -468,7 +477,7 @@ fn go(dev: &NetDevice, rtnl: &Rtnl) {
         return;
     };
     // Taking hooks away does not fail.
-    if apply(port, Set::NONE, rtnl).is_err() {
+    if serve(port, Set::NONE, rtnl).is_err() {
         pr_warn!("a port's hooks could not be taken away\n");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         skb::{DropReason, Protocol},
         socket::Connection,
     },
-    passthru::{is_child, End, Fall, Role},
+    passthru::{is_child, is_port, is_uplink, End, Fall},
     shortcut::{Set, Shortcut},
 };
 use core::marker::PhantomData;
@@ -138,25 +138,37 @@ fn is_established<I: Ip>(
         .has::<I>(packet.skb(), header, ifindex, child, bh)
 }
 
-/// The next packets of a connection that tracking knows may go by `device`, if the port allows that.
+/// As [`take`], past FORWARD: the next packets of a connection that tracking knows may go by `device`,
+/// if the port allows that.
 #[inline(always)]
+fn take_past_forward<'a, I: Ip>(
+    parent: &Parent,
+    packet: Passing<'a>,
+    header: &I::Header,
+    claim: &Claim<'a>,
+    place: Shortcut,
+    connection: Option<Connection<'a>>,
+) -> Verdict<'a> {
+    if claim.shortcuts.contains(Shortcut::Device) && packet.skb().is_tracked() {
+        note_established::<I>(parent, &packet, header, claim.child);
+    }
+    take::<I>(packet, header, claim, place, connection)
+}
+
+#[cold]
+#[inline(never)]
 fn note_established<I: Ip>(
     parent: &Parent,
     packet: &Passing<'_>,
     header: &I::Header,
-    claim: &Claim<'_>,
+    child: &Device<End>,
 ) {
-    // Only what goes past FORWARD here as well: all else has rules to pass yet, and is noted when it
-    // crosses the pair.
-    let passes = claim.near.is_none() && claim.shortcuts.contains(Shortcut::Route);
-    if !passes || !claim.shortcuts.contains(Shortcut::Device) || !packet.skb().is_tracked() {
-        return;
+    let (skb, dev, bh) = (packet.skb(), packet.dev(), packet.bh());
+    // What would not be asked for is not to be noted either.
+    if is_uplink(dev) && arrive::is_free(child, bh.read_side()) {
+        let flows = parent.established();
+        flows.note::<I>(skb, skb.linear(), header, dev.ifindex(), child, bh);
     }
-    let payload = packet.skb().linear().get(I::HEADER_LEN as usize..);
-    let (ifindex, bh) = (packet.dev().ifindex(), packet.bh());
-    parent
-        .established()
-        .note::<I>(packet.skb(), header, payload, ifindex, claim.child, bh);
 }
 
 /// The packet goes on, for a reason that will be one at the next place too. It is counted once.
@@ -293,9 +305,7 @@ fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
 /// be the parent's to send for its child.
 #[inline(always)]
 fn is_for_other<I: Ip>(parent: &Parent, packet: &Passing<'_>) -> bool {
-    let comes_from_child =
-        || End::cast(packet.dev()).is_some_and(|end| end.driver().role() == Role::Port);
-    I::is_for_stranger(parent, packet) && !comes_from_child()
+    I::is_for_stranger(parent, packet) && !is_port(packet.dev())
 }
 
 /// What may be done with a packet before routing.
@@ -355,7 +365,6 @@ fn choose<'a, I: Ip>(
     if plain {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
     }
-    note_established::<I>(parent, &packet, header, claim);
     // Nor is there where the address is held for the port and it allows nothing else.
     let held = claim.near.is_some()
         && shortcuts.contains(Shortcut::Netfilter)
@@ -366,13 +375,14 @@ fn choose<'a, I: Ip>(
     let Claim {
         child, way, near, ..
     } = *claim;
-    choose_among::<I>(packet, child, way, near, shortcuts)
+    choose_among::<I>(parent, packet, child, way, near, shortcuts)
 }
 
 /// As [`choose`], for all packets. Takes the claim apart, and reads the header once more, so that
 /// neither has to be in memory for those that need nothing of this.
 #[inline(never)]
 fn choose_among<'a, I: Ip>(
+    parent: &Parent,
     mut packet: Passing<'a>,
     child: &'a Device<End>,
     way: Way<'a>,
@@ -412,7 +422,7 @@ fn choose_among<'a, I: Ip>(
         let (bh, protocol) = (packet.bh(), I::protocol(header));
         let found = Connection::find(packet.skb_mut(), claim.child, I::FAMILY, protocol, bh);
         if found.is_some() {
-            return take::<I>(packet, header, claim, Shortcut::Socket, found);
+            return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Socket, found);
         }
     }
     if claim.near.is_some() {
@@ -422,7 +432,7 @@ fn choose_among<'a, I: Ip>(
         return from_sibling::<I>(packet, header, claim);
     }
     if shortcuts.contains(Shortcut::Route) {
-        return take::<I>(packet, header, claim, Shortcut::Route, None);
+        return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Route, None);
     }
     packet.pass()
 }

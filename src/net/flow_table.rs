@@ -259,11 +259,7 @@ pub(crate) struct FlowTable<D: Driver, const K: usize, const N: usize> {
 impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// A table with at least `size` entries, all empty. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
-        let size = size.next_power_of_two().max(WAYS);
-        let mut slots = KVVec::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
-        for _ in 0..size {
-            slots.push(Slot::new(), GFP_KERNEL_ACCOUNT)?;
-        }
+        let slots = slots(size.max(WAYS), Slot::new)?;
         let seeds = array::from_fn(|_| random());
         let mask = slots.len() - 1;
         Ok(Self {
@@ -442,6 +438,16 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
             unsafe { bindings::passthru_helper_local_bh_enable() };
         }
     }
+}
+
+/// At least `size` entries, a power of two of them. May sleep. Fails with `ENOMEM`.
+pub(super) fn slots<T>(size: usize, empty: fn() -> T) -> Result<KVVec<T>> {
+    let size = size.next_power_of_two();
+    let mut slots = KVVec::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
+    for _ in 0..size {
+        slots.push(empty(), GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(slots)
 }
 
 /// A number that nobody can guess. C: `get_random_u64()`.

@@ -14,6 +14,7 @@
 
 pub(crate) mod backlog;
 pub(crate) mod bindings;
+pub(crate) mod bypass;
 pub(crate) mod conntrack;
 pub(crate) mod context;
 pub(crate) mod delivery;

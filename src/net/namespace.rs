@@ -4,7 +4,10 @@
 //!
 //! C header: `include/net/net_namespace.h`.
 
-use super::{context::Rtnl, device::NetDevice};
+use super::{
+    context::{ReadSide, Rtnl},
+    device::NetDevice,
+};
 use crate::net::bindings;
 use kernel::{container_of, types::Opaque};
 
@@ -71,6 +74,15 @@ impl Namespace {
             !(&raw const (*self.as_raw()).nexthop.rb_root.rb_node)
                 .read_volatile()
                 .is_null()
+        }
+    }
+
+    /// The device with this number, if there is one. C: `dev_get_by_index_rcu()`.
+    pub(crate) fn device<'r>(&'r self, ifindex: i32, _rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
+        // SAFETY: the namespace exists, and what is found for the read-side critical section.
+        unsafe {
+            let dev = bindings::dev_get_by_index_rcu(self.as_raw(), ifindex);
+            (!dev.is_null()).then(|| NetDevice::from_raw(dev))
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::{
     context::BottomHalf,
-    flow_table::{random, Key},
+    flow_table::{random, slots, Key},
     once::{Once64, Sequence},
 };
 use crate::net::bindings;
@@ -70,23 +70,35 @@ impl<const K: usize> Slot<K> {
     }
 }
 
-/// The table. Its keys are counted ([`Key::counted`]) by [`second`]: what is not seen again in the
-/// next one is forgotten.
+/// What is noted of flows that keys of one kind stand for.
+pub(crate) trait Notes {
+    /// A flow. The keys are counted ([`Key::counted`]) by [`second`]: what is not seen again in the
+    /// next one is forgotten.
+    type Flow;
+
+    /// Whether this flow was noted. Callable in any context.
+    fn has(&self, flow: &Self::Flow) -> bool;
+
+    /// Notes a flow, if need be in place of another one.
+    fn note(&self, flow: &Self::Flow, bh: BottomHalf<'_>);
+
+    /// Forgets a flow.
+    fn forget(&self, flow: &Self::Flow, bh: BottomHalf<'_>);
+}
+
+/// The table.
 pub(crate) struct Recent<const K: usize, const HASHED: usize> {
     slots: KVVec<Slot<K>>,
     seeds: [u64; K],
 }
 
 impl<const K: usize, const HASHED: usize> Recent<K, HASHED> {
-    /// A table of `size` entries, a power of two. May sleep. Fails with `ENOMEM`.
+    /// A table with at least `size` entries. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
-        let size = size.next_power_of_two().max(WAYS);
-        let mut slots = KVVec::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
-        for _ in 0..size {
-            slots.push(Slot::new(), GFP_KERNEL_ACCOUNT)?;
-        }
-        let seeds = array::from_fn(|_| random());
-        Ok(Self { slots, seeds })
+        Ok(Self {
+            slots: slots(size.max(WAYS), Slot::new)?,
+            seeds: array::from_fn(|_| random()),
+        })
     }
 
     #[inline(always)]
@@ -100,25 +112,26 @@ impl<const K: usize, const HASHED: usize> Recent<K, HASHED> {
         let first = key.hash(&self.seeds);
         array::from_fn(|way| self.slot(first ^ way))
     }
+}
 
-    /// Whether this flow was noted. Callable in any context.
+impl<const K: usize, const HASHED: usize> Notes for Recent<K, HASHED> {
+    type Flow = Key<K, HASHED>;
+
     #[inline(always)]
-    pub(crate) fn has(&self, key: &Key<K, HASHED>) -> bool {
-        let first = key.hash(&self.seeds);
-        self.slot(first).has(key) || (1..WAYS).any(|way| self.slot(first ^ way).has(key))
+    fn has(&self, flow: &Self::Flow) -> bool {
+        let first = flow.hash(&self.seeds);
+        self.slot(first).has(flow) || (1..WAYS).any(|way| self.slot(first ^ way).has(flow))
     }
 
-    /// Notes a flow, if need be in place of another one.
-    pub(crate) fn note(&self, key: &Key<K, HASHED>, _bh: BottomHalf<'_>) {
-        let ways = self.ways(key);
-        let free = ways.iter().find(|slot| slot.has_passed(key));
-        free.unwrap_or(&ways[0]).write(key.words());
+    fn note(&self, flow: &Self::Flow, _bh: BottomHalf<'_>) {
+        let ways = self.ways(flow);
+        let free = ways.iter().find(|slot| slot.has_passed(flow));
+        free.unwrap_or(&ways[0]).write(flow.words());
     }
 
-    /// Forgets a flow.
-    pub(crate) fn forget(&self, key: &Key<K, HASHED>, _bh: BottomHalf<'_>) {
-        for slot in self.ways(key) {
-            if slot.has(key) {
+    fn forget(&self, flow: &Self::Flow, _bh: BottomHalf<'_>) {
+        for slot in self.ways(flow) {
+            if slot.has(flow) {
                 slot.write(&[0; K]);
             }
         }

@@ -28,7 +28,7 @@ use crate::{
         setup::{ETH_MAX_MTU, ETH_MIN_MTU},
         skb::SkBuff,
     },
-    shortcut::{self, Set, Shortcut},
+    shortcut::{self, Set},
 };
 use kernel::{
     prelude::*,
@@ -56,7 +56,7 @@ pub(crate) struct End {
     departures: Departures,
     /// At the child, where its port allows what it sends to leave early: where that goes on.
     exits: RcuArc<Exits>,
-    /// At the port, from when it first allowed `device`: where flows are noted that may go by that.
+    /// At the port, where it allows `device`: where flows are noted that may go by that.
     established: RcuArc<Established>,
     /// At the port: sources that were found to be its child's.
     sources: Sources,
@@ -140,15 +140,12 @@ impl End {
     /// that allows them to come by `device`.
     #[inline(always)]
     pub(crate) fn established<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Established> {
-        self.established
-            .get(rcu)
-            .filter(|_| self.policy.shortcuts().contains(Shortcut::Device))
+        self.established.get(rcu)
     }
 
-    /// Has those of this port, which comes to allow that, noted there. It stays so when it does not
-    /// any more, and when it leaves its namespace: nobody asks for its child there then.
-    pub(crate) fn set_established(&self, flows: &Arc<Established>, rtnl: &Rtnl) {
-        self.established.set(Some(flows.clone()), rtnl);
+    /// Has those of this port noted there, or not any more. May sleep.
+    pub(crate) fn set_established(&self, flows: Option<Arc<Established>>, rtnl: &Rtnl) {
+        self.established.set(flows, rtnl);
     }
 
     /// Whether what was counted of IPv6 routes in the namespace of this end is done.

@@ -2,7 +2,7 @@
 
 //! The full path: from one end's transmit to the other end's receive.
 
-use super::{device::End, drops::Drop, sources, Mode, Role};
+use super::{device::End, drops::Drop, is_uplink, sources, Mode, Role};
 use crate::{
     fib::established::Established,
     ip::{self, Ip, Ipv4, Ipv6},
@@ -92,37 +92,40 @@ fn check_length(mode: Mode, peer: &NetDevice, skb: &SkBuff) -> Result<(), Drop> 
 }
 
 /// A packet to a child has passed the rules of its parent: the next ones of its connection may do
-/// without, where the port allows them to come by `device`.
+/// without, where the port allows them to come by `device`, and they come by a device where that is.
 #[cold]
 #[inline(never)]
 fn note_established(dev: &Device<End>, peer: &Device<End>, skb: &SkBuff, bh: BottomHalf<'_>) {
-    let Some(flows) = dev.driver().established(bh.read_side()) else {
+    let rcu = bh.read_side();
+    let (end, ifindex) = (dev.driver(), skb.input_ifindex());
+    let Some(flows) = end.established(rcu) else {
         return;
     };
-    if skb.has_vlan_tag() || skb.input_ifindex() == 0 {
+    let from_outside = || {
+        let input = dev.namespace(rcu).device(ifindex, rcu);
+        input.is_some_and(is_uplink)
+    };
+    let packet = skb.linear().get(end.mode().framing().header_len()..);
+    if skb.has_vlan_tag() || !dev.sends_all(rcu) || !from_outside() {
         return;
     }
-    match skb.protocol() {
-        Protocol::IPV4 => note_flow::<Ipv4>(flows, dev, peer, skb, bh),
-        Protocol::IPV6 => note_flow::<Ipv6>(flows, dev, peer, skb, bh),
+    match (skb.protocol(), packet) {
+        (Protocol::IPV4, Some(packet)) => note_flow::<Ipv4>(flows, skb, packet, ifindex, peer, bh),
+        (Protocol::IPV6, Some(packet)) => note_flow::<Ipv6>(flows, skb, packet, ifindex, peer, bh),
         _ => {}
     }
 }
 
 fn note_flow<I: Ip>(
     flows: &Established,
-    dev: &Device<End>,
-    child: &Device<End>,
     skb: &SkBuff,
+    packet: &[u8],
+    ifindex: i32,
+    child: &Device<End>,
     bh: BottomHalf<'_>,
 ) {
-    let framing = dev.driver().mode().framing();
-    let Some(packet) = skb.linear().get(framing.header_len()..) else {
-        return;
-    };
     if let Some(header) = I::plain_in(packet) {
-        let payload = packet.get(I::HEADER_LEN as usize..);
-        flows.note::<I>(skb, &header, payload, skb.input_ifindex(), child, bh);
+        flows.note::<I>(skb, packet, &header, ifindex, child, bh);
     }
 }
 

@@ -10,6 +10,7 @@ namespace of the tool is the parent, with the uplink `up0` to the namespace
 
 import array
 import fcntl
+import functools
 import json
 import os
 import select
@@ -254,13 +255,19 @@ def ticks():
         return next(int(line.split()[1]) for line in file if line.startswith("jiffies:"))
 
 
+@functools.cache
+def tick_rate():
+    """How much that grows in a second: a number that kernels are made with."""
+    first, begin = ticks(), time.monotonic()
+    time.sleep(0.5)
+    measured = (ticks() - first) / (time.monotonic() - begin)
+    return min((100, 250, 300, 1000), key=lambda rate: abs(rate - measured))
+
+
 def begin_second():
     """Waits until one of the seconds begins in which `device` knows a connection
     that the parent tracks: what is counted within the next one is all by that."""
-    begin, first = time.monotonic(), ticks()
-    time.sleep(0.2)
-    measured = (ticks() - first) / (time.monotonic() - begin)
-    rate = min((100, 250, 300, 1000), key=lambda rate: abs(rate - measured))
+    rate = tick_rate()
     time.sleep((rate - ticks() % rate + 1) / rate)
 
 
