@@ -169,7 +169,7 @@ def not_by_device(family):
     zone = "chain z { type filter hook prerouting priority raw; ct zone set 7; }"
     rewrite = (
         f"chain w {{ type filter hook prerouting priority mangle; udp dport 7009 udp dport set {PORT}; }}\n"
-        f"chain v {{ type filter hook postrouting priority mangle; udp sport {PORT} udp sport set 7009; }}"
+        f"chain v {{ type filter hook prerouting priority raw; iifname p1 udp sport {PORT} udp sport set 7009; }}"
     )
     cases = (
         ("nearly forgotten", {"udp_timeout_stream": 2, "udp_timeout": 2}, "", PORT),
@@ -185,6 +185,7 @@ def not_by_device(family):
             for key, value in settings.items():
                 stack.enter_context(setting(key, value))
             flow = Flow(family)
+            begin_second()
             before = places_taken("p1")
             same(flow.send(1, port=port), 1, f"{name}: a datagram arrives")
             flow.answer()
@@ -193,6 +194,10 @@ def not_by_device(family):
             if "acct" in settings:
                 entry = PARENT.call("conntrack", "-L", "-f", f"ipv{family.version}", "-p", "udp", "--dport", str(PORT))
                 report(" packets=5 " in entry, f"{name}: all are in the account", entry)
+            if port != PORT:
+                before = places_taken("p1")
+                same(flow.send(1), 1, f"{name}: the first of the connection that it looks like arrives")
+                same(difference(places_taken("p1"), before), {}, f"{name}: ... not by device")
             flow.close()
     firewall(family)
     forget()
