@@ -107,6 +107,18 @@ half_a_build() {
 	fails "or count" test -e "$SCRATCH/half/.complete"
 }
 
+# What a person at a terminal is told meanwhile, and a log is not.
+what_is_said_meanwhile() {
+	# shellcheck disable=SC2016 # the inner shell expands
+	local slow='. scripts/lib/common.sh; recipe() { sleep 3; }; part test "$CACHE/part" 7 0 recipe' said
+	said=$(PASSTHRU_CACHE=$SCRATCH/seen SHELL=/bin/bash script -qefc "bash -euc '$slow'" /dev/null)
+	like "$said" "lab: test: making it, once \(about 7 s; log: .*/log/test\.log\)" "what is made is said, how long it takes, and where to look"
+	like "$said" "lab: test: 1 s of about 7 s.*lab: test: 2 s of about 7 s" "on a terminal: how far it is"
+	like "$said" "lab: test: done in [3-9] s" "and when it is done"
+	said=$(PASSTHRU_CACHE=$SCRATCH/logged bash -euc "$slow" 2>&1)
+	is "$(wc -l <<<"$said")" 2 "in a log: two lines"
+}
+
 # --- The cache ----------------------------------------------------------------
 # lab_parts CODE ARG... - in a shell with the parts of the lab.
 lab_parts() {
@@ -190,6 +202,25 @@ which_mirror_it_is() {
 	else
 		skip "this is not root" "none before apt-get update"
 	fi
+}
+
+# accelerator DEVICE STATUS: what guests run on where KVM can be opened as DEVICE and a
+# guest that is booted with it ends so; and how often that was tried, for two questions.
+accelerator() {
+	: >"$SCRATCH/boots"
+	rm -f "$SCRATCH"/kvm/kvm-*
+	mkdir -p "$SCRATCH/kvm/log"
+	# shellcheck disable=SC2016 # the inner shell expands
+	PASSTHRU_CACHE=$SCRATCH/kvm lab_parts 'KVM=$1 boots=$2 status=$3
+		boot_guest() { echo "$ACCEL" >>"$boots"; return "$status"; }
+		probe_kvm; first=$ACCEL; probe_kvm; echo "$first $ACCEL $(wc -l <"$boots")"' "$1" "$SCRATCH/boots" "$2" 2>&1 | paste -sd' '
+}
+
+what_guests_run_on() {
+	: >"$SCRATCH/device"
+	is "$(accelerator "$SCRATCH/none" 0)" "tcg tcg 0" "without KVM: TCG, and nothing to try"
+	is "$(accelerator "$SCRATCH/device" 0)" "lab: guests run on kvm here kvm kvm 1" "with KVM that works: KVM, which is tried once"
+	is "$(accelerator "$SCRATCH/device" 1)" "lab: guests run on tcg here tcg tcg 1" "with KVM in which guests die: TCG"
 }
 
 # --- Guests -------------------------------------------------------------------
@@ -333,6 +364,8 @@ if [ "$LAB" = stock ]; then
 	what_there_is
 	what_is_missing
 	half_a_build
+	what_is_said_meanwhile
+	what_guests_run_on
 	what_is_removed
 	which_kernel_it_is
 	which_mirror_it_is

@@ -5,12 +5,14 @@
 # The status of run.py when PASSTHRU_END came before the command's end.
 NO_TIME=96
 
+KVM=/dev/kvm
+
 # Sets ACCEL. Whether KVM works is found by booting: where it can be opened, a
 # guest may still die in it. The answer is kept per host kernel.
 probe_kvm() {
 	local answer
 	ACCEL=tcg
-	[ -w /dev/kvm ] || return 0
+	[ -w "$KVM" ] || return 0
 	answer=$CACHE/kvm-$(uname -rnv | cat - /proc/sys/kernel/random/boot_id | sha256sum | cut -c1-12)
 	if [ ! -e "$answer" ]; then
 		if ACCEL=kvm TREE='' boot_guest --lab stock --timeout 20 --boot-timeout 20 -- true >"$CACHE/log/kvm.log" 2>&1; then
