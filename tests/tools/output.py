@@ -365,6 +365,34 @@ def path_mtu(family):
         report(gather(there, 1) == [big], f"{name}: a datagram in fragments")
 
 
+def black_hole(family):
+    """Somebody on the way swallows what is too long and says nothing: a child's TCP finds out
+    by itself, as the host's would, for what is lost and what comes back is the child's to see."""
+    name = f"{family.name}, a black hole"
+    offloads = ("ethtool", "-K", "c0", "tso", "off", "gso", "off")
+    BLUE.call(*offloads)
+    # The second time that something is lost says it.
+    BLUE.sysctl(ipv4__tcp_mtu_probing=1, ipv4__tcp_retries1=1)
+    OUTSIDE.nft("table netdev hole { chain c { type filter hook ingress device out0 priority 0; meta length > 1200 counter drop; }\n}\n")
+    before = ways()
+    here, there = connected(BLUE, OUTSIDE, family, family.outside)
+    with here, there:
+        for sock in (here, there):
+            sock.settimeout(PATIENCE)
+        maximum = socket.IPPROTO_TCP, socket.TCP_MAXSEG
+        largest = here.getsockopt(*maximum)
+        report(pour(here, there, os.urandom(100_000)), f"{name}: all arrives in the end")
+        smaller = here.getsockopt(*maximum)
+        report(smaller < 1200 <= largest, f"{name}: in smaller segments", largest, smaller)
+    got = difference(ways(), before)
+    report(got.get("tx_output", 0) > 100 and not any(key.startswith("tx_drop") for key in got), f"{name}: by output", got)
+    hole = OUTSIDE.call("nft", "list", "table", "netdev", "hole")
+    report("packets 0 " not in hole, f"{name}: long ones were swallowed", hole)
+    OUTSIDE.nft("delete table netdev hole\n")
+    BLUE.sysctl(ipv4__tcp_mtu_probing=0, ipv4__tcp_retries1=3)
+    BLUE.call(*(word.replace("off", "on") for word in offloads))
+
+
 def l4_sum(family, packet):
     """Whether a whole packet's transport checksum is right."""
     if family is V4:
@@ -607,7 +635,7 @@ def views_of_all(family):
 
 
 PARTS = {
-    "views": (views_of_all, segments, path_mtu),
+    "views": (views_of_all, segments, path_mtu, black_hole),
     "changes": (devices, translated, refused, load),
 }
 
