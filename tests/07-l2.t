@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # mode l2 is Ethernet: bridge ports with VLAN filtering, VLAN, macvlan, ipvlan and
-# MACsec devices above it, bonds, ARP and neighbour discovery, broadcast and multicast; the last also in
-# mode l3, which is no Ethernet, but says that it can do it.
+# MACsec devices above it, bonds, ARP and neighbour discovery, broadcast, multicast
+# and router advertisements; the last two also in mode l3, which is no Ethernet, but
+# says that it can do it.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -54,6 +55,38 @@ multicast() { # MODE: of a pair that child() made
 	joined "$1: a group that the child joined reaches it" - 10.0.1.1 blue c0
 	joined "$1: a group that the parent joined on the port reaches it" blue 10.0.1.2 - p1
 }
+
+# Routers tell of themselves and of prefixes by multicast, too.
+advertised() { # MODE
+	local route address
+	netns_add blue
+	pair "$1" p1 c0 blue
+	must sysctl -qw net.ipv6.conf.p1.forwarding=1
+	must in_ns blue sysctl -qw net.ipv6.conf.c0.accept_ra=1 net.ipv6.conf.c0.use_tempaddr=0 net.ipv6.conf.c0.router_solicitations=0
+	address - p1 3fff:5::1/64
+	must ip -n blue link set c0 up
+	runs - p1
+	eventually 5 "$1: the port has an address that routers speak from" sourced
+	eventually 5 "$1: the child's device has one, too" linked
+	is "$(ip -n blue -6 route show default)$(ip -n blue -6 -br addr show dev c0 scope global)" "" "$1: without a router's word the child has nothing else"
+	must python3 -S "$TOOLS/advertise.py" p1 3fff:5::/64
+	eventually 5 "$1: advertised: the child makes itself an address" autoconfigured
+	route=$(ip -n blue -6 route show default)
+	like "$route" "^default via $(sourced) dev c0 proto ra" "$1: advertised: the port is its default router"
+	like "$(ip -n blue -6 route show 3fff:5::/64)" "dev c0 proto kernel" "$1: advertised: the prefix is on the link"
+	address=$(autoconfigured)
+	ping_ok "$1: advertised: the child's address answers" - "$address"
+	must ip addr add 3fff:6::1/128 dev lo
+	ping_ok "$1: advertised: the child reaches what is behind its router" blue 3fff:6::1
+	must ip addr del 3fff:6::1/128 dev lo
+	reset_net
+}
+# shellcheck disable=SC2317 # called by name
+sourced() { ip -6 -br addr show dev p1 scope link | grep -o 'fe80::[^/]*'; }
+# shellcheck disable=SC2317 # called by name
+linked() { ip -n blue -6 -br addr show dev c0 scope link | grep -o 'fe80::[^/]*'; }
+autoconfigured() { ip -n blue -6 -br addr show dev c0 scope global dynamic | grep -o '3fff:5::*[^/]*'; }
+
 multicast l2
 ping_ok "IPv4 broadcast is answered" - 10.0.1.255 -b
 reset_net
@@ -62,7 +95,9 @@ if [ "$KIND" != veth ]; then
 	like "$(ip link show p1) $(ip -n blue link show c0)" "MULTICAST.*MULTICAST" "l3: both ends say that they do multicast"
 	multicast l3
 	reset_net
+	advertised l3
 fi
+advertised l2
 
 # --- A bridge with VLAN filtering --------------------------------------------
 # blue and red in VLAN 10, green in VLAN 20, trunk has both, tagged.
