@@ -67,32 +67,91 @@ wireguard() {
 	ip -n blue link del wg0
 }
 
-# ESP in transport mode between the two ends.
-esp() {
-	local key=0x0123456789abcdef0123456789abcdef01234567 ns from to
-	if ! can_load esp4 || ! ip xfrm state add src 10.0.1.1 dst 10.0.1.2 proto esp spi 0x101 mode transport aead 'rfc4106(gcm(aes))' $key 128 2>/dev/null; then
-		skip "no ESP" "$mode: ESP"
-		return
-	fi
-	ip xfrm state add src 10.0.1.2 dst 10.0.1.1 proto esp spi 0x102 mode transport aead 'rfc4106(gcm(aes))' $key 128
-	ip -n blue xfrm state add src 10.0.1.1 dst 10.0.1.2 proto esp spi 0x101 mode transport aead 'rfc4106(gcm(aes))' $key 128
-	ip -n blue xfrm state add src 10.0.1.2 dst 10.0.1.1 proto esp spi 0x102 mode transport aead 'rfc4106(gcm(aes))' $key 128
+# associations MODE HERE THERE: ESP between the addresses of the two ends, which both
+# ends know, by if_id 42 where MODE is a tunnel.
+associations() {
+	local mode=$1 ns from=$2 to=$3 extra=() key=0x0123456789abcdef0123456789abcdef01234567
+	[ "$mode" != tunnel ] || extra=(if_id 42 flag af-unspec)
 	for ns in - blue; do
-		from=10.0.1.1 to=10.0.1.2
-		[ "$ns" = blue ] && from=10.0.1.2 to=10.0.1.1
-		must ip_ns "$ns" xfrm policy add dir out src $from dst $to tmpl src $from dst $to proto esp mode transport
-		must ip_ns "$ns" xfrm policy add dir in src $to dst $from tmpl src $to dst $from proto esp mode transport
-	done
-	capture blue c0 "$SCRATCH/esp.pcap" esp or icmp
-	ping_ok "$mode: ESP carries a ping" - 10.0.1.2
-	capture_end
-	like "$(captured "$SCRATCH/esp.pcap" esp | wc -l)" '^[12]' "$mode: ESP is what crosses"
-	is "$(captured "$SCRATCH/esp.pcap" icmp | wc -l)" 0 "$mode: and nothing in clear"
-	probe "$mode: ESP: " - --size 60000 tcp:10.0.1.2
+		ip_ns "$ns" xfrm state add src "$from" dst "$to" proto esp spi 0x101 mode "$mode" "${extra[@]}" aead 'rfc4106(gcm(aes))' $key 128 &&
+			ip_ns "$ns" xfrm state add src "$to" dst "$from" proto esp spi 0x102 mode "$mode" "${extra[@]}" aead 'rfc4106(gcm(aes))' $key 128 || return
+	done 2>/dev/null
+}
+
+no_associations() {
+	local ns
 	for ns in - blue; do
 		ip_ns "$ns" xfrm state flush
 		ip_ns "$ns" xfrm policy flush
 	done
+}
+
+# only_esp NAME FILE: what a capture of the pair has, where a ping has been answered.
+only_esp() {
+	between "$(captured "$2" 'esp or ip6 proto 50' | wc -l)" 2 100000 "$1: ESP is what crosses"
+	is "$(captured "$2" "$CLEAR" | wc -l)" 0 "$1: and nothing in clear"
+}
+# Neighbours, whom no policy here is about, talk in clear.
+CLEAR='icmp or tcp or udp or (icmp6 and (ip6[40] = 128 or ip6[40] = 129))'
+
+# ESP in transport mode between the two ends.
+esp() { # MODULE HERE THERE
+	local module=$1 here=$2 there=$3 name="$mode: ESP${1/esp4/}" ns from to
+	name=${name/esp6/ over IPv6}
+	if ! can_load "$module" || ! associations transport "$here" "$there"; then
+		skip "no ESP" "$name"
+		no_associations
+		return
+	fi
+	for ns in - blue; do
+		from=$here to=$there
+		[ "$ns" = blue ] && from=$there to=$here
+		must ip_ns "$ns" xfrm policy add dir out src "$from" dst "$to" tmpl src "$from" dst "$to" proto esp mode transport
+		must ip_ns "$ns" xfrm policy add dir in src "$to" dst "$from" tmpl src "$to" dst "$from" proto esp mode transport
+	done
+	capture blue c0 "$SCRATCH/esp.pcap" esp or ip6 proto 50 or "$CLEAR"
+	ping_ok "$name carries a ping" - "$there"
+	probe "$name: " - --size 60000 "tcp:$there" "udp:$there"
+	capture_end
+	only_esp "$name" "$SCRATCH/esp.pcap"
+	# The other end's policy takes nothing else.
+	must ip xfrm policy flush
+	fails "$name: what comes in clear is refused" pings - "$there"
+	no_associations
+}
+
+# An xfrm device at each end of the pair, above it: what is routed there is in a tunnel.
+xfrm_device() { # MODULE HERE THERE
+	local module=$1 here=$2 there=$3 name="$mode: xfrm device over IPv4" ns from to family
+	[ "$module" = esp4 ] || name="$mode: xfrm device over IPv6"
+	if ! can_load xfrm_interface || ! can_load "$module" || ! associations tunnel "$here" "$there"; then
+		skip "no xfrm device" "$name"
+		no_associations
+		return
+	fi
+	must ip link add x0 type xfrm dev p1 if_id 42
+	must ip -n blue link add x0 type xfrm dev c0 if_id 42
+	for ns in - blue; do
+		from=$here to=$there
+		[ "$ns" = blue ] && from=$there to=$here
+		for family in -4 -6; do
+			must ip_ns "$ns" $family xfrm policy add dir out if_id 42 tmpl src "$from" dst "$to" proto esp mode tunnel if_id 42
+			must ip_ns "$ns" $family xfrm policy add dir in if_id 42 tmpl src "$to" dst "$from" proto esp mode tunnel if_id 42
+		done
+	done
+	address - x0 10.79.0.1/24 fd79::1/64
+	address blue x0 10.79.0.2/24 fd79::2/64
+	capture blue c0 "$SCRATCH/esp.pcap" esp or ip6 proto 50 or "$CLEAR"
+	ping_ok "$name carries IPv4" - 10.79.0.2 -s 1300
+	ping_ok "$name carries IPv6" blue fd79::1 -s 1300
+	probe "$name: " - --size 60000 tcp:10.79.0.2 tcp:fd79::2
+	capture_end
+	only_esp "$name" "$SCRATCH/esp.pcap"
+	between "$(counter blue x0 rx packets)" 4 1000000 "$name counts"
+	ping_ok "$name: what is not routed there crosses in clear" - "$there"
+	ip link del x0
+	ip -n blue link del x0
+	no_associations
 }
 
 # The port in a VRF of the parent, the child's device in one of the child.
@@ -207,7 +266,10 @@ for mode in l3 l2; do
 	echo_server blue
 	tunnels
 	wireguard
-	esp
+	esp esp4 10.0.1.1 10.0.1.2
+	esp esp6 fd00:1::1 fd00:1::2
+	xfrm_device esp4 10.0.1.1 10.0.1.2
+	xfrm_device esp6 fd00:1::1 fd00:1::2
 	qdiscs
 	traffic_control
 	netdev_hooks
