@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The device by itself: carrier, operational state, what ethtool shows and sets,
-# queues, headroom, switches of `ip link set` and what mode l3 refuses.
+# queues, XDP, headroom, switches of `ip link set` and what mode l3 refuses.
 
 . "$(dirname "$0")/lib.sh"
 load_module
@@ -229,6 +229,11 @@ used_queues() { # NS DEV: tx and rx
 allocated_queues() { # NS DEV
 	echo "$(link_value "$1" "$2" num_tx_queues) $(link_value "$1" "$2" num_rx_queues)"
 }
+# accounted: what has arrived in the child, and what either end dropped.
+# shellcheck disable=SC2317 # called by name
+accounted() {
+	echo $(($(counter blue c0 rx packets) + $(drops - p1) + $(drops blue c0)))
+}
 cpus=$(($(sed 's/.*[-,]//' /sys/devices/system/cpu/possible) + 1))
 child l3 blue 1
 discard_server blue
@@ -271,6 +276,31 @@ if [ "$KIND" != netkit ]; then
 fi
 reset_net
 
+# The numbers change under load: no datagram is lost but those that a counter tells of.
+for mode in l3 l2; do
+	[ "$KIND:$mode" = veth:l3 ] && continue
+	netns_add blue
+	# shellcheck disable=SC2046 # two words are wanted
+	must ip link add p1 numtxqueues 4 numrxqueues 4 type "$KIND" $(mode_args "$mode") peer name c0 numtxqueues 4 numrxqueues 4 netns blue
+	quiet - p1
+	quiet blue c0
+	address - p1 10.0.1.1/24
+	address blue c0 10.0.1.2/24
+	runs - p1
+	if [ "$mode" = l2 ]; then
+		ip neigh add 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1
+		ip -n blue neigh add 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0
+	fi
+	must in_ns blue nft 'table inet t { chain p { type filter hook input priority 0; udp dport 9 counter name n drop; }; counter n {}; }'
+	sent=$(python3 -S "$TOOLS/queues.py" p1 blue c0 10.0.1.2 "$(scale 40 10)" 4 2>&1)
+	between "$sent" 1000 1000000000 "$mode: datagrams were sent while the number of queues changed"
+	eventually 10 "$mode: each has arrived or is counted as dropped" equals "$sent" accounted
+	# What a change may drop is little.
+	between "$(counter blue c0 rx packets)" $((sent * 9 / 10)) "$sent" "$mode: nearly all have arrived"
+	is "$(in_ns blue nft list counter inet t n | sed -n 's/.*packets \([0-9]*\) .*/\1/p')" "$(counter blue c0 rx packets)" "$mode: and all that the device counts came to the child's IP"
+	reset_net
+done
+
 # A receiver with fewer queues than its sender: a queue of the sender's is none of the
 # receiver's, and whoever looks at the receiver's (RPS here) finds one that exists.
 child l3 blue 1
@@ -291,6 +321,57 @@ else
 	skip "no skbedit" "from the fourth queue to a device with two"
 fi
 reset_net
+
+spoofed() { # what the child has sent with others' addresses
+	in_ns blue ethtool -S c0 | sed -n 's/^ *tx_drop_spoofed: //p'
+}
+
+# XDP programs run where the stack takes packets (generic ones); the device itself has no
+# place for one, and says so.
+programs=$SCRATCH/programs
+mkdir -p "$programs"
+if mount -t bpf bpf "$programs" && for verdict in drop pass tx; do python3 -S "$TOOLS/xdp.py" "$verdict" "$programs/$verdict" || break; done 2>"$SCRATCH/bpf"; [ -e "$programs/tx" ]; then
+	for mode in l3 l2; do
+		[ "$KIND:$mode" = veth:l3 ] && continue
+		child "$mode" blue 1
+		for end in "- p1 10.0.1.1 fd00:1::1" "blue c0 10.0.1.2 fd00:1::2"; do
+			read -r ns dev ip4 ip6 <<<"$end"
+			from=$([ "$ns" = - ] && echo blue || echo -)
+			[ "$KIND" != passthru ] || fails_like "$mode: $dev: native XDP is refused" "(does not|doesn't) support XDP in native mode" ip_ns "$ns" link set dev "$dev" xdpdrv pinned "$programs/drop"
+			[ "$KIND" != passthru ] || fails_like "$mode: $dev: XDP in hardware is refused" "(does not|doesn.t) support XDP" ip_ns "$ns" link set dev "$dev" xdpoffload pinned "$programs/drop"
+			unlike "$(ip_ns "$ns" -d link show "$dev")" "xdp" "$mode: $dev: and no program is left there"
+			ping_ok "$mode: $dev: and packets pass" "$from" "$ip4"
+			succeeds "$mode: $dev: generic XDP" ip_ns "$ns" link set dev "$dev" xdpgeneric pinned "$programs/pass"
+			like "$(ip_ns "$ns" link show "$dev")" "xdpgeneric" "$mode: $dev: generic XDP: it is shown"
+			ping_ok "$mode: $dev: generic XDP passes IPv4" "$from" "$ip4" -s 1400
+			ping_ok "$mode: $dev: generic XDP passes IPv6" "$from" "$ip6" -s 1400
+			must ip_ns "$ns" link set dev "$dev" xdpgeneric off
+			must ip_ns "$ns" link set dev "$dev" xdpgeneric pinned "$programs/drop"
+			fails "$mode: $dev: generic XDP drops IPv4" pings "$from" "$ip4"
+			fails "$mode: $dev: generic XDP drops IPv6" pings "$from" "$ip6"
+			must ip_ns "$ns" link set dev "$dev" xdpgeneric off
+			# One that sends packets back sends the parent's, with its address.
+			must ip_ns "$ns" link set dev "$dev" xdpgeneric pinned "$programs/tx"
+			other=$([ "$dev" = p1 ] && echo c0 || echo p1)
+			if [ "$KIND:$dev" = passthru:c0 ]; then
+				before=$(spoofed)
+				pings - "$ip4" >/dev/null
+				between "$(($(spoofed) - before))" 1 10 "$mode: c0: generic XDP sends back: the check of sources drops and counts it"
+				must ip link set p1 type passthru spoofchk off
+			fi
+			capture "$from" "$other" "$SCRATCH/tx.pcap" -Q in icmp
+			pings "$from" "$ip4" >/dev/null
+			capture_end
+			like "$(captured "$SCRATCH/tx.pcap")" "> $ip4: ICMP echo request" "$mode: $dev: generic XDP sends back"
+			must ip_ns "$ns" link set dev "$dev" xdpgeneric off
+			ping_ok "$mode: $dev: all is as before without a program" "$from" "$ip4"
+		done
+		reset_net
+	done
+else
+	skip "no BPF: $(tail -n 1 "$SCRATCH/bpf")" "XDP"
+fi
+umount "$programs" 2>/dev/null
 
 # Headroom: a bridge asks its ports for what its other ports need, and a port
 # passes that on, so that a tunnel beyond the pair finds room in front.
