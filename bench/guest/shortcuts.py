@@ -19,6 +19,8 @@ PACKETS = 100
 # as with "all", the first one.
 COUNTERS = {"device": "rx_device", "route": "rx_route", "netfilter": "rx_netfilter",
             "route,socket": "rx_socket", "output": "tx_output", "all": "rx_device"}
+# With `output` as well it is the same.
+COUNTERS |= {f"{name},output": COUNTERS[name] for name in ("device", "route", "netfilter", "route,socket")}
 
 
 def _send(network, namespace, source, target):
@@ -53,7 +55,7 @@ def why_untaken(path, ip):
     if shortcut not in COUNTERS:
         return f"not there yet: no counter is known to tell that packets take {shortcut} (COUNTERS in shortcuts.py)"
     probe = {"name": "probe", "kind": "pair", "link": "passthru", "shortcut": shortcut,
-             "route": "local" if shortcut == "netfilter" else "unicast"}
+             "route": "local" if shortcut.startswith("netfilter") else "unicast"}
     with Network(probe, ip, uplink="veth") as network:
         came = _transmit(network) if shortcut == "output" else _receive(network)
         taken = witness.shortcuts(network).get(COUNTERS[shortcut], 0)
