@@ -14,6 +14,7 @@ pub(crate) mod ipv6;
 mod strangers;
 
 use crate::{
+    ip::Ip,
     net::{
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
@@ -89,6 +90,12 @@ impl Parent {
         self.ipv6.purge(rtnl);
         self.ipv6_locals.purge(rtnl);
     }
+}
+
+/// Whether the ways of packets that come in by a device depend on nothing that is not kept of them.
+fn depends_on_key<I: Ip>(dev: &NetDevice, rcu: ReadSide<'_>) -> bool {
+    let namespace = dev.namespace(rcu);
+    !I::rules_look_deeper(namespace) && !namespace.has_transform_policies() && !dev.is_in_vrf()
 }
 
 /// A packet's owner, and how to go on there.

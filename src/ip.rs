@@ -16,6 +16,7 @@ use crate::{
         dst::Dst,
         flow_table::Place,
         ipv4, ipv6,
+        namespace::Namespace,
         netfilter::{Family, Passing},
         percpu::Traffic,
         recent::Notes,
@@ -103,6 +104,9 @@ pub(crate) trait Ip: 'static {
         at: At,
     ) -> Answer<'r>;
 
+    /// Whether routes in a namespace depend on more than is kept of flows.
+    fn rules_look_deeper(namespace: &Namespace) -> bool;
+
     /// The flow of a packet with this header, as it is noted if it is an established one.
     fn flow(header: &Self::Header, rest: Rest) -> <Self::Established as Notes>::Flow;
 
@@ -168,6 +172,10 @@ impl Ip for Ipv4 {
     type Established = Ipv4Flows;
     const FAMILY: Family = Family::Ipv4;
     const HEADER_LEN: u32 = ipv4::HEADER_LEN;
+
+    fn rules_look_deeper(namespace: &Namespace) -> bool {
+        namespace.ipv4_rules_look_deeper()
+    }
 
     #[inline(always)]
     fn plain(skb: &SkBuff) -> Option<Self::Header> {
@@ -301,6 +309,10 @@ impl Ip for Ipv6 {
     type Established = Ipv6Flows;
     const FAMILY: Family = Family::Ipv6;
     const HEADER_LEN: u32 = ipv6::HEADER_LEN;
+
+    fn rules_look_deeper(namespace: &Namespace) -> bool {
+        namespace.ipv6_rules_look_deeper()
+    }
 
     #[inline(always)]
     fn plain(skb: &SkBuff) -> Option<Self::Header> {

@@ -8,7 +8,7 @@
 //! and what is changed there holds for it from then on. So nothing here refers to connections, which
 //! come and go as tracking likes.
 
-use super::pair;
+use super::{depends_on_key, pair};
 use crate::{
     ip::{Ip, TCP, UDP},
     net::{
@@ -20,7 +20,7 @@ use crate::{
         recent::{second, Notes, Recent},
         skb::SkBuff,
     },
-    passthru::End,
+    passthru::{is_uplink, End},
 };
 use kernel::prelude::*;
 
@@ -102,7 +102,7 @@ impl Established {
     }
 
     /// Forgets all.
-    pub(super) fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.generation.increment();
     }
 
@@ -144,8 +144,8 @@ impl Established {
     }
 
     /// Notes the flow of a packet that passed the parent's rules to the child, if tracking can do
-    /// without the next ones. It came in by the device with number `ifindex`, and begins with
-    /// `packet`, of which this is the header.
+    /// without the next ones, and they may come by `device`: tracking is not to be told so of others.
+    /// The packet came in by `input`, and begins with `packet`, of which this is the header.
     #[cold]
     #[inline(never)]
     pub(crate) fn note<I: Ip>(
@@ -153,22 +153,26 @@ impl Established {
         skb: &SkBuff,
         packet: &[u8],
         header: &I::Header,
-        ifindex: i32,
+        input: &NetDevice,
         child: &Device<End>,
         bh: BottomHalf<'_>,
     ) {
+        let rcu = bh.read_side();
+        if !is_uplink(input) || input.has_rx_handler() || !depends_on_key::<I>(input, rcu) {
+            return;
+        }
         let protocol = I::protocol(header);
         let payload = packet.get(I::HEADER_LEN as usize..);
         let ends = payload.and_then(|bytes| Ends::read(protocol, bytes));
         let Some(ends) = ends.filter(|ends| !ends.is_turn && !skb.has_extensions()) else {
             return;
         };
-        let Some(bypass) = skb.bypass(I::FAMILY, protocol, packet, bh) else {
+        let Some(bypass) = skb.bypass(I::FAMILY, protocol, packet, input.namespace(rcu), bh) else {
             return;
         };
         let (flows, flow) = (
             I::established(self),
-            I::flow(header, self.rest(ends, ifindex, child)),
+            I::flow(header, self.rest(ends, input.ifindex(), child)),
         );
         if !flows.has(&flow) && bypass.begin() {
             flows.note(&flow, bh);

@@ -6,10 +6,11 @@ pub(super) mod destinations;
 pub(super) mod locals;
 
 use super::{
-    holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
-    AFTER_CLAIM,
+    depends_on_key, holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim,
+    Parent, Way, AFTER_CLAIM,
 };
 use crate::{
+    ip::Ipv4,
     net::{
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
@@ -65,10 +66,7 @@ impl<'r> Question<'r> {
     /// Whether the packet's way depends on nothing that is not in the key. Changing the rules, or
     /// the policies of IPsec, changes the generation of routes.
     fn depends_on_key(&self, rcu: ReadSide<'_>) -> bool {
-        let namespace = self.dev.namespace(rcu);
-        !namespace.ipv4_rules_look_deeper()
-            && !namespace.has_transform_policies()
-            && !self.dev.is_in_vrf()
+        depends_on_key::<Ipv4>(self.dev, rcu)
     }
 }
 

@@ -5,10 +5,11 @@
 pub(super) mod locals;
 
 use super::{
-    holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
-    AFTER_CLAIM,
+    depends_on_key, holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim,
+    Parent, Way, AFTER_CLAIM,
 };
 use crate::{
+    ip::Ipv6,
     net::{
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
@@ -75,10 +76,7 @@ impl<'r> Question<'r> {
     /// Whether the packet's way depends on nothing that is not in its flow's key. Changing the
     /// rules, or the policies of IPsec, makes all cookies worthless.
     fn depends_on_key(&self, rcu: ReadSide<'_>) -> bool {
-        let namespace = self.dev.namespace(rcu);
-        !namespace.ipv6_rules_look_deeper()
-            && !namespace.has_transform_policies()
-            && !self.dev.is_in_vrf()
+        depends_on_key::<Ipv6>(self.dev, rcu)
     }
 
     /// The key of the packet's own flow.

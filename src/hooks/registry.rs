@@ -472,7 +472,11 @@ fn go(dev: &NetDevice, rtnl: &Rtnl) {
     }
     outlets::remove(dev, rtnl);
     let namespace = dev.namespace_locked(rtnl);
-    with_places(namespace, rtnl, |places| places.unwatch(dev));
+    with_places(namespace, rtnl, |places| {
+        places.unwatch(dev);
+        // Another one may have its number at once.
+        places.parent.established().changed();
+    });
     let Some(port) = End::cast(dev).filter(|end| end.driver().role() == Role::Port) else {
         return;
     };

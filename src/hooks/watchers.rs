@@ -14,7 +14,7 @@ use crate::{
         skb::{DropReason, Protocol},
         socket::Connection,
     },
-    passthru::{is_child, is_port, is_uplink, End, Fall},
+    passthru::{is_child, is_port, End, Fall},
     shortcut::{Set, Shortcut},
 };
 use core::marker::PhantomData;
@@ -164,10 +164,10 @@ fn note_established<I: Ip>(
     child: &Device<End>,
 ) {
     let (skb, dev, bh) = (packet.skb(), packet.dev(), packet.bh());
-    // What would not be asked for is not to be noted either.
-    if is_uplink(dev) && arrive::is_free(child, bh.read_side()) {
+    // What would not be taken is not to be noted either.
+    if arrive::is_free(child, bh.read_side()) {
         let flows = parent.established();
-        flows.note::<I>(skb, skb.linear(), header, dev.ifindex(), child, bh);
+        flows.note::<I>(skb, skb.linear(), header, dev, child, bh);
     }
 }
 

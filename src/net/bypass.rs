@@ -5,7 +5,10 @@
 //!
 //! C headers: `include/net/netfilter/nf_conntrack.h`, `include/linux/netfilter/nf_conntrack_tcp.h`.
 
-use super::{conntrack::Tracking, context::BottomHalf, ipv4, ipv6, netfilter::Family, skb::SkBuff};
+use super::{
+    conntrack::Tracking, context::BottomHalf, ipv4, ipv6, namespace::Namespace, netfilter::Family,
+    skb::SkBuff,
+};
 use crate::net::bindings;
 use core::ops::Range;
 
@@ -40,12 +43,14 @@ impl SkBuff {
     /// The packet's connection, if tracking can do without most of its packets: there was an answer,
     /// nothing is done to packets anywhere, nobody counts them, and it will still be known when the
     /// next one is seen in some seconds. `packet` is what the packet begins with, from a header
-    /// without options on: it is as it came, or it would be another connection's.
+    /// without options on: it is as it came, or it would be another connection's. And the connection
+    /// is of this namespace: who sends by a device above the port may have brought one of his own.
     pub(crate) fn bypass<'a>(
         &'a self,
         family: Family,
         protocol: u8,
         packet: &'a [u8],
+        namespace: &Namespace,
         bh: BottomHalf<'a>,
     ) -> Option<Bypass<'a>> {
         if self.tracking() != Tracking::Settled {
@@ -56,7 +61,8 @@ impl SkBuff {
         // SAFETY: the packet has a reference to its connection, and one that is settled exists.
         let can = unsafe {
             let status = (&raw const (*connection).status).read_volatile();
-            status & (TRANSLATED | DYING) == 0
+            (*connection).ct_net.net == namespace.as_raw()
+                && status & (TRANSLATED | DYING) == 0
                 && status & ANSWERED != 0
                 && !is_counted(connection)
                 && !is_in_zone(connection)

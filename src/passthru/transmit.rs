@@ -2,7 +2,7 @@
 
 //! The full path: from one end's transmit to the other end's receive.
 
-use super::{device::End, drops::Drop, is_uplink, sources, Mode, Role};
+use super::{device::End, drops::Drop, sources, Mode, Role};
 use crate::{
     fib::established::Established,
     ip::{self, Ip, Ipv4, Ipv6},
@@ -97,21 +97,20 @@ fn check_length(mode: Mode, peer: &NetDevice, skb: &SkBuff) -> Result<(), Drop> 
 #[inline(never)]
 fn note_established(dev: &Device<End>, peer: &Device<End>, skb: &SkBuff, bh: BottomHalf<'_>) {
     let rcu = bh.read_side();
-    let (end, ifindex) = (dev.driver(), skb.input_ifindex());
+    let end = dev.driver();
     let Some(flows) = end.established(rcu) else {
         return;
     };
-    let from_outside = || {
-        let input = dev.namespace(rcu).device(ifindex, rcu);
-        input.is_some_and(is_uplink)
-    };
-    let packet = skb.linear().get(end.mode().framing().header_len()..);
-    if skb.has_vlan_tag() || !dev.sends_all(rcu) || !from_outside() {
+    if skb.has_vlan_tag() || !dev.sends_all(rcu) {
         return;
     }
+    let Some(input) = dev.namespace(rcu).device(skb.input_ifindex(), rcu) else {
+        return;
+    };
+    let packet = skb.linear().get(end.mode().framing().header_len()..);
     match (skb.protocol(), packet) {
-        (Protocol::IPV4, Some(packet)) => note_flow::<Ipv4>(flows, skb, packet, ifindex, peer, bh),
-        (Protocol::IPV6, Some(packet)) => note_flow::<Ipv6>(flows, skb, packet, ifindex, peer, bh),
+        (Protocol::IPV4, Some(packet)) => note_flow::<Ipv4>(flows, skb, packet, input, peer, bh),
+        (Protocol::IPV6, Some(packet)) => note_flow::<Ipv6>(flows, skb, packet, input, peer, bh),
         _ => {}
     }
 }
@@ -120,12 +119,12 @@ fn note_flow<I: Ip>(
     flows: &Established,
     skb: &SkBuff,
     packet: &[u8],
-    ifindex: i32,
+    input: &NetDevice,
     child: &Device<End>,
     bh: BottomHalf<'_>,
 ) {
     if let Some(header) = I::plain_in(packet) {
-        flows.note::<I>(skb, packet, &header, ifindex, child, bh);
+        flows.note::<I>(skb, packet, &header, input, child, bh);
     }
 }
 
