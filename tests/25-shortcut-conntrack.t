@@ -11,5 +11,8 @@ load_module
 
 world l3
 tool shortcut_conntrack
+reset_net
+world l2
+tool shortcut_conntrack above
 
 done_testing

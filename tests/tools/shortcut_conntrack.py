@@ -4,7 +4,7 @@
 decide on every connection, whatever shortcut the rest of it takes; and nothing
 of what the parent noted on a packet is visible in the child.
 
-usage: shortcut_conntrack.py
+usage: shortcut_conntrack.py [above]
 """
 
 import socket
@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, begin_second, connected, difference, exchange, ping, places_taken, report, same, shortcut, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, shortcut, udp_packet, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
@@ -217,6 +217,100 @@ def not_by_device(family):
     same(flow.send(2), 2, f"{family.name}: ... and others")
     same(difference(places_taken("p1"), before), {"device": 2}, f"{family.name}: ... which are by device")
     flow.close()
+    PARENT.nft("delete table inet way\n")
+
+
+class Forged:
+    """Datagrams as outside sends them from one port, put on a wire, to a socket of blue's."""
+
+    SPORT = 5000
+
+    def __init__(self, family):
+        self.family = family
+        self.here, self.there = OUTSIDE.udp(family, self.SPORT), BLUE.udp(family, PORT)
+
+    def by(self, wire):
+        """Sends one there; whether it arrives, and by which places."""
+        before = places_taken("p1")
+        wire.send(udp_packet(self.family, self.family.outside, self.family.child(1), b"forged", sport=self.SPORT))
+        return gather(self.there, 1, b"forged") == [b"forged"], difference(places_taken("p1"), before)
+
+    def answer(self):
+        """The child answers."""
+        self.there.sendto(b"answer", (self.family.outside, self.SPORT))
+        self.here.recv(100)
+
+    def close(self):
+        """Closes both ends."""
+        self.here.close()
+        self.there.close()
+
+
+def renumbered(family):
+    """The number of a device that is gone is another one's at once, whose packets are not
+    those of the connections that came by the first."""
+    name = f"{family.name}, another device of the same number"
+
+    def made(device, tag):
+        PARENT.call("ip", "link", "add", "link", "up0", "name", device, "index", "777", "type", "vlan", "id", tag)
+        PARENT.call("ip", "link", "set", device, "up")
+
+    for tag in ("5", "6"):
+        OUTSIDE.call("ip", "link", "add", "link", "out0", "name", f"out{tag}", "type", "vlan", "id", tag)
+        OUTSIDE.call("ip", "link", "set", f"out{tag}", "up")
+    made("lan", "5")
+    shortcut("p1", "device")
+    firewall(family)
+    forget()
+    lan, guest = (Wire(OUTSIDE, device, mac_of(PARENT, "up0")) for device in ("out5", "out6"))
+    forged = Forged(family)
+    same(forged.by(lan), (True, {}), f"{name}: a first datagram by the one")
+    forged.answer()
+    begin_second()
+    same(forged.by(lan), (True, {}), f"{name}: another one after an answer")
+    same(forged.by(lan), (True, {"device": 1}), f"{name}: ... and the next, by device")
+    PARENT.call("ip", "link", "del", "lan")
+    made("guest", "6")
+    same(forged.by(guest), (True, {}), f"{name}: the first by the other, by the rules")
+    forged.close()
+    PARENT.call("ip", "link", "del", "guest")
+    for tag in ("5", "6"):
+        OUTSIDE.call("ip", "link", "del", f"out{tag}")
+    PARENT.nft("delete table inet way\n")
+
+
+def of_another_namespace(family):
+    """Who sends by a device above the port brings the connections that his own namespace tracks,
+    and the numbers of its devices: neither says anything of what the parent tracks."""
+    name = f"{family.name}, a connection of another namespace"
+    net = "ip" if family is V4 else "ip6"
+    for space in ("strange", "source"):
+        PARENT.call("ip", "netns", "add", space)
+    strange, source = Space("strange"), Space("source")
+    with PARENT:
+        number = socket.if_nametoindex("up0")
+    strange.call("ip", "link", "add", "v0", "index", str(number), "type", "veth", "peer", "name", "v1", "netns", "source")
+    PARENT.call("ip", "link", "add", "link", "p1", "name", "mv0", "netns", "strange", "type", "macvlan", "mode", "bridge")
+    for space, device in ((strange, "v0"), (strange, "mv0"), (source, "v1")):
+        space.call("ip", "link", "set", device, "up")
+    strange.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+    strange.call("ip", "addr", "add", *(("10.0.1.77/24",) if family is V4 else ("fd00:1::77/64",)), "dev", "mv0")
+    strange.nft(f"table {net} t {{ chain c {{ type filter hook forward priority 0; ct state invalid drop; }}\n}}\n")
+    entry = ("-s", family.outside, "-d", family.child(1), "-p", "udp", "--sport", str(Forged.SPORT), "--dport", str(PORT))
+    strange.call("conntrack", "-I", *entry, "-t", "600", "-u", "SEEN_REPLY,ASSURED")
+    shortcut("p1", "device")
+    firewall(family)
+    forget()
+    forged = Forged(family)
+    above, outside = Wire(source, "v1", mac_of(strange, "v0")), outside_wire(PARENT, OUTSIDE)
+    same(forged.by(above), (True, {}), f"{name}: its datagram arrives by a macvlan above the port")
+    begin_second()
+    same(forged.by(above), (True, {}), f"{name}: and another one")
+    same(forged.by(outside), (True, {}), f"{name}: a first one from outside, by the rules")
+    same(counted(), 1, f"{name}: which see it")
+    forged.close()
+    for space in ("strange", "source"):
+        PARENT.call("ip", "netns", "del", space)
     PARENT.nft("delete table inet way\n")
 
 
@@ -576,7 +670,11 @@ def chapter(act, *args):
 
 
 def main():
-    """All of it."""
+    """All of it; or what is of devices above an Ethernet port."""
+    if sys.argv[1:] == ["above"]:
+        for family in FAMILIES:
+            chapter(of_another_namespace, family)
+        return
     for family in FAMILIES:
         for words, another, seconds in (("device", None, 5), ("device,route", "route", 2), ("all", "route", 2)):
             chapter(by_device, family, words, another, seconds)
@@ -584,6 +682,7 @@ def main():
             chapter(tcp_by_device, family, words)
         chapter(not_by_device, family)
         chapter(beside_others, family)
+        chapter(renumbered, family)
         for words in ("route", "socket", "all", "device", "netfilter"):
             shortcut("p1", words)
             if place(words, True):
