@@ -334,6 +334,11 @@ if mount -t bpf bpf "$programs" && for verdict in drop pass tx; do python3 -S "$
 	for mode in l3 l2; do
 		[ "$KIND:$mode" = veth:l3 ] && continue
 		child "$mode" blue 1
+		if [ "$mode" = l2 ]; then
+			# A program that lets nothing through lets no neighbour answer either.
+			must ip neigh replace 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1 nud permanent
+			must ip -n blue neigh replace 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0 nud permanent
+		fi
 		for end in "- p1 10.0.1.1 fd00:1::1" "blue c0 10.0.1.2 fd00:1::2"; do
 			read -r ns dev ip4 ip6 <<<"$end"
 			from=$([ "$ns" = - ] && echo blue || echo -)
