@@ -352,20 +352,20 @@ if mount -t bpf bpf "$programs" && for verdict in drop pass tx; do python3 -S "$
 			ping_ok "$mode: $dev: generic XDP passes IPv6" "$from" "$ip6" -s 1400
 			must ip_ns "$ns" link set dev "$dev" xdpgeneric off
 			must ip_ns "$ns" link set dev "$dev" xdpgeneric pinned "$programs/drop"
-			fails "$mode: $dev: generic XDP drops IPv4" pings "$from" "$ip4"
-			fails "$mode: $dev: generic XDP drops IPv6" pings "$from" "$ip6"
+			fails "$mode: $dev: generic XDP drops IPv4" pings "$from" "$ip4" -W 2
+			fails "$mode: $dev: generic XDP drops IPv6" pings "$from" "$ip6" -W 2
 			must ip_ns "$ns" link set dev "$dev" xdpgeneric off
 			# One that sends packets back sends the parent's, with its address.
 			must ip_ns "$ns" link set dev "$dev" xdpgeneric pinned "$programs/tx"
 			other=$([ "$dev" = p1 ] && echo c0 || echo p1)
 			if [ "$KIND:$dev" = passthru:c0 ]; then
 				before=$(spoofed)
-				pings - "$ip4" >/dev/null
+				pings - "$ip4" -W 2 >/dev/null
 				between "$(($(spoofed) - before))" 1 10 "$mode: c0: generic XDP sends back: the check of sources drops and counts it"
 				must ip link set p1 type passthru spoofchk off
 			fi
 			capture "$from" "$other" "$SCRATCH/tx.pcap" -Q in icmp
-			pings "$from" "$ip4" >/dev/null
+			pings "$from" "$ip4" -W 2 >/dev/null
 			capture_end
 			like "$(captured "$SCRATCH/tx.pcap")" "> $ip4: ICMP echo request" "$mode: $dev: generic XDP sends back"
 			must ip_ns "$ns" link set dev "$dev" xdpgeneric off
