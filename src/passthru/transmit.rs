@@ -92,7 +92,7 @@ fn check_length(mode: Mode, peer: &NetDevice, skb: &SkBuff) -> Result<(), Drop> 
 }
 
 /// A packet to a child has passed the rules of its parent: the next ones of its connection may do
-/// without, where the port allows them to come by `device`, and they come by a device where that is.
+/// without, where the port allows them to come by `device`.
 #[cold]
 #[inline(never)]
 fn note_established(dev: &Device<End>, peer: &Device<End>, skb: &SkBuff, bh: BottomHalf<'_>) {

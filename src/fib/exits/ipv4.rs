@@ -4,7 +4,8 @@
 
 use super::{by_route, refuses, Exit, Exits};
 use crate::{
-    fib::pair,
+    fib::{depends_on_key, pair},
+    ip::Ipv4,
     net::{
         context::{BottomHalf, ReadSide},
         device::Device,
@@ -96,12 +97,7 @@ impl Exits {
         }
         let namespace = port.namespace(rcu);
         // Changing the rules, or the policies of IPsec, changes the generation of routes.
-        if namespace.ipv4_rules_look_deeper()
-            || namespace.has_transform_policies()
-            || port.is_in_vrf()
-            || port.has_rx_handler()
-            || header.is_to_many()
-        {
+        if !depends_on_key::<Ipv4>(port, rcu) || port.has_rx_handler() || header.is_to_many() {
             return Err(Fall::Unrouted);
         }
         let source = port.owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu);

@@ -4,7 +4,8 @@
 
 use super::{by_route, refuses, Exit, Exits};
 use crate::{
-    fib::{ipv6::ANY, pair},
+    fib::{depends_on_key, ipv6::ANY, pair},
+    ip::Ipv6,
     net::{
         context::{BottomHalf, ReadSide},
         device::Device,
@@ -114,11 +115,7 @@ impl Exits {
             .is_done(namespace, namespace.ipv6_generation(), bh)
             && self.ipv6_state(port, rcu) == state;
         // Changing the rules, or the policies of IPsec, makes all cookies worthless.
-        if namespace.ipv6_rules_look_deeper()
-            || namespace.has_transform_policies()
-            || port.is_in_vrf()
-            || port.has_rx_handler()
-        {
+        if !depends_on_key::<Ipv6>(port, rcu) || port.has_rx_handler() {
             return Err(Fall::Unrouted);
         }
         let checks = port.driver().policy().checks_sources();
