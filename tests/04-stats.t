@@ -27,19 +27,10 @@ troubles() { # NS DEV: the sum of all errors and drops
 	echo "$sum"
 }
 
-# The pair is silent but for what the test sends: no IPv6, no ARP.
 silent_pair() { # MODE
 	netns_add blue
 	pair "$1" p1 c0 blue
-	quiet - p1
-	quiet blue c0
-	address - p1 10.0.1.1/24
-	address blue c0 10.0.1.2/24
-	runs - p1
-	if [ "$1" = l2 ]; then
-		ip neigh add 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1
-		ip -n blue neigh add 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0
-	fi
+	silence "$1"
 	discard_server -
 	discard_server blue
 }

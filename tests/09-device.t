@@ -253,12 +253,7 @@ reset_net
 netns_add blue
 must ip link add p1 numtxqueues 4 numrxqueues 4 type "$KIND" peer name c0 numtxqueues 4 numrxqueues 4 netns blue
 is "$(find /sys/class/net/p1/queues -name 'tx-*' | wc -l) $(find /sys/class/net/p1/queues -name 'rx-*' | wc -l)" "4 4" "four queues of each kind"
-# Before they are up, for what IPv6 says of itself then may come late.
-quiet - p1
-quiet blue c0
-address - p1 10.0.1.1/24
-address blue c0 10.0.1.2/24
-runs - p1
+silence l3
 discard_server blue
 must answers - 10.0.1.2
 before=$(counter blue c0 rx packets)
@@ -282,15 +277,7 @@ for mode in l3 l2; do
 	netns_add blue
 	# shellcheck disable=SC2046 # two words are wanted
 	must ip link add p1 numtxqueues 4 numrxqueues 4 type "$KIND" $(mode_args "$mode") peer name c0 numtxqueues 4 numrxqueues 4 netns blue
-	quiet - p1
-	quiet blue c0
-	address - p1 10.0.1.1/24
-	address blue c0 10.0.1.2/24
-	runs - p1
-	if [ "$mode" = l2 ]; then
-		ip neigh add 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1
-		ip -n blue neigh add 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0
-	fi
+	silence "$mode"
 	must in_ns blue nft 'table inet t { chain p { type filter hook input priority 0; udp dport 9 counter name n drop; }; counter n {}; }'
 	sent=$(python3 -S "$TOOLS/queues.py" p1 blue c0 10.0.1.2 "$(scale 40 10)" 4 2>&1)
 	between "$sent" 1000 1000000000 "$mode: datagrams were sent while the number of queues changed"
@@ -334,11 +321,8 @@ if mount -t bpf bpf "$programs" && for verdict in drop pass tx; do python3 -S "$
 	for mode in l3 l2; do
 		[ "$KIND:$mode" = veth:l3 ] && continue
 		child "$mode" blue 1
-		if [ "$mode" = l2 ]; then
-			# A program that lets nothing through lets no neighbour answer either.
-			must ip neigh replace 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1 nud permanent
-			must ip -n blue neigh replace 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0 nud permanent
-		fi
+		# A program that lets nothing through lets no neighbour answer either.
+		[ "$mode" = l3 ] || neighbours
 		for end in "- p1 10.0.1.1 fd00:1::1" "blue c0 10.0.1.2 fd00:1::2"; do
 			read -r ns dev ip4 ip6 <<<"$end"
 			from=$([ "$ns" = - ] && echo blue || echo -)

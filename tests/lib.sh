@@ -389,6 +389,23 @@ quiet() {
 	in_ns "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1"
 }
 
+# neighbours: p1 here and c0 in blue know each other's link address for good.
+neighbours() {
+	must ip neigh replace 10.0.1.2 lladdr "$(link_value blue c0 address)" dev p1 nud permanent
+	must ip -n blue neigh replace 10.0.1.1 lladdr "$(link_value - p1 address)" dev c0 nud permanent
+}
+
+# silence MODE: p1 here and c0 in blue, which are down yet, can send, and are silent but
+# for what the test sends: no IPv6 (what it says of itself may come late), no ARP.
+silence() {
+	quiet - p1
+	quiet blue c0
+	address - p1 10.0.1.1/24
+	address blue c0 10.0.1.2/24
+	runs - p1
+	[ "$1" = l3 ] || neighbours
+}
+
 # capture NS DEV FILE [FILTER...]: starts tcpdump and returns when it listens.
 # Its pid is in CAPTURE.
 capture() {
