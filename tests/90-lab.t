@@ -107,6 +107,29 @@ half_a_build() {
 	fails "or count" test -e "$SCRATCH/half/.complete"
 }
 
+# A guest starts while others build in the same checkout: it is given what is whole,
+# and does not mind what is taken away.
+half_a_checkout() {
+	local top=$SCRATCH/checkout
+	mkdir -p "$top"/{scripts/guest,build/{stock,iproute2,bench}}
+	touch "$top"/scripts/guest/start "$top"/build/{stock/passthru.ko,bench/{load,load.0.rcgu.o}}
+	git -c init.defaultBranch=main init -q "$top"
+	cat >"$SCRATCH/pack.py" <<-'END'
+		import os, sys, tarfile, types
+		sys.path.insert(0, "scripts/lib")
+		import run
+		top = sys.argv[1]
+		args = types.SimpleNamespace(top=top, lab="stock", files=[], command=["true"], leaks=False)
+		listed = run.checkout_files
+		run.checkout_files = lambda top: [*listed(top), "gone"]     # since it was listed
+		run.make_input(args, f"{top}/in.tar")
+		print(*sorted(n.removeprefix("passthru/build/") for n in tarfile.open(f"{top}/in.tar").getnames() if "build/" in n))
+	END
+	echo /build/ >"$top/.gitignore"
+	is "$(python3 -B "$SCRATCH/pack.py" "$top" 2>&1)" "bench/load stock/passthru.ko" \
+		"a guest is given what is built, and not what is being built"
+}
+
 # What a person at a terminal is told meanwhile, and a log is not.
 what_is_said_meanwhile() {
 	# shellcheck disable=SC2016 # the inner shell expands
@@ -364,6 +387,7 @@ if [ "$LAB" = stock ]; then
 	what_there_is
 	what_is_missing
 	half_a_build
+	half_a_checkout
 	what_is_said_meanwhile
 	what_guests_run_on
 	what_is_removed

@@ -10,6 +10,7 @@ standard output; the exit status is the command's, or one of:
 """
 
 import argparse
+import contextlib
 import os
 import re
 import selectors
@@ -96,15 +97,10 @@ def checkout_files(top):
 
 
 def built_files(top, lab):
-    """The module of this lab, the plugin, and helpers of tests and benchmarks."""
-    module = os.path.join("build", lab, "passthru.ko")
-    if os.path.exists(os.path.join(top, module)):
-        yield module
-    for part in ("iproute2", "bench", "tests"):
-        base = os.path.join(top, "build", part)
-        for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
-            if os.path.isfile(os.path.join(base, name)):
-                yield os.path.join("build", part, name)
+    """The module of this lab, the plugin and the helpers of benchmarks. Not what else lies
+    in their folders: others may be building there, and take away what they made for it."""
+    names = (f"{lab}/passthru.ko", "iproute2/link_passthru.so", "bench/load", "bench/redirect.o")
+    return [n for n in (f"build/{name}" for name in names) if os.path.exists(os.path.join(top, n))]
 
 
 def environment(args):
@@ -130,7 +126,9 @@ def make_input(args, path):
             return info
 
         for name in [*checkout_files(args.top), *built_files(args.top, args.lab)]:
-            tar.add(os.path.join(args.top, name), os.path.join("passthru", name), recursive=False, filter=reset)
+            # Who works in the checkout may take a file away since it was listed.
+            with contextlib.suppress(FileNotFoundError):
+                tar.add(os.path.join(args.top, name), os.path.join("passthru", name), recursive=False, filter=reset)
         if args.lab != "stock":
             for name in ("modules.builtin", "modules.builtin.modinfo"):
                 tar.add(os.path.join(args.tree, name), os.path.join("lab", name), filter=reset)
