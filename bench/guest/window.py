@@ -32,8 +32,9 @@ def profiled(work, count):
     """Runs work(count) twice, the second time three times as long.
 
     The profile is the difference of the two windows: what a start, an end and the marks cost is
-    in both.
+    in both. What was written to the disk before is not to go there meanwhile.
     """
+    os.sync()
     _mark()
     work(count)
     _mark()
