@@ -175,12 +175,11 @@ void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
  * ... and what ip_rcv_core() counts and notes. Softirqs are off, so nobody else counts on this CPU:
  * this_cpu_inc() would turn interrupts off where it is more than one instruction.
  */
-static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
+static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_device *dev,
+					      struct net *net, u8 tos,
 					      unsigned long __percpu *counters,
 					      unsigned long amount)
 {
-	struct net *net = dev_net_rcu(dev);
-
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
 	passthru_rehome(skb, dev);
@@ -193,17 +192,15 @@ static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_de
 void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
 			      unsigned long __percpu *counters, unsigned long amount)
 {
-	passthru_ip_enter(skb, dev, tos, counters, amount);
+	passthru_ip_enter(skb, dev, dev_net_rcu(dev), tos, counters, amount);
 }
 
 /* ... and what ip6_rcv_core() does. */
 static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_device *dev,
-					       u8 tclass, unsigned long __percpu *counters,
+					       struct net *net, struct inet6_dev *idev, u8 tclass,
+					       unsigned long __percpu *counters,
 					       unsigned long amount)
 {
-	struct net *net = dev_net_rcu(dev);
-	struct inet6_dev *idev = __in6_dev_get(dev);
-
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
 	passthru_rehome(skb, dev);
@@ -217,7 +214,8 @@ static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_d
 void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
 			       unsigned long __percpu *counters, unsigned long amount)
 {
-	passthru_ip6_enter(skb, dev, tclass, counters, amount);
+	passthru_ip6_enter(skb, dev, dev_net_rcu(dev), __in6_dev_get(dev), tclass, counters,
+			   amount);
 }
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
@@ -252,10 +250,9 @@ const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 pro
 }
 
 /* What ip_local_deliver_finish() and ip_protocol_deliver_rcu() do with a packet for @handler. */
-static __always_inline int passthru_ip_hand_over(struct sk_buff *skb,
+static __always_inline int passthru_ip_hand_over(struct sk_buff *skb, struct net *net,
 						 int (*handler)(struct sk_buff *skb))
 {
-	struct net *net = dev_net_rcu(skb->dev);
 	int answer;
 
 	skb_clear_delivery_time(skb);
@@ -268,7 +265,7 @@ static __always_inline int passthru_ip_hand_over(struct sk_buff *skb,
 
 int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
-	return passthru_ip_hand_over(skb, handler);
+	return passthru_ip_hand_over(skb, dev_net_rcu(skb->dev), handler);
 }
 
 /* Both in one, by a local route that nothing stands before. */
@@ -276,17 +273,18 @@ int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struc
 			      u8 tos, unsigned long __percpu *counters, unsigned long amount,
 			      int (*handler)(struct sk_buff *skb))
 {
-	passthru_ip_enter(skb, dev, tos, counters, amount);
+	struct net *net = dev_net_rcu(dev);
+
+	passthru_ip_enter(skb, dev, net, tos, counters, amount);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip_hand_over(skb, handler);
+	return passthru_ip_hand_over(skb, net, handler);
 }
 
 /* ... and ip6_input_finish() and ip6_protocol_deliver_rcu(). */
-static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb,
+static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct net *net,
+						  struct inet6_dev *idev,
 						  int (*handler)(struct sk_buff *skb))
 {
-	struct net *net = dev_net_rcu(skb->dev);
-	struct inet6_dev *idev = __in6_dev_get(skb->dev);
 	int answer;
 
 	skb_clear_delivery_time(skb);
@@ -300,16 +298,20 @@ static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb,
 
 int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
-	return passthru_ip6_hand_over(skb, handler);
+	return passthru_ip6_hand_over(skb, dev_net_rcu(skb->dev), __in6_dev_get(skb->dev),
+				      handler);
 }
 
 int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
 			       u8 tclass, unsigned long __percpu *counters, unsigned long amount,
 			       int (*handler)(struct sk_buff *skb))
 {
-	passthru_ip6_enter(skb, dev, tclass, counters, amount);
+	struct net *net = dev_net_rcu(dev);
+	struct inet6_dev *idev = __in6_dev_get(dev);
+
+	passthru_ip6_enter(skb, dev, net, idev, tclass, counters, amount);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip6_hand_over(skb, handler);
+	return passthru_ip6_hand_over(skb, net, idev, handler);
 }
 
 void passthru_helper_skb_postpush_rcsum(struct sk_buff *skb, const void *start, unsigned int len)
