@@ -39,6 +39,10 @@ pub(crate) trait Ip: 'static {
     /// Which flows are established ones.
     type Established: Notes;
 
+    /// What changes with the parent's routes, ports and children, where it is read once for all
+    /// that is asked of a packet.
+    type State: Copy;
+
     /// Its number.
     const FAMILY: Family;
 
@@ -67,8 +71,11 @@ pub(crate) trait Ip: 'static {
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
 
+    /// How things are with the parent when a packet comes.
+    fn state(parent: &Parent, packet: &Passing<'_>) -> Self::State;
+
     /// Whether it is known already that the packet is for no child.
-    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool;
+    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, state: Self::State) -> bool;
 
     /// The route of a packet for the parent itself, if that comes to mind at once. If not,
     /// [`Self::learn_local`] is to be asked, with what this says.
@@ -93,6 +100,7 @@ pub(crate) trait Ip: 'static {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
+        state: Self::State,
     ) -> Option<Claim<'r>>;
 
     /// Whose the packet is.
@@ -170,6 +178,7 @@ pub(crate) struct Ipv6;
 impl Ip for Ipv4 {
     type Header = ipv4::Header;
     type Established = Ipv4Flows;
+    type State = u32;
     const FAMILY: Family = Family::Ipv4;
     const HEADER_LEN: u32 = ipv4::HEADER_LEN;
 
@@ -211,8 +220,13 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool {
-        parent.is_for_stranger_ipv4(packet)
+    fn state(parent: &Parent, packet: &Passing<'_>) -> Self::State {
+        parent.ipv4_state(packet.dev().namespace(packet.bh().read_side()))
+    }
+
+    #[inline(always)]
+    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, state: Self::State) -> bool {
+        parent.is_for_stranger_ipv4(packet, state)
     }
 
     #[inline(always)]
@@ -238,8 +252,9 @@ impl Ip for Ipv4 {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
+        state: Self::State,
     ) -> Option<Claim<'r>> {
-        parent.recall_ipv4(packet, header)
+        parent.recall_ipv4(packet, header, state)
     }
 
     fn find_out<'r>(
@@ -307,6 +322,7 @@ impl Ip for Ipv4 {
 impl Ip for Ipv6 {
     type Header = ipv6::Header;
     type Established = Ipv6Flows;
+    type State = ();
     const FAMILY: Family = Family::Ipv6;
     const HEADER_LEN: u32 = ipv6::HEADER_LEN;
 
@@ -353,7 +369,10 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>) -> bool {
+    fn state(_parent: &Parent, _packet: &Passing<'_>) {}
+
+    #[inline(always)]
+    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, _state: ()) -> bool {
         parent.is_for_stranger_ipv6(packet)
     }
 
@@ -380,6 +399,7 @@ impl Ip for Ipv6 {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
+        _state: Self::State,
     ) -> Option<Claim<'r>> {
         parent.recall_ipv6(packet, header)
     }

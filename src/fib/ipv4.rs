@@ -43,11 +43,16 @@ impl<'r> Question<'r> {
     /// None where the device that the packet came in by has no IPv4.
     #[inline(always)]
     fn new(parent: &Parent, packet: &Passing<'r>, header: &Header) -> Option<Self> {
+        let namespace = packet.dev().namespace(packet.bh().read_side());
+        Self::in_state(parent.ipv4_state(namespace), packet, header)
+    }
+
+    /// As [`Self::new`], with the state of the packet's parent.
+    #[inline(always)]
+    fn in_state(state: u32, packet: &Passing<'r>, header: &Header) -> Option<Self> {
         let (dev, bh) = (packet.dev(), packet.bh());
-        let rcu = bh.read_side();
         let mark = packet.skb().mark();
-        let forwards = dev.ipv4_forwards(rcu)?;
-        let state = parent.ipv4_state(dev.namespace(rcu));
+        let forwards = dev.ipv4_forwards(bh.read_side())?;
         Some(Self {
             header: *header,
             dev,
@@ -78,8 +83,9 @@ impl Parent {
         &self,
         packet: &Passing<'r>,
         header: &Header,
+        state: u32,
     ) -> Option<Claim<'r>> {
-        let question = Question::new(self, packet, header)?;
+        let question = Question::in_state(state, packet, header)?;
         let flow = self
             .ipv4
             .find_first(&question.key, question.bh.read_side())?;
@@ -115,7 +121,7 @@ impl Parent {
 
     /// The state of routes, ports and children: a sum of what only grows.
     #[inline(always)]
-    fn ipv4_state(&self, namespace: &Namespace) -> u32 {
+    pub(crate) fn ipv4_state(&self, namespace: &Namespace) -> u32 {
         let generation = self.generation.read();
         // That may be said after the generation has changed.
         let local = u32::from(namespace.ipv4_has_custom_local_routes());
@@ -129,12 +135,9 @@ impl Parent {
     /// and adding the first one changes the generation. What else the packet is does not matter:
     /// to let it go is always right.
     #[inline(always)]
-    pub(crate) fn is_for_stranger_ipv4(&self, packet: &Passing<'_>) -> bool {
-        let Some((daddr, dscp)) = destination_of(packet.skb()) else {
-            return false;
-        };
-        let state = self.ipv4_state(packet.dev().namespace(packet.bh().read_side()));
-        self.ipv4_strangers.contains(daddr, dscp, state)
+    pub(crate) fn is_for_stranger_ipv4(&self, packet: &Passing<'_>, state: u32) -> bool {
+        destination_of(packet.skb())
+            .is_some_and(|(daddr, dscp)| self.ipv4_strangers.contains(daddr, dscp, state))
     }
 
     /// Asks the tables of routes, in parent and child.
@@ -271,7 +274,7 @@ impl Parent {
         let far = route_in_child(skb, question, child)?;
         let claim = Claim {
             child,
-            way: Way::new(far.dst, far.flags),
+            way: Way::new(far.dst, far.flags, near.is_some()),
             near,
             shortcuts: shortcuts_between(question.dev, port, near.is_some()),
         };
@@ -364,19 +367,19 @@ fn may_move(dev: &NetDevice, question: &Question<'_>, rcu: ReadSide<'_>) -> bool
 fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Claim<'r>> {
     let rcu = question.bh.read_side();
     let (child, [noted]) = (flow.dev?, flow.notes);
-    let way = Way::from_note(flow.dst, noted as u32);
-    let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation()
-        && flow.dst.is_current()
-        && (question.forwards || flow.near.is_some())
-        && (child.ipv4_forwards(rcu)? || way.is_local())
-        && (noted & CHECKED == 0
-            || checks_are_the_same(noted as u32, question.dev, question.mark, child, rcu));
-    holds.then_some(Claim {
+    let claim = Claim {
         child,
-        way,
+        way: Way::from_note(flow.dst, noted as u32),
         near: flow.near,
         shortcuts: shortcuts_in(noted as u32),
-    })
+    };
+    let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation()
+        && flow.dst.is_current()
+        && (question.forwards || claim.is_held())
+        && (child.ipv4_forwards(rcu)? || claim.way.is_local())
+        && (noted & CHECKED == 0
+            || checks_are_the_same(noted as u32, question.dev, question.mark, child, rcu));
+    holds.then_some(claim)
 }
 
 /// Whether `dev`, where the packet comes in, and the child check sources as when the note was made.

@@ -6,7 +6,7 @@ pub(super) mod locals;
 
 use super::{
     depends_on_key, holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim,
-    Parent, Way, AFTER_CLAIM,
+    Parent, Way,
 };
 use crate::{
     ip::Ipv6,
@@ -284,7 +284,7 @@ impl Parent {
         let far_cookie = far.ipv6_cookie()?;
         let claim = Claim {
             child,
-            way: Way::new(far, 0),
+            way: Way::new(far, 0, is_local),
             near: is_local.then_some(near),
             shortcuts: shortcuts_between(question.dev, port, is_local),
         };
@@ -304,7 +304,7 @@ impl Parent {
                 near: Some(near_held),
                 notes: [
                     pair(far_cookie.0, near_cookie.0),
-                    pair(generation, note(&claim)),
+                    pair(generation, claim.to_note()),
                 ],
             };
             let namespace = question.dev.namespace(rcu);
@@ -326,14 +326,6 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
     holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
 }
 
-/// What is noted beside the cookies and the claim: whether the parent's route is local.
-const NEAR: u32 = 1 << AFTER_CLAIM;
-
-fn note(claim: &Claim<'_>) -> u32 {
-    let near = if claim.near.is_some() { NEAR } else { 0 };
-    claim.to_note() | near
-}
-
 /// What is remembered of a flow, if it still holds. Only what is forwarded depends on the switches.
 #[inline(always)]
 fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'r>> {
@@ -343,19 +335,22 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
     let way = Way::from_note(flow.dst, noted);
     let rcu = question.bh.read_side();
     let switches = child.ipv6_switches(rcu)?;
+    let mut claim = Claim {
+        child,
+        way,
+        near: None,
+        shortcuts: shortcuts_in(noted),
+    };
+    let held = claim.is_held();
     let holds = child.namespace(rcu).ipv6_generation() == generation
         && (way.is_local() || forwards(switches))
-        && (noted & NEAR != 0 || forwards(question.switches))
+        && (held || forwards(question.switches))
         && flow
             .dst
             .still_has_ipv6_cookie(Cookie((cookies >> 32) as u32))
         && near.still_has_ipv6_cookie(Cookie(cookies as u32));
-    holds.then_some(Claim {
-        child,
-        way,
-        near: (noted & NEAR != 0).then_some(near),
-        shortcuts: shortcuts_in(noted),
-    })
+    claim.near = held.then_some(near);
+    holds.then_some(claim)
 }
 
 /// The packet's route in the child, as for one that came in there, with nothing of the parent's.

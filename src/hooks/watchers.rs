@@ -61,27 +61,32 @@ impl Watcher for Ingress {
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
         match packet.skb().protocol() {
-            Protocol::IPV4 if !Ipv4::is_for_stranger(&self.0, &packet) => {
-                at_device::<Ipv4>(&self.0, packet)
-            }
-            Protocol::IPV6 if !Ipv6::is_for_stranger(&self.0, &packet) => {
-                at_device::<Ipv6>(&self.0, packet)
-            }
+            Protocol::IPV4 => from_device::<Ipv4>(&self.0, packet),
+            Protocol::IPV6 => from_device::<Ipv6>(&self.0, packet),
             _ => packet.pass(),
         }
     }
 }
 
+#[inline(always)]
+fn from_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
+    let state = I::state(parent, &packet);
+    if I::is_for_stranger(parent, &packet, state) {
+        return packet.pass();
+    }
+    at_device::<I>(parent, packet, state)
+}
+
 /// The packet comes from the device, and nothing of it was checked.
 #[inline(never)]
-fn at_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
+fn at_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::State) -> Verdict<'a> {
     if !is_for_ip(&packet) {
         return packet.pass();
     }
     let Some(header) = I::checked(packet.skb()) else {
         return packet.pass();
     };
-    match I::recall(parent, &packet, &header) {
+    match I::recall(parent, &packet, &header, state) {
         Some(claim) => take_at_device::<I>(parent, packet, &header, &claim),
         None => new_at_device::<I>(parent, packet, header),
     }
@@ -102,7 +107,13 @@ fn take_at_device<'a, I: Ip>(
     } else if arrive::fits::<I>(packet.skb(), claim, header) {
         take::<I>(packet, header, claim, Shortcut::Device, None)
     } else {
-        fall_for_good(packet, claim, Shortcut::Device, Fall::TooLong)
+        fall_for_good(
+            packet,
+            claim.child,
+            claim.shortcuts,
+            Shortcut::Device,
+            Fall::TooLong,
+        )
     }
 }
 
@@ -176,13 +187,14 @@ fn note_established<I: Ip>(
 #[inline(never)]
 fn fall_for_good<'a>(
     packet: Passing<'a>,
-    claim: &Claim<'_>,
+    child: &Device<End>,
+    shortcuts: Set,
     place: Shortcut,
     reason: Fall,
 ) -> Verdict<'a> {
-    let last = place != Shortcut::Device || !claim.shortcuts.intersects(BEFORE_ROUTING);
+    let last = place != Shortcut::Device || !shortcuts.intersects(BEFORE_ROUTING);
     if last {
-        return fall(packet, claim.child, reason);
+        return fall(packet, child, reason);
     }
     packet.pass()
 }
@@ -231,10 +243,11 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
     /// The packet has passed all hooks before routing, which is next.
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        if is_for_other::<I>(&self.parent, &packet) {
+        let state = I::state(&self.parent, &packet);
+        if is_for_other::<I>(&self.parent, &packet, state) {
             return stranger::<I>(&self.parent, packet);
         }
-        before_routing::<I>(&self.parent, packet)
+        before_routing::<I>(&self.parent, packet, state)
     }
 }
 
@@ -277,14 +290,14 @@ fn pass_routed<'a, I: Ip>(mut packet: Passing<'a>, protocol: u8) -> Verdict<'a> 
 
 /// The packet may be a child's.
 #[inline(never)]
-fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
+fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::State) -> Verdict<'a> {
     if !is_undecided(&packet) {
         return packet.pass();
     }
     let Some(header) = I::plain(packet.skb()) else {
         return unjudged::<I>(packet);
     };
-    match I::recall(parent, &packet, &header) {
+    match I::recall(parent, &packet, &header, state) {
         Some(claim) => choose::<I>(parent, packet, &header, &claim),
         None => new_before_routing::<I>(parent, packet, header),
     }
@@ -304,8 +317,8 @@ fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
 /// Whether a packet is known to be for no child, and not from one either: what comes by a port may
 /// be the parent's to send for its child.
 #[inline(always)]
-fn is_for_other<I: Ip>(parent: &Parent, packet: &Passing<'_>) -> bool {
-    I::is_for_stranger(parent, packet) && !is_port(packet.dev())
+fn is_for_other<I: Ip>(parent: &Parent, packet: &Passing<'_>, state: I::State) -> bool {
+    I::is_for_stranger(parent, packet, state) && !is_port(packet.dev())
 }
 
 /// What may be done with a packet before routing.
@@ -339,12 +352,11 @@ fn new_before_routing<'a, I: Ip>(
 /// Whether connection tracking has nothing to do with a packet before routing.
 #[inline(always)]
 fn is_untracked<I: Ip>(packet: &Passing<'_>) -> bool {
-    let rcu = packet.bh().read_side();
-    match packet.skb().tracking() {
-        Tracking::Untracked => true,
-        Tracking::Unknown => !packet.dev().namespace(rcu).tracks_before_us(I::FAMILY, rcu),
-        _ => false,
+    let (skb, rcu) = (packet.skb(), packet.bh().read_side());
+    if skb.is_tracked() {
+        return skb.is_left_untracked();
     }
+    !packet.dev().namespace(rcu).tracks_before_us(I::FAMILY, rcu)
 }
 
 /// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
@@ -359,14 +371,14 @@ fn choose<'a, I: Ip>(
     let shortcuts = claim.shortcuts;
     let plain = shortcuts.contains(Shortcut::Route)
         && !shortcuts.intersects(AHEAD_OF_ROUTE)
-        && claim.near.is_none()
+        && !claim.is_held()
         && is_untracked::<I>(&packet)
         && I::len(header) <= claim.child.mtu();
     if plain {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
     }
     // Nor is there where the address is held for the port and it allows nothing else.
-    let held = claim.near.is_some()
+    let held = claim.is_held()
         && shortcuts.contains(Shortcut::Netfilter)
         && !shortcuts.contains(Shortcut::Socket);
     if held {
@@ -405,12 +417,12 @@ fn choose_among<'a, I: Ip>(
     if !arrive::fits::<I>(packet.skb(), claim, header) {
         return fall(packet, claim.child, Fall::TooLong);
     }
-    if claim.near.is_none() || shortcuts.contains(Shortcut::Socket) {
+    if !claim.is_held() || shortcuts.contains(Shortcut::Socket) {
         match packet.skb().tracking() {
             Tracking::Untracked | Tracking::Settled => {}
             Tracking::Unknown if is_untracked::<I>(&packet) => {}
             // Where the address is held for the port INPUT has its say, tracked or not.
-            _ if claim.near.is_some() => return remember_near(packet, claim.near),
+            _ if claim.is_held() => return remember_near(packet, claim.near),
             // What is of no connection the parent's rules have to see.
             Tracking::Unconfirmed | Tracking::Unknown => {
                 return fall(packet, claim.child, Fall::Unconfirmed)
@@ -425,7 +437,7 @@ fn choose_among<'a, I: Ip>(
             return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Socket, found);
         }
     }
-    if claim.near.is_some() {
+    if claim.is_held() {
         return to_near::<I>(packet, header, claim);
     }
     if shortcuts.contains(Shortcut::Output) {
@@ -491,7 +503,7 @@ fn take<'a, I: Ip>(
 ) -> Verdict<'a> {
     let (bh, dev) = (packet.bh(), packet.dev());
     if !arrive::is_free(claim.child, bh.read_side()) {
-        return fall_for_good(packet, claim, place, Fall::PortTc);
+        return fall_for_good(packet, claim.child, claim.shortcuts, place, Fall::PortTc);
     }
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return fall(packet, claim.child, Fall::Nested);
@@ -514,22 +526,23 @@ impl<I: Ip> Watcher for BeforeSockets<I> {
     /// the child's, and none of the parent's own sockets may have it.
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        if I::is_for_stranger(&self.parent, &packet) {
+        let state = I::state(&self.parent, &packet);
+        if I::is_for_stranger(&self.parent, &packet, state) {
             return packet.pass();
         }
-        before_sockets::<I>(&self.parent, packet)
+        before_sockets::<I>(&self.parent, packet, state)
     }
 }
 
 /// The packet may be a child's.
 #[inline(never)]
-fn before_sockets<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
+fn before_sockets<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::State) -> Verdict<'a> {
     // What IPsec has opened its policies judge.
     let header = I::plain(packet.skb()).filter(|_| !packet.skb().has_extensions());
     let Some(header) = header else {
         return hand_over::<I>(packet);
     };
-    match I::recall(parent, &packet, &header) {
+    match I::recall(parent, &packet, &header, state) {
         Some(claim) => admit::<I>(packet, &header, &claim),
         None => new_before_sockets::<I>(parent, packet, header),
     }
@@ -594,7 +607,7 @@ fn new_before_sockets<'a, I: Ip>(
 /// The parent's rules have let the packet in.
 #[inline(always)]
 fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
-    if claim.near.is_none() || !claim.shortcuts.contains(Shortcut::Netfilter) {
+    if !claim.is_held() || !claim.shortcuts.contains(Shortcut::Netfilter) {
         return packet.pass();
     }
     let (bh, dev) = (packet.bh(), packet.dev());

@@ -83,6 +83,12 @@ impl SkBuff {
         unsafe { (*self.as_raw())._nfct != 0 }
     }
 
+    /// Whether that is that the packet is none of its business.
+    #[inline(always)]
+    pub(crate) fn is_left_untracked(&self) -> bool {
+        self.connection().0 == bindings::ip_conntrack_info_IP_CT_UNTRACKED
+    }
+
     /// What the packet is to its connection, and that, if there is one.
     #[inline(always)]
     pub(super) fn connection(&self) -> (u32, *mut bindings::nf_conn) {
