@@ -25,7 +25,7 @@ use crate::{
 /// is held for the child: the parent receives them, which may even have put them together.
 #[inline(always)]
 pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -> bool {
-    I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.near.is_some()
+    I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.is_held()
 }
 
 /// Whether nothing on the child's port has a say in what goes to the child: such packets have to
@@ -152,7 +152,8 @@ fn prepare<I: Ip>(skb: SkBuff, header: &I::Header) -> Option<SkBuff> {
 #[inline(always)]
 fn traffic(child: &Device<End>, place: Shortcut, len: u32) -> Traffic<'_> {
     let end = child.driver();
-    end.arrivals().traffic(place, len + end.framing_len())
+    end.arrivals()
+        .traffic(place, len as usize + end.framing_len())
 }
 
 /// Whether nobody but sockets has to do with what comes by this protocol.
@@ -241,7 +242,7 @@ fn deepen(skb: &mut SkBuff) {
 /// shortcut.
 #[inline(always)]
 pub(crate) fn is_too_deep(skb: &mut SkBuff, dev: &NetDevice) -> bool {
-    skb.levels() != 0 && count_levels(skb, dev)
+    skb.has_levels() && count_levels(skb, dev)
 }
 
 #[cold]

@@ -28,6 +28,15 @@ impl SkBuff {
         }
     }
 
+    /// Whether it has gone through any.
+    #[inline(always)]
+    pub(crate) fn has_levels(&self) -> bool {
+        // SAFETY: as above.
+        let note = unsafe { self.level_note().read_unaligned() };
+        // One comparison: zero, which stands for none, becomes the greatest number there is.
+        (note ^ LEVELS).wrapping_sub(1) < NUMBER
+    }
+
     /// Notes that. The note lives where neither IP nor traffic control, nor a queue of received
     /// packets, keeps anything: who has a packet for longer forgets it, and with it the note.
     pub(crate) fn note_levels(&mut self, levels: u32) {

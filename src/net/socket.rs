@@ -126,6 +126,22 @@ impl Drop for Connection<'_> {
     }
 }
 
+/// What is done with a packet's socket in the end.
+type Destructor = unsafe extern "C" fn(*mut bindings::sk_buff);
+
+#[inline(always)]
+fn is_of_prefetched(destructor: Destructor) -> bool {
+    destructor as usize == bindings::sock_pfree as usize
+}
+
+/// IP takes all other sockets away, so most packets that it has seen have none of which this would
+/// have to be asked.
+#[cold]
+#[inline(never)]
+fn is_of_assigned(destructor: Destructor) -> bool {
+    is_of_prefetched(destructor) || destructor as usize == bindings::sock_edemux as usize
+}
+
 impl SkBuff {
     /// Takes a socket away that is none of IP: its output path takes each for one.
     pub(crate) fn keep_inet_socket(&mut self) {
@@ -149,26 +165,25 @@ impl SkBuff {
     /// takes it away. C: `skb_sk_is_prefetched()`.
     #[inline(always)]
     pub(crate) fn has_prefetched_socket(&self) -> bool {
-        self.is_destroyed_by(bindings::sock_pfree)
+        self.destructor().is_some_and(is_of_prefetched)
     }
 
     /// Whether a program or a rule has chosen the socket that a packet is for which IP has seen.
     /// C: `nf_tproxy_assign_sock()`.
     #[inline(always)]
     pub(crate) fn has_assigned_socket(&self) -> bool {
-        self.has_prefetched_socket() || self.is_destroyed_by(bindings::sock_edemux)
+        self.destructor().is_some_and(is_of_assigned)
     }
 
     #[inline(always)]
-    fn is_destroyed_by(&self, function: unsafe extern "C" fn(*mut bindings::sk_buff)) -> bool {
+    fn destructor(&self) -> Option<Destructor> {
         // SAFETY: the skb is valid. What overlays the field is in use in lists of packets only.
-        let destructor = unsafe {
+        unsafe {
             (*self.as_raw())
                 .__bindgen_anon_3
                 .__bindgen_anon_1
                 .destructor
-        };
-        destructor.is_some_and(|destructor| destructor as usize == function as usize)
+        }
     }
 
     /// Whether it is this socket, or none, that the packet is counted for until it has left.

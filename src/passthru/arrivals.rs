@@ -72,8 +72,8 @@ impl Arrivals {
 
     /// A packet that takes a shortcut, to be counted where it is made the child's.
     #[inline(always)]
-    pub(crate) fn traffic(&self, place: Shortcut, bytes: u32) -> percpu::Traffic<'_> {
-        self.0.traffic(2 * Set::index(place), bytes as usize)
+    pub(crate) fn traffic(&self, place: Shortcut, bytes: usize) -> percpu::Traffic<'_> {
+        self.0.traffic(2 * Set::index(place), bytes)
     }
 
     /// Counts a packet that goes on.

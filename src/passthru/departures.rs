@@ -32,14 +32,14 @@ impl Departures {
     /// A packet of `bytes` that goes on by the parent's output path, to be counted where it does.
     #[inline(always)]
     pub(crate) fn uplink(&self, child: &Device<End>, bytes: u32) -> percpu::Traffic<'_> {
-        let bytes = bytes + child.driver().framing_len();
-        self.0.traffic(2 * UPLINK, bytes as usize)
+        let bytes = bytes as usize + child.driver().framing_len();
+        self.0.traffic(2 * UPLINK, bytes)
     }
 
     /// Counts a packet of `bytes` that goes into another child.
     pub(crate) fn count_sibling(&self, child: &Device<End>, bytes: u32) {
-        let bytes = bytes + child.driver().framing_len();
-        self.0.traffic(2 * SIBLING, bytes as usize).count();
+        let bytes = bytes as usize + child.driver().framing_len();
+        self.0.traffic(2 * SIBLING, bytes).count();
     }
 
     /// Counts a packet that goes into another child after it has crossed the pair.

@@ -47,6 +47,8 @@ const FEATURES: Features = Features::SCATTER
 pub(crate) struct End {
     mode: Mode,
     role: Role,
+    /// Bytes of the link layer header.
+    framing_len: u32,
     /// The other end. Empty before the pair is tied and when it is being taken down.
     peer: RcuDevice<End>,
     drops: Drops,
@@ -79,6 +81,7 @@ impl End {
         Ok(Self {
             mode,
             role,
+            framing_len: mode.framing().header_len() as u32,
             peer: RcuDevice::new(),
             drops: Drops::new()?,
             arrivals: Arrivals::new()?,
@@ -164,9 +167,9 @@ impl End {
     }
 
     /// Bytes of the link layer header, which devices count as well.
-    #[inline]
-    pub(crate) fn framing_len(&self) -> u32 {
-        self.mode.framing().header_len() as u32
+    #[inline(always)]
+    pub(crate) fn framing_len(&self) -> usize {
+        self.framing_len as usize
     }
 
     /// The counters of what this end did not send.
