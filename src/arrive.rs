@@ -25,7 +25,7 @@ use crate::{
 /// is held for the child: the parent receives them, which may even have put them together.
 #[inline(always)]
 pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -> bool {
-    I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.is_held()
+    I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.is_near()
 }
 
 /// Whether nothing on the child's port has a say in what goes to the child: such packets have to

@@ -124,18 +124,17 @@ impl Claim<'_> {
         self.way.is_local() || !serves_others(self.child)
     }
 
-    /// Whether the packet's address is held for the port: then there is a `near` route. To ask this is
-    /// less than to look for that.
+    /// Whether there is a `near` route. To ask this is less than to look for it.
     #[inline(always)]
-    pub(crate) fn is_held(&self) -> bool {
-        self.way.bits & Way::HELD != 0
+    pub(crate) fn is_near(&self) -> bool {
+        self.way.bits & Way::NEAR != 0
     }
 
     /// Its way and its shortcuts, in the lowest bits of a word.
     fn to_note(self) -> u32 {
         const {
-            assert!((Set::ALL.to_note() as u32) << SHORTCUTS < Way::HELD);
-            assert!(Way::HELD < Way::LOCAL && Way::LOCAL < 1 << AFTER_CLAIM);
+            assert!((Set::ALL.to_note() as u32) << SHORTCUTS < Way::NEAR);
+            assert!(Way::NEAR < Way::LOCAL && Way::LOCAL < 1 << AFTER_CLAIM);
         };
         self.way.bits | u32::from(self.shortcuts.to_note()) << SHORTCUTS
     }
@@ -159,15 +158,15 @@ pub(crate) struct Way<'r> {
 impl<'r> Way<'r> {
     /// Set for a route to the child's own sockets.
     const LOCAL: u32 = 1 << 22;
-    /// Set where the parent's route is one to its own sockets, but for the port.
-    const HELD: u32 = 1 << 21;
+    /// Set where the parent's route is a local one.
+    const NEAR: u32 = 1 << 21;
 
-    /// A way by `route`, of a packet of which the child's stack is to remember `flags`, and whose
-    /// address the parent may have `held` for the port.
-    fn new(route: Dst<'r>, flags: u16, held: bool) -> Self {
+    /// A way by `route`, of a packet of which the child's stack is to remember `flags`, and which has a
+    /// `near` route in the parent or not.
+    fn new(route: Dst<'r>, flags: u16, near: bool) -> Self {
         let set = |bit: u32, is: bool| if is { bit } else { 0 };
         let bits =
-            u32::from(flags) | set(Self::LOCAL, route.is_local_delivery()) | set(Self::HELD, held);
+            u32::from(flags) | set(Self::LOCAL, route.is_local_delivery()) | set(Self::NEAR, near);
         Self { route, bits }
     }
 

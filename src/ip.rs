@@ -39,8 +39,8 @@ pub(crate) trait Ip: 'static {
     /// Which flows are established ones.
     type Established: Notes;
 
-    /// What changes with the parent's routes, ports and children, where it is read once for all
-    /// that is asked of a packet.
+    /// What changes with the parent's routes, ports and children, where that is read once for all
+    /// that may be remembered of a packet. Who asks the routes anew has to read it anew.
     type State: Copy;
 
     /// Its number.

@@ -28,7 +28,7 @@ use crate::{
 /// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
 /// have routes that depend on it there is no source, and the flow is [`ANY`], so that all packets
 /// for a destination are one flow. Noted are the cookies of both routes; the generation of the
-/// child's, and what [`note`] says.
+/// child's, and what [`Claim::to_note`] says.
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// No packet's flow: theirs are smaller.
@@ -341,15 +341,15 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
         near: None,
         shortcuts: shortcuts_in(noted),
     };
-    let held = claim.is_held();
+    let is_near = claim.is_near();
     let holds = child.namespace(rcu).ipv6_generation() == generation
         && (way.is_local() || forwards(switches))
-        && (held || forwards(question.switches))
+        && (is_near || forwards(question.switches))
         && flow
             .dst
             .still_has_ipv6_cookie(Cookie((cookies >> 32) as u32))
         && near.still_has_ipv6_cookie(Cookie(cookies as u32));
-    claim.near = held.then_some(near);
+    claim.near = is_near.then_some(near);
     holds.then_some(claim)
 }
 

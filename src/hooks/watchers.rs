@@ -371,14 +371,14 @@ fn choose<'a, I: Ip>(
     let shortcuts = claim.shortcuts;
     let plain = shortcuts.contains(Shortcut::Route)
         && !shortcuts.intersects(AHEAD_OF_ROUTE)
-        && !claim.is_held()
+        && !claim.is_near()
         && is_untracked::<I>(&packet)
         && I::len(header) <= claim.child.mtu();
     if plain {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
     }
     // Nor is there where the address is held for the port and it allows nothing else.
-    let held = claim.is_held()
+    let held = claim.is_near()
         && shortcuts.contains(Shortcut::Netfilter)
         && !shortcuts.contains(Shortcut::Socket);
     if held {
@@ -417,12 +417,12 @@ fn choose_among<'a, I: Ip>(
     if !arrive::fits::<I>(packet.skb(), claim, header) {
         return fall(packet, claim.child, Fall::TooLong);
     }
-    if !claim.is_held() || shortcuts.contains(Shortcut::Socket) {
+    if !claim.is_near() || shortcuts.contains(Shortcut::Socket) {
         match packet.skb().tracking() {
             Tracking::Untracked | Tracking::Settled => {}
             Tracking::Unknown if is_untracked::<I>(&packet) => {}
             // Where the address is held for the port INPUT has its say, tracked or not.
-            _ if claim.is_held() => return remember_near(packet, claim.near),
+            _ if claim.is_near() => return remember_near(packet, claim.near),
             // What is of no connection the parent's rules have to see.
             Tracking::Unconfirmed | Tracking::Unknown => {
                 return fall(packet, claim.child, Fall::Unconfirmed)
@@ -437,7 +437,7 @@ fn choose_among<'a, I: Ip>(
             return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Socket, found);
         }
     }
-    if claim.is_held() {
+    if claim.is_near() {
         return to_near::<I>(packet, header, claim);
     }
     if shortcuts.contains(Shortcut::Output) {
@@ -607,7 +607,7 @@ fn new_before_sockets<'a, I: Ip>(
 /// The parent's rules have let the packet in.
 #[inline(always)]
 fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'a>) -> Verdict<'a> {
-    if !claim.is_held() || !claim.shortcuts.contains(Shortcut::Netfilter) {
+    if !claim.is_near() || !claim.shortcuts.contains(Shortcut::Netfilter) {
         return packet.pass();
     }
     let (bh, dev) = (packet.bh(), packet.dev());
