@@ -136,7 +136,8 @@ impl Claim<'_> {
             assert!((Set::ALL.to_note() as u32) << SHORTCUTS < Way::NEAR);
             assert!(Way::NEAR < Way::LOCAL && Way::LOCAL < 1 << AFTER_CLAIM);
         };
-        self.way.bits | u32::from(self.shortcuts.to_note()) << SHORTCUTS
+        // The way may be from a note itself, of which the rest is not to be in this one.
+        self.way.bits & Way::OWN | u32::from(self.shortcuts.to_note()) << SHORTCUTS
     }
 }
 
@@ -160,6 +161,8 @@ impl<'r> Way<'r> {
     const LOCAL: u32 = 1 << 22;
     /// Set where the parent's route is a local one.
     const NEAR: u32 = 1 << 21;
+    /// All that is the way's in a note.
+    const OWN: u32 = Self::LOCAL | Self::NEAR | u16::MAX as u32;
 
     /// A way by `route`, of a packet of which the child's stack is to remember `flags`, and which has a
     /// `near` route in the parent or not.

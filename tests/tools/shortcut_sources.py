@@ -13,6 +13,9 @@ import sys
 from shortcut_validation import BLUE, PARENT, RED, SOURCES, Trial, switches
 from world import FAMILIES, V4, Ears, report, same, shortcut
 
+# The child has a route to it by another device, and the parent has none.
+STRANGER = "203.0.113.9"
+
 
 class Change:
     """Commands of ip in a namespace, and those that undo them."""
@@ -24,6 +27,24 @@ class Change:
         """Runs commands."""
         for command in commands:
             self.space.call(*family.ip(*command))
+
+
+class Switch(Change):
+    """One of a device, of IPv4, that is on meanwhile."""
+
+    def __init__(self, space, device, switch):
+        super().__init__(f"{switch} of {device}", space, ("1",), ("0",))
+        self.key = f"ipv4__conf__{device}__{switch}"
+
+    def turn(self, _family, values):
+        for value in values:
+            self.space.sysctl(**{self.key: value})
+
+
+def filters():
+    """Strict filters where routes to the source lead elsewhere, or nowhere. Turning one on changes
+    no generation of routes."""
+    return Switch(PARENT, "up0", "rp_filter"), Switch(BLUE, "c0", "rp_filter")
 
 
 def addresses(family, liar):
@@ -48,10 +69,10 @@ def rule(family, liar, name, space):
     return Change(f"a rule of {name}", space, [*later, refuse], undo)
 
 
-def try_change(trial, change, number, child):
+def try_change(trial, change, number, child, liar):
     """Does and undoes a change while packets of two sources go to a child."""
     family, (port, to) = trial.family, (f"p{number}", child)
-    dest, sources = family.child(number), sorted(SOURCES[family.version][:2])
+    dest, sources = family.child(number), sorted((family.outside, liar))
 
     def passes(wanted):
         # Known of the destination; seen once; known of the flow.
@@ -59,7 +80,7 @@ def try_change(trial, change, number, child):
 
     shortcut(port, "none")
     change.turn(family, change.do)
-    want = trial.let_in(dest, sources, to, SOURCES[family.version][:1])
+    want = trial.let_in(dest, sources, to, (family.outside,))
     change.turn(family, change.undo)
     report(len(want) < 2, f"{family.name}, {change.name}: the full path refuses a source", want)
     for words in ("device", "route"):
@@ -77,13 +98,17 @@ def main():
     """The child's rules after all else of it, the parent's last: what has had rules keeps flows
     of its own."""
     switches(0, 0, 0)
+    BLUE.call("ip", "link", "add", "elsewhere", "up", "type", "dummy")
+    BLUE.call("ip", "route", "add", STRANGER, "dev", "elsewhere")
     for family in FAMILIES:
         ears = Ears((PARENT, BLUE, RED), (family,))
         trial, liar = Trial(family, ears), SOURCES[family.version][1]
+        for change in filters() if family is V4 else ():
+            try_change(trial, change, 1, "blue", STRANGER)
         for change in (addresses if family is V4 else routes)(family, liar):
-            try_change(trial, change, 1, "blue")
-        try_change(trial, rule(family, liar, "the child", BLUE), 1, "blue")
-        try_change(trial, rule(family, liar, "the parent", PARENT), 2, "red")
+            try_change(trial, change, 1, "blue", liar)
+        try_change(trial, rule(family, liar, "the child", BLUE), 1, "blue", liar)
+        try_change(trial, rule(family, liar, "the parent", PARENT), 2, "red", liar)
         ears.close()
 
 
