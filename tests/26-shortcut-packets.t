@@ -25,4 +25,33 @@ must ip route add 198.51.101.0/24 via 192.0.2.2
 
 tool shortcut_stack packets
 
+# refused: datagrams that blue had no socket for.
+# shellcheck disable=SC2016,SC2317 # awk expands; called by name
+refused() { in_ns blue awk '$1 == "Udp:" && $3 ~ /^[0-9]/ { print $3 }' /proc/net/snmp; }
+
+# Packets that their sender holds as well, and sends again once nobody else does: pktgen sends each
+# eight times. What the child does to one must not be seen in the next.
+shared() {
+	local words before command
+	if ! can_load pktgen; then
+		skip "no pktgen" "packets that their sender holds"
+		return
+	fi
+	must sh -c 'echo rem_device_all >/proc/net/pktgen/kpktgend_0; echo add_device up0 >/proc/net/pktgen/kpktgend_0'
+	for command in "xmit_mode netif_receive" "count 96" "burst 8" "delay 0" "pkt_size 100" "dst 10.0.1.2" \
+		"src_min 192.0.2.2" "src_max 192.0.2.2" "udp_dst_min 7" "udp_dst_max 7" \
+		"dst_mac $(link_value - up0 address)" "src_mac $(link_value outside out0 address)"; do
+		must sh -c "echo '$command' >/proc/net/pktgen/up0"
+	done
+	for words in none device route route,socket all; do
+		must ip link set p1 type passthru shortcut "$words"
+		before=$(refused)
+		must sh -c 'echo start >/proc/net/pktgen/pgctrl'
+		eventually 5 "shortcut $words: packets that their sender holds" equals $((before + 96)) refused
+	done
+	must ip link set p1 type passthru shortcut none
+	must sh -c 'echo rem_device_all >/proc/net/pktgen/kpktgend_0'
+}
+shared
+
 done_testing
