@@ -131,7 +131,10 @@ build_native() {
 	begin_build "$NATIVE"
 	echo "$TREE" >"$NATIVE/tree"
 	in_toolchain make -s -C "$TREE" M="$TOP" MO="$NATIVE" "${vars[@]}" -j"$(nproc)" modules
-	in_toolchain make -s -C "$TOP/iproute2" O="$TOP/build/iproute2"
+	(
+		flock 9
+		in_toolchain make -s -C "$TOP/iproute2" O="$TOP/build/iproute2"
+	) 9>"$TOP/build/.lock"
 	echo "$KREL" >"$NATIVE/release"
 	end_build "$NATIVE"
 	say "built build/native/passthru.ko for $KREL and build/iproute2/link_passthru.so"

@@ -126,9 +126,10 @@ def make_input(args, path):
             return info
 
         for name in [*checkout_files(args.top), *built_files(args.top, args.lab)]:
-            # Who works in the checkout may take a file away since it was listed.
-            with contextlib.suppress(FileNotFoundError):
-                tar.add(os.path.join(args.top, name), os.path.join("passthru", name), recursive=False, filter=reset)
+            # Who works in the checkout may have taken a file away since it was listed, or may put
+            # another one in its place: it is opened once.
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(args.top, name), "rb") as file:
+                tar.addfile(reset(tar.gettarinfo(arcname=os.path.join("passthru", name), fileobj=file)), file)
         if args.lab != "stock":
             for name in ("modules.builtin", "modules.builtin.modinfo"):
                 tar.add(os.path.join(args.tree, name), os.path.join("lab", name), filter=reset)
