@@ -342,9 +342,12 @@ impl Parent {
 /// C: `__fib_validate_source()`.
 fn material(dev: &NetDevice, question: &Question<'_>, checks: Checks, rcu: ReadSide<'_>) -> Checks {
     let header = &question.header;
+    // Rules may ask for the mark, or for the device that an answer comes in by, and lead elsewhere.
+    if dev.namespace(rcu).ipv4_has_rules() {
+        return checks;
+    }
     let back = dev.owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu);
-    // With a mark there may be other routes.
-    if question.mark == 0 && back.is_some_and(|back| !back.held) {
+    if back.is_some_and(|back| !back.held) {
         Checks::ALL
     } else {
         checks
@@ -354,11 +357,13 @@ fn material(dev: &NetDevice, question: &Question<'_>, checks: Checks, rcu: ReadS
 /// Whether the packet's source is where a group of nexthops says, which may say another place with
 /// no generation that tells.
 fn may_move(dev: &NetDevice, question: &Question<'_>, rcu: ReadSide<'_>) -> bool {
-    let header = &question.header;
-    dev.namespace(rcu).has_nexthops()
-        && dev
-            .owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu)
+    let (header, namespace) = (&question.header, dev.namespace(rcu));
+    let by_group = || {
+        dev.owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu)
             .is_some_and(|owned| owned.by.is_none())
+    };
+    // Which routes rules lead to is not told.
+    namespace.has_nexthops() && (namespace.ipv4_has_rules() || by_group())
 }
 
 /// What is remembered of a flow, if it still holds. What the parent's routes, ports and children

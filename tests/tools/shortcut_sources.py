@@ -41,6 +41,14 @@ class Switch(Change):
             self.space.sysctl(**{self.key: value})
 
 
+class Nexthops(Change):
+    """A group of them is of no version of IP."""
+
+    def turn(self, _family, commands):
+        for command in commands:
+            self.space.call("ip", "nexthop", *command)
+
+
 def filters():
     """Strict filters where routes to the source lead elsewhere, or nowhere. Turning one on changes
     no generation of routes."""
@@ -69,10 +77,36 @@ def rule(family, liar, name, space):
     return Change(f"a rule of {name}", space, [*later, refuse], undo)
 
 
+def ruled():
+    """A strict filter where a rule for what goes to the child leads to the source elsewhere: what comes
+    in by another device than rules ask for would be as welcome as before."""
+    PARENT.call("ip", "link", "add", "elsewhere", "up", "type", "dummy")
+    PARENT.call("ip", "route", "add", STRANGER, "via", V4.outside)
+    PARENT.call("ip", "route", "add", STRANGER, "dev", "elsewhere", "table", "200")
+    PARENT.call("ip", "rule", "add", "pref", "200", "iif", "p2", "lookup", "200")
+    change = Switch(PARENT, "up0", "rp_filter")
+    change.name += ", behind a rule for a device"
+    return change
+
+
+def grouped():
+    """Of the nexthops by which the parent would answer, the one goes that leads back."""
+    PARENT.call("ip", "link", "add", "beside", "up", "type", "dummy")
+    PARENT.sysctl(ipv4__conf__up0__rp_filter=1)
+    both = [("add", "id", "1", "dev", "up0"), ("replace", "id", "10", "group", "1/2")]
+    PARENT.call("ip", "-4", "nexthop", "add", "id", "2", "dev", "beside")
+    PARENT.call("ip", "-4", "nexthop", *both[0])
+    PARENT.call("ip", "nexthop", *both[1])
+    PARENT.call("ip", "route", "add", STRANGER, "nhid", "10")
+    return Nexthops("a nexthop of a group", PARENT, [("del", "id", "1")], both)
+
+
 def try_change(trial, change, number, child, liar):
-    """Does and undoes a change while packets of two sources go to a child."""
+    """Does and undoes a change while packets of two sources go to a child, or to the parent by the same
+    uplink."""
     family, (port, to) = trial.family, (f"p{number}", child)
-    dest, sources = family.child(number), sorted((family.outside, liar))
+    dest = family.uplink if child == "-" else family.child(number)
+    sources = sorted((family.outside, liar))
 
     def passes(wanted):
         # Known of the destination; seen once; known of the flow.
@@ -107,6 +141,11 @@ def main():
             try_change(trial, change, 1, "blue", STRANGER)
         for change in (addresses if family is V4 else routes)(family, liar):
             try_change(trial, change, 1, "blue", liar)
+        if family is V4:
+            try_change(trial, grouped(), 1, "-", STRANGER)
+            PARENT.call("ip", "route", "del", STRANGER)
+            switches(0, 0, 0)
+            try_change(trial, ruled(), 2, "red", STRANGER)
         try_change(trial, rule(family, liar, "the child", BLUE), 1, "blue", liar)
         try_change(trial, rule(family, liar, "the parent", PARENT), 2, "red", liar)
         ears.close()

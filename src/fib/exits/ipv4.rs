@@ -105,14 +105,16 @@ impl Exits {
         if refuses(source.is_some(), held, port) {
             return Err(Fall::Unrouted);
         }
-        // Of a group of nexthops nothing is remembered. Which route of output is by one is not told.
-        let lasts = source
-            .as_ref()
-            .is_none_or(|source| source.by.is_some() && !(source.held && namespace.has_nexthops()));
+        // Of a group of nexthops nothing is remembered. Which route of output is by one is not told, nor
+        // which that rules lead to.
+        let ruled = namespace.ipv4_has_rules();
+        let may_be_group = (held || ruled) && namespace.has_nexthops();
+        let lasts = !may_be_group && source.as_ref().is_none_or(|source| source.by.is_some());
         let checks = port.ipv4_checks(namespace, 0, rcu).ok_or(Fall::Unrouted)?;
+        // Rules may ask for the device that an answer comes in by, and lead elsewhere.
         let (is_own, checks) = match &source {
-            Some(source) => (source.held, Checks::ALL),
-            None => (false, checks),
+            Some(source) if source.held || !ruled => (source.held, Checks::ALL),
+            _ => (false, checks),
         };
         let dst = match source {
             // The parent's stack would take its own address for a forgery, coming from a child.

@@ -6,7 +6,7 @@
 //! routed: what the kernel found out about such a flow, by a lookup and by source validation, is
 //! remembered like what is found out about a child's.
 
-use super::{material, Checks, End, Header, Kind, Parent, Passing, Question};
+use super::{material, may_move, Checks, End, Header, Kind, Parent, Passing, Question};
 use crate::net::{
     dst::Dst,
     flow_table::{Flow, Found, Place},
@@ -81,7 +81,7 @@ impl Parent {
             return Ok(());
         };
         let route = packet.skb_mut().route_ipv4(&question.header, dev, bh)?;
-        if route.kind != Kind::Local || route.classified {
+        if route.kind != Kind::Local || route.classified || may_move(dev, question, rcu) {
             return Ok(());
         }
         let Some(dst) = route.dst.hold() else {
