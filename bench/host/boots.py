@@ -32,7 +32,8 @@ def scratch():
 
 def build(lab):
     """Builds the module for a lab's kernel, and the helpers for the guest, one run at a time."""
-    helpers = ["flock", str(TOP / "build" / ".lock"), LAB, "toolchain", "make", "-s", "-C", str(TOP / "bench"), f"O={BUILT}"]
+    alone = ["flock", str(TOP / "build" / ".lock")]
+    helpers = [*alone, LAB, "toolchain", "make", "-s", "-C", str(TOP / "bench"), f"O={BUILT}"]
     for what, command in (("module", [LAB, "build", lab]), ("helpers", helpers)):
         if subprocess.run(command, check=False).returncode:
             raise Failed(f"the {what}: does not build")
