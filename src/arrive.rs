@@ -10,11 +10,14 @@ use crate::{
     ip::{self, Ip, TCP, UDP},
     net::{
         context::{BottomHalf, ReadSide},
+        delivery::Summary,
         device::{Device, NetDevice},
+        dst::Dst,
+        namespace::Namespace,
         percpu::Traffic,
         rehome::Hooked,
         skb::{DropReason, SkBuff},
-        socket::Connection,
+        socket::{Connection, Datagram},
     },
     passthru::{is_child, End},
     shortcut::Shortcut,
@@ -55,18 +58,128 @@ pub(crate) fn by_route<I: Ip>(
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
     if child.is_watched(namespace) || is_behind::<I>(child, header) {
+        let place = place_of::<I>(&mut skb, I::protocol(header), child, place, bh);
         return receive_again(skb, child, place, len, !claim.way.is_local(), bh);
     }
-    let (way, traffic) = (claim.way, traffic(child, place, len));
-    if let Some(connection) = connection {
-        I::enter(&mut skb, child, header, traffic, bh);
-        return pass_on::<I>(skb, I::protocol(header), child, way, Some(connection), bh);
+    let way = claim.way;
+    if connection.is_some() || !goes_at_once::<I>(header, way, namespace) {
+        let traffic = traffic(child, place, len);
+        return in_turn::<I>(skb, *header, child, way, traffic, connection, bh);
     }
-    let at_once = way.is_plainly_local() && is_of_sockets(I::protocol(header));
-    if at_once && !namespace.has_input_hooks(I::FAMILY) {
-        return skb.arrive(I::FAMILY, child, way.route, I::summary(header), traffic, bh);
+    at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
+}
+
+/// Whether there is nothing but the way before the packet's socket.
+#[inline(always)]
+pub(crate) fn goes_at_once<I: Ip>(header: &I::Header, way: Way<'_>, namespace: &Namespace) -> bool {
+    way.is_plainly_local()
+        && is_of_sockets(I::protocol(header))
+        && !namespace.has_input_hooks(I::FAMILY)
+}
+
+/// Straight to the sockets, if nothing that IP itself has stands before them.
+#[inline(always)]
+fn at_once<I: Ip>(
+    mut skb: SkBuff,
+    header: Summary,
+    child: &Device<End>,
+    route: Dst<'_>,
+    place: Shortcut,
+    len: u32,
+    bh: BottomHalf<'_>,
+) {
+    let connection = if place == Shortcut::Socket {
+        Connection::find(&mut skb, child, I::FAMILY, header.protocol, bh)
+    } else if header.protocol == UDP {
+        connected::<I>(&skb, child, bh)
+    } else {
+        None
+    };
+    let place = place_with(place, connection.is_some());
+    let traffic = traffic(child, place, len);
+    match connection {
+        None => skb.arrive(I::FAMILY, child, route, header, traffic, bh),
+        Some(connection) => {
+            skb.arrive_at(connection, I::FAMILY, child, route, header, traffic, bh);
+        }
     }
-    in_turn::<I>(skb, *header, child, way, traffic, bh);
+}
+
+/// Where a packet is counted that was to go by `place`, and for which a connected socket is known or
+/// not.
+#[inline(always)]
+fn place_with(place: Shortcut, connected: bool) -> Shortcut {
+    if place == Shortcut::Socket && !connected {
+        Shortcut::Route
+    } else {
+        place
+    }
+}
+
+/// As [`place_with`], for a packet that may have a connected socket.
+#[cold]
+#[inline(never)]
+fn place_of<I: Ip>(
+    skb: &mut SkBuff,
+    protocol: u8,
+    child: &Device<End>,
+    place: Shortcut,
+    bh: BottomHalf<'_>,
+) -> Shortcut {
+    if place != Shortcut::Socket {
+        return place;
+    }
+    let found = Connection::find(skb, child, I::FAMILY, protocol, bh);
+    place_with(place, found.is_some())
+}
+
+/// The connected socket of a datagram, where it pays to look for one.
+#[inline(always)]
+fn connected<'r, I: Ip>(
+    skb: &SkBuff,
+    child: &'r Device<End>,
+    bh: BottomHalf<'r>,
+) -> Option<Connection<'r>> {
+    if !child.driver().demux().is_on() {
+        return None;
+    }
+    demux(Datagram::of(skb, I::FAMILY)?, child, bh)
+}
+
+/// As [`connected`], where the child has any.
+#[inline(never)]
+fn demux<'r>(
+    datagram: Datagram<'_>,
+    child: &'r Device<End>,
+    bh: BottomHalf<'r>,
+) -> Option<Connection<'r>> {
+    let (known, port) = (child.driver().demux(), datagram.port_low());
+    if !known.pays(port) {
+        return None;
+    }
+    let found = datagram.demux(child, bh);
+    match found {
+        Some(_) => known.hit(),
+        None => known.miss(port),
+    }
+    found
+}
+
+/// Finds out whether the packet is for a connected socket of the child's, if those are to be looked
+/// for first there: then the next ones may be as well.
+pub(crate) fn learn_connected<I: Ip>(
+    skb: &SkBuff,
+    header: &I::Header,
+    child: &Device<End>,
+    bh: BottomHalf<'_>,
+) {
+    if I::protocol(header) != UDP || !child.namespace(bh.read_side()).demuxes_early(UDP) {
+        return;
+    }
+    let datagram = Datagram::of(skb, I::FAMILY);
+    if datagram.is_some_and(|datagram| datagram.demux(child, bh).is_some()) {
+        child.driver().demux().hit();
+    }
 }
 
 /// The packet has more before it than its socket.
@@ -77,10 +190,11 @@ fn in_turn<I: Ip>(
     child: &Device<End>,
     way: Way<'_>,
     traffic: Traffic<'_>,
+    connection: Option<Connection<'_>>,
     bh: BottomHalf<'_>,
 ) {
     I::enter(&mut skb, child, &header, traffic, bh);
-    pass_on::<I>(skb, I::protocol(&header), child, way, None, bh);
+    pass_on::<I>(skb, I::protocol(&header), child, way, connection, bh);
 }
 
 /// By the child's hooks before routing, if it has any.
@@ -124,11 +238,15 @@ pub(crate) fn to_sockets<I: Ip>(
         let onward = holds || !claim.way.is_local();
         return receive_again(skb, child, place, len, onward, bh);
     }
-    I::enter(&mut skb, child, header, traffic(child, place, len), bh);
-    I::note(&mut skb, claim.way);
-    skb.set_dst(claim.way.route);
     // What stands before the child's sockets is not asked: the parent's rules were.
-    skb.deliver(I::FAMILY, I::protocol(header), true, bh);
+    let (way, protocol) = (claim.way, I::protocol(header));
+    if way.is_plainly_local() {
+        return at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
+    }
+    I::enter(&mut skb, child, header, traffic(child, place, len), bh);
+    I::note(&mut skb, way);
+    skb.set_dst(way.route);
+    skb.deliver(I::FAMILY, protocol, true, bh);
 }
 
 /// Whether packets of the same flow wait to be received by the child's device.

@@ -268,14 +268,41 @@ int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_b
 	return passthru_ip_hand_over(skb, dev_net_rcu(skb->dev), handler);
 }
 
-/* Both in one, by a local route that nothing stands before. */
+/* Early demux: the protocol need look no further. */
+static __always_inline void passthru_demuxed(struct sk_buff *skb, struct sock *sk,
+					     void (*destructor)(struct sk_buff *skb))
+{
+	skb->sk = sk;
+	skb->destructor = destructor;
+}
+
+/* All in one, by a local route that nothing stands before, unless raw sockets may. */
 int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			      u8 tos, unsigned long __percpu *counters, unsigned long amount,
-			      int (*handler)(struct sk_buff *skb))
+			      struct passthru_summary header, unsigned long __percpu *counters,
+			      unsigned long amount, int (*handler)(struct sk_buff *skb))
 {
 	struct net *net = dev_net_rcu(dev);
 
-	passthru_ip_enter(skb, dev, net, tos, counters, amount);
+	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
+		return PASSTHRU_RAW_SOCKETS;
+	passthru_ip_enter(skb, dev, net, header.tos, counters, amount);
+	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
+	return passthru_ip_hand_over(skb, net, handler);
+}
+
+/* ... to a socket that is known. */
+int passthru_helper_ip_arrive_at(struct sk_buff *skb, struct net_device *dev,
+				 struct dst_entry *dst, struct passthru_summary header,
+				 unsigned long __percpu *counters, unsigned long amount,
+				 int (*handler)(struct sk_buff *skb), struct sock *sk,
+				 void (*destructor)(struct sk_buff *skb))
+{
+	struct net *net = dev_net_rcu(dev);
+
+	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
+		return PASSTHRU_RAW_SOCKETS;
+	passthru_ip_enter(skb, dev, net, header.tos, counters, amount);
+	passthru_demuxed(skb, sk, destructor);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip_hand_over(skb, net, handler);
 }
@@ -303,13 +330,32 @@ int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_
 }
 
 int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			       u8 tclass, unsigned long __percpu *counters, unsigned long amount,
-			       int (*handler)(struct sk_buff *skb))
+			       struct passthru_summary header, unsigned long __percpu *counters,
+			       unsigned long amount, int (*handler)(struct sk_buff *skb))
 {
 	struct net *net = dev_net_rcu(dev);
 	struct inet6_dev *idev = __in6_dev_get(dev);
 
-	passthru_ip6_enter(skb, dev, net, idev, tclass, counters, amount);
+	if (unlikely(!hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
+		return PASSTHRU_RAW_SOCKETS;
+	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount);
+	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
+	return passthru_ip6_hand_over(skb, net, idev, handler);
+}
+
+int passthru_helper_ip6_arrive_at(struct sk_buff *skb, struct net_device *dev,
+				  struct dst_entry *dst, struct passthru_summary header,
+				  unsigned long __percpu *counters, unsigned long amount,
+				  int (*handler)(struct sk_buff *skb), struct sock *sk,
+				  void (*destructor)(struct sk_buff *skb))
+{
+	struct net *net = dev_net_rcu(dev);
+	struct inet6_dev *idev = __in6_dev_get(dev);
+
+	if (unlikely(!hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
+		return PASSTHRU_RAW_SOCKETS;
+	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount);
+	passthru_demuxed(skb, sk, destructor);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip6_hand_over(skb, net, idev, handler);
 }
@@ -568,11 +614,6 @@ void passthru_helper_local_bh_disable(void)
 void passthru_helper_local_bh_enable(void)
 {
 	local_bh_enable();
-}
-
-unsigned long passthru_helper_jiffies(void)
-{
-	return jiffies;
 }
 
 struct softnet_data *passthru_helper_softnet_data(unsigned int cpu)

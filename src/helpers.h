@@ -60,13 +60,35 @@ int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_r
 const struct hlist_head *passthru_helper_raw_v4_sockets(struct net *net, u32 protocol);
 const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 protocol);
 int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
-int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			      u8 tos, unsigned long __percpu *counters, unsigned long amount,
-			      int (*handler)(struct sk_buff *skb));
 int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
+
+/* What is read of a header anyway and counted, or gone by: DSCP and ECN, or the traffic class, and
+ * what the packet carries.
+ */
+struct passthru_summary {
+	u8 tos;
+	u8 protocol;
+};
+
+/* What the next four answer where raw sockets may want the packet, which they leave alone then. */
+#define PASSTHRU_RAW_SOCKETS 0x7fffffff
+int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
+			      struct passthru_summary header, unsigned long __percpu *counters,
+			      unsigned long amount, int (*handler)(struct sk_buff *skb));
+int passthru_helper_ip_arrive_at(struct sk_buff *skb, struct net_device *dev,
+				 struct dst_entry *dst, struct passthru_summary header,
+				 unsigned long __percpu *counters, unsigned long amount,
+				 int (*handler)(struct sk_buff *skb), struct sock *sk,
+				 void (*destructor)(struct sk_buff *skb));
 int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			       u8 tclass, unsigned long __percpu *counters, unsigned long amount,
-			       int (*handler)(struct sk_buff *skb));
+			       struct passthru_summary header, unsigned long __percpu *counters,
+			       unsigned long amount, int (*handler)(struct sk_buff *skb));
+int passthru_helper_ip6_arrive_at(struct sk_buff *skb, struct net_device *dev,
+				  struct dst_entry *dst, struct passthru_summary header,
+				  unsigned long __percpu *counters, unsigned long amount,
+				  int (*handler)(struct sk_buff *skb), struct sock *sk,
+				  void (*destructor)(struct sk_buff *skb));
+
 void passthru_helper_skb_postpush_rcsum(struct sk_buff *skb, const void *start, unsigned int len);
 
 void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number);
@@ -111,7 +133,6 @@ bool passthru_helper_in_softirq(void);
 void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb);
 void passthru_helper_local_bh_disable(void);
 void passthru_helper_local_bh_enable(void);
-unsigned long passthru_helper_jiffies(void);
 struct softnet_data *passthru_helper_softnet_data(unsigned int cpu);
 
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);

@@ -7,6 +7,7 @@
 //! one end sends the other receives, by the receiver's whole input path: complete separation.
 
 mod arrivals;
+mod demux;
 mod departures;
 mod device;
 mod drops;

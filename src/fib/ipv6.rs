@@ -9,6 +9,7 @@ use super::{
     Parent, Way,
 };
 use crate::{
+    arrive::learn_connected,
     ip::Ipv6,
     net::{
         context::{BottomHalf, ReadSide},
@@ -16,7 +17,7 @@ use crate::{
         dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Destination, Kind},
-        ipv6::{destination_of, forwards, is_discovery, is_ordinary, Address, Cookie, Header},
+        ipv6::{destination_of, is_discovery, is_ordinary, Address, Cookie, Header, Switches},
         namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
@@ -37,7 +38,7 @@ pub(super) const ANY: u32 = 1 << 31;
 /// A packet for which an owner is sought.
 struct Question<'r> {
     dev: &'r NetDevice,
-    switches: u32,
+    switches: Switches<'r>,
     mark: u32,
     bh: BottomHalf<'r>,
     state: u32,
@@ -260,7 +261,7 @@ impl Parent {
         if !destination.is_plain()
             || near.encapsulates()
             || is_local && destination.by_kernel
-            || !is_local && !forwards(question.switches)
+            || !is_local && !question.switches.forward()
         {
             return None;
         }
@@ -288,8 +289,11 @@ impl Parent {
             near: is_local.then_some(near),
             shortcuts: shortcuts_between(question.dev, port, is_local),
         };
-        if !claim.is_childs_own() || !claim.way.is_local() && !forwards(switches) {
+        if !claim.is_childs_own() || !claim.way.is_local() && !switches.forward() {
             return None;
+        }
+        if claim.way.is_local() {
+            learn_connected::<Ipv6>(skb, header, child, question.bh);
         }
         let by_source = question.of_destination && !namespace.ipv6_goes_by_destination();
         let key = if by_source {
@@ -343,8 +347,8 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
     };
     let is_near = claim.is_near();
     let holds = child.namespace(rcu).ipv6_generation() == generation
-        && (way.is_local() || forwards(switches))
-        && (is_near || forwards(question.switches))
+        && (way.is_local() || switches.forward())
+        && (is_near || question.switches.forward())
         && flow
             .dst
             .still_has_ipv6_cookie(Cookie((cookies >> 32) as u32))

@@ -6,8 +6,8 @@
 //! C headers: `include/net/netfilter/nf_conntrack.h`, `include/linux/netfilter/nf_conntrack_tcp.h`.
 
 use super::{
-    conntrack::Tracking, context::BottomHalf, ipv4, ipv6, namespace::Namespace, netfilter::Family,
-    skb::SkBuff,
+    conntrack::Tracking, context::BottomHalf, ipv4, ipv6, jiffies::jiffies, namespace::Namespace,
+    netfilter::Family, skb::SkBuff,
 };
 use crate::net::bindings;
 use core::ops::Range;
@@ -230,6 +230,5 @@ unsafe fn stop_judging_if_established(
 
 /// The time of tracking. C: `nfct_time_stamp`.
 fn ticks() -> u32 {
-    // SAFETY: only reads a counter.
-    unsafe { bindings::passthru_helper_jiffies() as u32 }
+    jiffies() as u32
 }

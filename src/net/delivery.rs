@@ -14,18 +14,14 @@ use super::{
     netfilter::Family,
     percpu::Traffic,
     skb::{DropReason, SkBuff},
+    socket::{Connection, Destructor},
 };
 use crate::net::bindings;
+use core::mem;
 use kernel::{container_of, prelude::*};
 
 /// What is read of a header anyway and counted, or gone by.
-#[derive(Clone, Copy)]
-pub(crate) struct Summary {
-    /// DSCP and ECN, or the traffic class.
-    pub(crate) tos: u8,
-    /// What the packet carries.
-    pub(crate) protocol: u8,
-}
+pub(crate) use bindings::passthru_summary as Summary;
 
 /// What a transport protocol takes packets by.
 type Handler = unsafe extern "C" fn(skb: *mut bindings::sk_buff) -> c_int;
@@ -164,7 +160,7 @@ impl SkBuff {
     /// [`Self::deliver`] at once. Nothing may stand before the sockets.
     #[inline(always)]
     pub(crate) fn arrive(
-        mut self,
+        self,
         family: Family,
         dev: &NetDevice,
         dst: Dst<'_>,
@@ -172,41 +168,131 @@ impl SkBuff {
         traffic: Traffic<'_>,
         bh: BottomHalf<'_>,
     ) {
-        let rcu = bh.read_side();
-        let direct = self.direct(family, header.protocol, dev.namespace(rcu), rcu);
-        let Some(handler) = direct else {
-            match family {
-                Family::Ipv4 => self.enter_ipv4(dev, header.tos, traffic, bh),
-                Family::Ipv6 => self.enter_ipv6(dev, header.tos, traffic, bh),
-            }
-            self.set_dst(dst);
-            self.follow_route(bh);
-            return;
+        let Some(handler) = self.final_handler(family, header, bh) else {
+            return self.arrive_by_route(family, dev, dst, header, traffic, None, bh);
         };
         let arrive: Arrive = match family {
             Family::Ipv4 => bindings::passthru_helper_ip_arrive,
             Family::Ipv6 => bindings::passthru_helper_ip6_arrive,
         };
-        let (dev, dst) = (dev.as_raw(), dst.as_raw());
         let (counters, amount) = (traffic.counters(), traffic.amount());
+        let (to, route) = (dev.as_raw(), dst.as_raw());
         // SAFETY: the skb is valid and ours; the device, the counters and, until the read-side
-        // critical section ends, the route exist; softirqs cannot interrupt.
+        // critical section ends, the route exist; softirqs cannot interrupt. Where raw sockets come
+        // first nothing was done.
         unsafe {
             let skb = self.into_raw();
-            let answer = arrive(skb, dev, dst, header.tos, counters, amount, Some(handler));
+            let answer = arrive(skb, to, route, header, counters, amount, Some(handler));
+            if answer == RAW_SOCKETS {
+                let skb = SkBuff::from_raw(skb);
+                return skb.arrive_by_route(family, dev, dst, header, traffic, None, bh);
+            }
             taken(family, skb, answer);
         }
     }
+
+    /// As [`Self::arrive`], for a packet whose socket is known.
+    #[inline(always)]
+    // All that is known of the packet, in registers.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn arrive_at(
+        self,
+        connection: Connection<'_>,
+        family: Family,
+        dev: &NetDevice,
+        dst: Dst<'_>,
+        header: Summary,
+        traffic: Traffic<'_>,
+        bh: BottomHalf<'_>,
+    ) {
+        let Some(handler) = self.final_handler(family, header, bh) else {
+            return self.arrive_by_route(family, dev, dst, header, traffic, Some(connection), bh);
+        };
+        let arrive: ArriveAt = match family {
+            Family::Ipv4 => bindings::passthru_helper_ip_arrive_at,
+            Family::Ipv6 => bindings::passthru_helper_ip6_arrive_at,
+        };
+        let (counters, amount) = (traffic.counters(), traffic.amount());
+        let (to, route) = (dev.as_raw(), dst.as_raw());
+        let (sk, destructor) = connection.as_raw();
+        let (handler, destructor) = (Some(handler), Some(destructor));
+        // SAFETY: as in `arrive()`. The reference to the socket, if it is counted, passes to the skb,
+        // which has none once it has entered.
+        unsafe {
+            let skb = self.into_raw();
+            let answer = arrive(
+                skb, to, route, header, counters, amount, handler, sk, destructor,
+            );
+            if answer == RAW_SOCKETS {
+                let (skb, connection) = (SkBuff::from_raw(skb), Some(connection));
+                return skb.arrive_by_route(family, dev, dst, header, traffic, connection, bh);
+            }
+            mem::forget(connection);
+            taken(family, skb, answer);
+        }
+    }
+
+    /// What takes packets of the protocol, if that may have this one.
+    #[inline(always)]
+    fn final_handler(
+        &self,
+        family: Family,
+        header: Summary,
+        bh: BottomHalf<'_>,
+    ) -> Option<Handler> {
+        let found = handler(family, header.protocol, bh.read_side());
+        found.filter(|_| !self.is_zero_copy())
+    }
+
+    /// As [`Self::arrive`] or [`Self::arrive_at`], where there may be more between.
+    #[cold]
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
+    fn arrive_by_route(
+        mut self,
+        family: Family,
+        dev: &NetDevice,
+        dst: Dst<'_>,
+        header: Summary,
+        traffic: Traffic<'_>,
+        connection: Option<Connection<'_>>,
+        bh: BottomHalf<'_>,
+    ) {
+        match family {
+            Family::Ipv4 => self.enter_ipv4(dev, header.tos, traffic, bh),
+            Family::Ipv6 => self.enter_ipv6(dev, header.tos, traffic, bh),
+        }
+        if let Some(connection) = connection {
+            connection.attach(&mut self);
+        }
+        self.set_dst(dst);
+        self.deliver(family, header.protocol, true, bh);
+    }
 }
+
+/// Raw sockets come first: the table's place for them is not empty.
+const RAW_SOCKETS: c_int = bindings::PASSTHRU_RAW_SOCKETS as c_int;
 
 type Arrive = unsafe extern "C" fn(
     skb: *mut bindings::sk_buff,
     dev: *mut bindings::net_device,
     dst: *mut bindings::dst_entry,
-    tos: u8,
+    header: Summary,
     counters: *mut c_ulong,
     amount: c_ulong,
     handler: Option<Handler>,
+) -> c_int;
+
+type ArriveAt = unsafe extern "C" fn(
+    skb: *mut bindings::sk_buff,
+    dev: *mut bindings::net_device,
+    dst: *mut bindings::dst_entry,
+    header: Summary,
+    counters: *mut c_ulong,
+    amount: c_ulong,
+    handler: Option<Handler>,
+    sk: *mut bindings::sock,
+    destructor: Option<Destructor>,
 ) -> c_int;
 
 type HandOver =
@@ -221,6 +307,9 @@ type HandOver =
 /// `skb` is the packet, and `answer` what its handler said.
 #[inline(always)]
 unsafe fn taken(family: Family, skb: *mut bindings::sk_buff, answer: c_int) {
+    if answer == 0 {
+        return;
+    }
     let inside = match family {
         Family::Ipv4 => answer.wrapping_neg(),
         Family::Ipv6 => answer,

@@ -11,6 +11,7 @@ use super::{
     device::Device,
     driver::Driver,
     dst::{Dst, HeldDst},
+    jiffies::jiffies,
     once::{full_barrier, Once32, Once64, OnceAddress, Sequence},
 };
 use crate::net::bindings;
@@ -65,16 +66,22 @@ impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
 
     /// A number to find the key's place by. The seeds keep others from choosing keys that collide.
     ///
-    /// Two words make one product, both halves of which count: one multiplication mixes them. But
-    /// addresses in sequence make a sequence of products, which with some seeds comes back to the
+    /// Two words make one product, both halves of which count: one multiplication mixes them. Of
+    /// more than four words the last ones, which differ in a few ways only, take part with the first.
+    /// But addresses in sequence make a sequence of products, which with some seeds comes back to the
     /// same places again and again; one more multiplication, of all bits, breaks that up.
     #[inline(always)]
     pub(super) fn hash(&self, seeds: &[u64; K]) -> usize {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        const { assert!(HASHED <= K && HASHED % 2 == 0) };
+        const MULTIPLIED: usize = 4;
+        const { assert!(HASHED <= K && HASHED % 2 == 0 && HASHED <= 2 * MULTIPLIED) };
+        let seeded = |index: usize| {
+            let with = index + MULTIPLIED;
+            let more = if with < HASHED { self.words[with] } else { 0 };
+            u128::from(self.words[index] ^ more ^ seeds[index])
+        };
         let mut hash = 0;
-        for index in (0..HASHED).step_by(2) {
-            let seeded = |index: usize| u128::from(self.words[index] ^ seeds[index]);
+        for index in (0..HASHED.min(MULTIPLIED)).step_by(2) {
             let product = seeded(index) * seeded(index + 1);
             hash ^= (product >> 64) as u64 ^ product as u64;
         }
@@ -392,7 +399,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         let mut ways = self.ways(place);
         let free_or_same = ways.find(|slot| slot.is_for(key));
         // Which one has to go is as good as random, and the same on all CPUs for one flow.
-        let slot = free_or_same.or_else(|| self.ways(place).nth(moment() % WAYS));
+        let slot = free_or_same.or_else(|| self.ways(place).nth(jiffies() % WAYS));
         let Some(slot) = slot.filter(|slot| slot.sequence.try_write()) else {
             return;
         };
@@ -454,10 +461,4 @@ pub(super) fn slots<T>(size: usize, empty: fn() -> T) -> Result<KVVec<T>> {
 pub(crate) fn random() -> u64 {
     // SAFETY: only makes a random number.
     unsafe { bindings::get_random_u64() }
-}
-
-/// A number that changes with time, to choose by.
-fn moment() -> usize {
-    // SAFETY: only reads a counter.
-    unsafe { bindings::passthru_helper_jiffies() as usize }
 }

@@ -12,7 +12,7 @@ use super::{
     skb::SkBuff,
 };
 use crate::net::bindings;
-use core::ptr;
+use core::{marker::PhantomData, ptr};
 use kernel::prelude::*;
 
 /// Bytes of the fixed header.
@@ -47,12 +47,8 @@ impl Header {
     pub(crate) fn plain(skb: &SkBuff) -> Option<Self> {
         let (header, version) = Self::read(skb.linear())?;
         // Most are of one of the two, which takes the least to tell.
-        let plain = match header.protocol {
-            TCP | UDP => true,
-            ICMPV6 => !may_be_discovery(skb),
-            other => !EXTENSIONS.contains(&other),
-        } && version == 6;
-        plain.then_some(header)
+        let plain = matches!(header.protocol, TCP | UDP) || may_be_plain(skb, header.protocol);
+        (plain && version == 6).then_some(header)
     }
 
     /// The header of TCP or UDP, in bytes that begin with it.
@@ -93,6 +89,15 @@ impl Header {
     /// Whether the two go the same way, as far as that is a matter of headers.
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
         (self.saddr, self.daddr, self.flow) == (other.saddr, other.daddr, other.flow)
+    }
+}
+
+/// Whether a packet that carries this has no more headers of IPv6, and says nothing about the link.
+#[inline(never)]
+fn may_be_plain(skb: &SkBuff, protocol: u8) -> bool {
+    match protocol {
+        ICMPV6 => !may_be_discovery(skb),
+        other => !EXTENSIONS.contains(&other),
     }
 }
 
@@ -202,26 +207,47 @@ fn is_global(address: Address) -> bool {
 impl NetDevice {
     /// The switches that decide whether a packet that comes in by this device is routed; none
     /// where the device has no IPv6, or it is switched off. See [`NetDevice::ipv4_forwards`].
-    #[inline]
-    pub(crate) fn ipv6_switches(&self, rcu: ReadSide<'_>) -> Option<u32> {
+    #[inline(always)]
+    pub(crate) fn ipv6_switches<'r>(&self, rcu: ReadSide<'r>) -> Option<Switches<'r>> {
         // SAFETY: the device exists; what it points to is freed after a grace period, and the
         // namespace's own switches with the namespace.
         unsafe {
-            let in_dev = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
-            if in_dev.is_null() || (&raw const (*in_dev).cnf.disable_ipv6).read_volatile() != 0 {
+            let own = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
+            if own.is_null() || (&raw const (*own).cnf.disable_ipv6).read_volatile() != 0 {
                 return None;
             }
-            let all = (*self.namespace(rcu).as_raw()).ipv6.devconf_all;
-            let forwards = (&raw const (*all).forwarding).read_volatile() != 0
-                || (&raw const (*in_dev).cnf.force_forwarding).read_volatile() != 0;
-            Some(u32::from(forwards))
+            // INVARIANT: as above.
+            Some(Switches {
+                own,
+                all: (*self.namespace(rcu).as_raw()).ipv6.devconf_all,
+                scope: PhantomData,
+            })
         }
     }
 }
 
-/// Whether [`NetDevice::ipv6_switches`] say that packets are forwarded.
-pub(crate) fn forwards(switches: u32) -> bool {
-    switches & 1 != 0
+/// Switches of a device that has IPv6.
+///
+/// # Invariants
+///
+/// `own` are those of the device, and `all` those of its namespace; both exist for `'r`.
+#[derive(Clone, Copy)]
+pub(crate) struct Switches<'r> {
+    own: *const bindings::inet6_dev,
+    all: *const bindings::ipv6_devconf,
+    scope: PhantomData<ReadSide<'r>>,
+}
+
+impl Switches<'_> {
+    /// Whether packets that come in by the device are forwarded.
+    #[inline(always)]
+    pub(crate) fn forward(self) -> bool {
+        // SAFETY: by the type's invariant; single loads.
+        unsafe {
+            (&raw const (*self.all).forwarding).read_volatile() != 0
+                || (&raw const (*self.own).cnf.force_forwarding).read_volatile() != 0
+        }
+    }
 }
 
 impl Namespace {

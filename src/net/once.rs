@@ -8,7 +8,7 @@
 //!
 //! C headers: `include/asm-generic/rwonce.h`, `include/asm-generic/barrier.h`.
 
-use core::sync::atomic::{fence, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{fence, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use kernel::{alloc::flags::__GFP_ZERO, prelude::*};
 
 macro_rules! once {
@@ -38,6 +38,10 @@ macro_rules! once {
     };
 }
 
+once! {
+    /// A word of 16 bits.
+    Once16, AtomicU16, u16
+}
 once! {
     /// A word of 32 bits.
     Once32, AtomicU32, u32

@@ -1,29 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A bounded table of flows of which something was seen a moment ago, and nothing besides.
-//!
-//! C header: `include/linux/jiffies.h`.
 
 use super::{
     context::BottomHalf,
     flow_table::{random, slots, Key},
     once::{Once64, Sequence},
 };
-use crate::net::bindings;
 use core::array;
 use kernel::{alloc::KVVec, prelude::*};
 
 /// Entries that a flow can be in: those whose index differs in the lowest bit only.
 const WAYS: usize = 2;
-
-/// The number of the present second. One that has passed does not come back while anything of it is
-/// remembered: there are 136 years of them. Callable in any context.
-#[inline(always)]
-pub(crate) fn second() -> u32 {
-    // SAFETY: only reads a counter.
-    let ticks = unsafe { bindings::passthru_helper_jiffies() };
-    (ticks / bindings::CONFIG_HZ as usize) as u32
-}
 
 /// A flow in one line of memory.
 #[repr(C, align(64))]

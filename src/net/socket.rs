@@ -32,6 +32,80 @@ unsafe fn ports(header: *const u8) -> (u16, u16) {
     (from, u16::from_be(to))
 }
 
+/// Where the headers of a datagram lie, as much of them as its socket is found by.
+///
+/// # Invariants
+///
+/// A header of `family` lies there, without options, and both ports behind it.
+#[derive(Clone, Copy)]
+pub(crate) struct Datagram<'a> {
+    header: NonNull<u8>,
+    family: Family,
+    scope: PhantomData<&'a u8>,
+}
+
+impl<'a> Datagram<'a> {
+    /// Of a packet that begins with its network header, which has no options. None where its ports
+    /// are elsewhere.
+    #[inline(always)]
+    pub(crate) fn of(skb: &'a SkBuff, family: Family) -> Option<Self> {
+        let bytes = skb.linear();
+        let ends = header_len(family) as usize + size_of::<[u16; 2]>();
+        // INVARIANT: as was found out.
+        (bytes.len() >= ends).then(|| Self {
+            header: NonNull::from(bytes).cast(),
+            family,
+            scope: PhantomData,
+        })
+    }
+
+    /// The last byte of the port that it is for.
+    #[inline(always)]
+    pub(crate) fn port_low(self) -> u8 {
+        const AT: usize = 3;
+        // SAFETY: by the type's invariant.
+        unsafe {
+            self.header
+                .add(header_len(self.family) as usize + AT)
+                .read()
+        }
+    }
+
+    /// The connected socket in the namespace of `dev` that it is for, as if it had come in by `dev`.
+    /// C: `udp_v4_early_demux()`, `udp_v6_early_demux()`.
+    #[inline(always)]
+    pub(crate) fn demux<'r>(
+        self,
+        dev: &'r NetDevice,
+        bh: BottomHalf<'r>,
+    ) -> Option<Connection<'r>> {
+        let net = dev.namespace(bh.read_side()).as_raw();
+        let (header, dif) = (self.header.as_ptr(), dev.ifindex());
+        // SAFETY: the namespace exists, and by the type's invariant the headers lie there. This is an
+        // RCU read-side critical section, for which sockets exist that are found.
+        let sk = unsafe {
+            match self.family {
+                Family::Ipv4 => bindings::passthru_helper_udp4_demux(net, header.cast(), dif),
+                Family::Ipv6 => bindings::passthru_helper_udp6_demux(net, header.cast(), dif),
+            }
+        };
+        Some(Connection {
+            sk: NonNull::new(sk)?,
+            protocol: UDP,
+            scope: PhantomData,
+        })
+    }
+}
+
+/// Bytes of a network header without options.
+#[inline(always)]
+const fn header_len(family: Family) -> u32 {
+    match family {
+        Family::Ipv4 => ipv4::HEADER_LEN,
+        Family::Ipv6 => ipv6::HEADER_LEN,
+    }
+}
+
 /// A socket that a packet is for: one of an established TCP connection (or what is before and
 /// after that), or a connected UDP one.
 pub(crate) struct Connection<'r> {
@@ -52,61 +126,71 @@ impl<'r> Connection<'r> {
         protocol: u8,
         bh: BottomHalf<'r>,
     ) -> Option<Self> {
-        let behind = match family {
-            Family::Ipv4 => ipv4::HEADER_LEN,
-            Family::Ipv6 => ipv6::HEADER_LEN,
-        };
-        let own = match protocol {
-            TCP => TCP_HEADER_LEN,
-            UDP => UDP_HEADER_LEN,
-            _ => return None,
-        };
-        if !skb.may_pull(behind + own) {
-            return None;
+        let behind = header_len(family);
+        match protocol {
+            TCP if skb.may_pull(behind + TCP_HEADER_LEN) => {
+                Self::find_established(skb, dev, family, bh)
+            }
+            UDP if skb.may_pull(behind + UDP_HEADER_LEN) => {
+                Datagram::of(skb, family)?.demux(dev, bh)
+            }
+            _ => None,
         }
+    }
+
+    /// As [`Self::find`], for TCP whose header lies in the packet's linear data.
+    fn find_established(
+        skb: &SkBuff,
+        dev: &'r NetDevice,
+        family: Family,
+        bh: BottomHalf<'r>,
+    ) -> Option<Self> {
         let net = dev.namespace(bh.read_side()).as_raw();
         let (header, dif) = (skb.linear().as_ptr(), dev.ifindex());
         // SAFETY: the namespace exists, and headers of both kinds lie there; what is read of them is
-        // aligned in no particular way. This is an RCU read-side critical section, for which sockets
-        // exist that are found.
+        // aligned in no particular way. This is an RCU read-side critical section.
         let sk = unsafe {
-            match (family, protocol) {
-                (Family::Ipv4, TCP) => {
+            let (from, to) = ports(header.add(header_len(family) as usize));
+            match family {
+                Family::Ipv4 => {
                     let address = |at| header.add(at).cast::<u32>().read_unaligned();
                     let (saddr, daddr) = (address(12), address(16));
-                    let (from, to) = ports(header.add(behind as usize));
                     bindings::__inet_lookup_established(net, saddr, from, daddr, to, dif, 0)
                 }
-                (Family::Ipv4, _) => bindings::passthru_helper_udp4_demux(net, header.cast(), dif),
-                (Family::Ipv6, TCP) => {
+                Family::Ipv6 => {
                     let (saddr, daddr) = (header.add(8).cast(), header.add(24).cast());
-                    let (from, to) = ports(header.add(behind as usize));
                     bindings::__inet6_lookup_established(net, saddr, from, daddr, to, dif, 0)
                 }
-                (Family::Ipv6, _) => bindings::passthru_helper_udp6_demux(net, header.cast(), dif),
             }
         };
         Some(Self {
             sk: NonNull::new(sk)?,
-            protocol,
+            protocol: TCP,
             scope: PhantomData,
         })
     }
 
+    /// The socket, with our reference where it is counted, and what is done with that in the end.
+    #[inline(always)]
+    pub(super) fn as_raw(&self) -> (*mut bindings::sock, Destructor) {
+        let destructor: Destructor = if self.is_counted() {
+            bindings::sock_edemux
+        } else {
+            bindings::sock_pfree
+        };
+        (self.sk.as_ptr(), destructor)
+    }
+
     /// Gives the packet, which has no socket, to this one: the protocol will look no further.
     pub(crate) fn attach(self, skb: &mut SkBuff) {
-        let this = ManuallyDrop::new(self);
+        let (sk, destructor) = ManuallyDrop::new(self).as_raw();
         // SAFETY: the skb has no socket: it was re-homed, or IP's input has taken it away before its
         // hooks and none of them has given it one. The reference passes to it; UDP's sockets need
         // none until a grace period has passed.
         unsafe {
             let skb = skb.as_raw();
-            (*skb).sk = this.sk.as_ptr();
-            (*skb).__bindgen_anon_3.__bindgen_anon_1.destructor = Some(if this.is_counted() {
-                bindings::sock_edemux
-            } else {
-                bindings::sock_pfree
-            });
+            (*skb).sk = sk;
+            (*skb).__bindgen_anon_3.__bindgen_anon_1.destructor = Some(destructor);
         }
     }
 
@@ -127,7 +211,7 @@ impl Drop for Connection<'_> {
 }
 
 /// What is done with a packet's socket in the end.
-type Destructor = unsafe extern "C" fn(*mut bindings::sk_buff);
+pub(super) type Destructor = unsafe extern "C" fn(*mut bindings::sk_buff);
 
 #[inline(always)]
 fn is_of_prefetched(destructor: Destructor) -> bool {

@@ -4,6 +4,7 @@
 
 use super::{
     arrivals::Arrivals,
+    demux::Demux,
     departures::Departures,
     drops::{self, Drops},
     link::OPERATIONS,
@@ -54,6 +55,8 @@ pub(crate) struct End {
     drops: Drops,
     /// What came by shortcuts; counted at the child.
     arrivals: Arrivals,
+    /// At the child: whether connected sockets are worth looking for.
+    demux: Demux,
     /// What left by the shortcut; counted at the child.
     departures: Departures,
     /// At the child, where its port allows what it sends to leave early: where that goes on.
@@ -85,6 +88,7 @@ impl End {
             peer: RcuDevice::new(),
             drops: Drops::new()?,
             arrivals: Arrivals::new()?,
+            demux: Demux::new(),
             departures: Departures::new()?,
             exits: RcuArc::new(),
             established: RcuArc::new(),
@@ -115,6 +119,12 @@ impl End {
     /// What came by shortcuts to this end, if it is a child.
     pub(crate) fn arrivals(&self) -> &Arrivals {
         &self.arrivals
+    }
+
+    /// Whether connected sockets are worth looking for, if this is a child.
+    #[inline(always)]
+    pub(crate) fn demux(&self) -> &Demux {
+        &self.demux
     }
 
     /// What left this end by the shortcut, if it is a child.

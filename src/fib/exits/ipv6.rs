@@ -12,7 +12,7 @@ use crate::{
         dst::HeldDst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::Kind,
-        ipv6::{forwards, Cookie, Header},
+        ipv6::{Cookie, Header, Switches},
         netfilter::Family,
         skb::SkBuff,
     },
@@ -32,7 +32,7 @@ fn key(
     port: &Device<End>,
     header: &Header,
     state: u32,
-    switches: u32,
+    switches: Switches<'_>,
     rcu: ReadSide<'_>,
 ) -> Key<6, 6> {
     let [source, source_low] = header.saddr;
@@ -47,7 +47,7 @@ fn key(
         source_low,
         destination,
         destination_low,
-        pair(port.ifindex() as u32, switches),
+        pair(port.ifindex() as u32, switches.forward().into()),
         pair(state, flow),
     ])
 }
@@ -129,7 +129,7 @@ impl Exits {
             Some(source) if source.held => namespace
                 .route_output_ipv6(&header.daddr, &header.saddr)
                 .ok_or(Fall::Unrouted)?,
-            _ if forwards(switches) => route(skb, port, bh)?,
+            _ if switches.forward() => route(skb, port, bh)?,
             _ => return Err(Fall::Unrouted),
         };
         let near = dst.get(rcu);

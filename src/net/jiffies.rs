@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What time it is, as coarsely as it is cheap to know.
+//!
+//! C header: `include/linux/jiffies.h`.
+
+use crate::net::bindings;
+
+/// Ticks since some time before the machine started; `CONFIG_HZ` of them are a second. They begin
+/// anew at some time. Callable in any context. C: `jiffies`.
+#[inline(always)]
+pub(crate) fn jiffies() -> usize {
+    // SAFETY: the counter is always there, and read by a single load.
+    unsafe { (&raw const bindings::jiffies).read_volatile() as usize }
+}
+
+/// The number of the present second. One that has passed does not come back while anything of it is
+/// remembered: there are 136 years of them. Callable in any context.
+#[inline(always)]
+pub(crate) fn second() -> u32 {
+    (jiffies() / bindings::CONFIG_HZ as usize) as u32
+}
+
+/// The number of the present moment, some 130 to 160 milliseconds of the kernel's usual ticks. It
+/// comes back after two hours. Callable in any context.
+#[inline(always)]
+pub(crate) fn moment() -> u16 {
+    const SHIFT: u32 = bindings::CONFIG_HZ.ilog2() - 2;
+    (jiffies() >> SHIFT) as u16
+}
