@@ -13,7 +13,6 @@ use crate::{
         delivery::Summary,
         device::{Device, NetDevice},
         dst::Dst,
-        namespace::Namespace,
         percpu::Traffic,
         rehome::Hooked,
         skb::{DropReason, SkBuff},
@@ -62,7 +61,7 @@ pub(crate) fn by_route<I: Ip>(
         return receive_again(skb, child, place, len, !claim.way.is_local(), bh);
     }
     let way = claim.way;
-    if connection.is_some() || !goes_at_once::<I>(header, way, namespace) {
+    if connection.is_some() || !goes_at_once::<I>(header, claim, bh.read_side()) {
         let traffic = traffic(child, place, len);
         return in_turn::<I>(skb, *header, child, way, traffic, connection, bh);
     }
@@ -71,10 +70,14 @@ pub(crate) fn by_route<I: Ip>(
 
 /// Whether there is nothing but the way before the packet's socket.
 #[inline(always)]
-pub(crate) fn goes_at_once<I: Ip>(header: &I::Header, way: Way<'_>, namespace: &Namespace) -> bool {
-    way.is_plainly_local()
+pub(crate) fn goes_at_once<I: Ip>(
+    header: &I::Header,
+    claim: &Claim<'_>,
+    rcu: ReadSide<'_>,
+) -> bool {
+    claim.way.is_plainly_local()
         && is_of_sockets(I::protocol(header))
-        && !namespace.has_input_hooks(I::FAMILY)
+        && !claim.child.namespace(rcu).has_input_hooks(I::FAMILY)
 }
 
 /// Straight to the sockets, if nothing that IP itself has stands before them.
@@ -89,7 +92,7 @@ fn at_once<I: Ip>(
     bh: BottomHalf<'_>,
 ) {
     let connection = if place == Shortcut::Socket {
-        Connection::find(&mut skb, child, I::FAMILY, header.protocol, bh)
+        find_connection::<I>(&mut skb, header.protocol, child, bh)
     } else if header.protocol == UDP {
         connected::<I>(&skb, child, bh)
     } else {
@@ -103,6 +106,22 @@ fn at_once<I: Ip>(
             skb.arrive_at(connection, I::FAMILY, child, route, header, traffic, bh);
         }
     }
+}
+
+/// The socket of the packet's connection. Most are found by what lies there already.
+#[inline(always)]
+fn find_connection<'r, I: Ip>(
+    skb: &mut SkBuff,
+    protocol: u8,
+    child: &'r Device<End>,
+    bh: BottomHalf<'r>,
+) -> Option<Connection<'r>> {
+    if protocol == UDP {
+        if let Some(datagram) = Datagram::of(skb, I::FAMILY) {
+            return datagram.demux(child, bh);
+        }
+    }
+    Connection::find(skb, child, I::FAMILY, protocol, bh)
 }
 
 /// Where a packet is counted that was to go by `place`, and for which a connected socket is known or

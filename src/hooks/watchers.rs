@@ -328,9 +328,6 @@ const BEFORE_ROUTING: Set = Set::NONE
     .with(Shortcut::Socket)
     .with(Shortcut::Output);
 
-/// What of that is tried before `route`.
-const AHEAD_OF_ROUTE: Set = Set::NONE.with(Shortcut::Socket).with(Shortcut::Output);
-
 /// A packet of which nothing is remembered, before routing.
 #[cold]
 #[inline(never)]
@@ -360,7 +357,8 @@ fn is_untracked<I: Ip>(packet: &Passing<'_>) -> bool {
 }
 
 /// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
-/// that may be, and nothing speaks against it, there is no choice.
+/// that may be, and nothing speaks against it, there is no choice; or only whether `socket` is, which
+/// is found out when the packet arrives.
 #[inline(always)]
 fn choose<'a, I: Ip>(
     parent: &Parent,
@@ -370,12 +368,15 @@ fn choose<'a, I: Ip>(
 ) -> Verdict<'a> {
     let shortcuts = claim.shortcuts;
     let plain = shortcuts.contains(Shortcut::Route)
-        && !shortcuts.intersects(AHEAD_OF_ROUTE)
+        && !shortcuts.contains(Shortcut::Output)
         && !claim.is_near()
         && is_untracked::<I>(&packet)
         && I::len(header) <= claim.child.mtu();
-    if plain {
+    if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, None);
+    }
+    if plain && arrive::goes_at_once::<I>(header, claim, packet.bh().read_side()) {
+        return take::<I>(packet, header, claim, Shortcut::Socket, None);
     }
     // Nor is there where the address is held for the port and it allows nothing else.
     let held = claim.is_near()

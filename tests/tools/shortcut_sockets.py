@@ -18,7 +18,9 @@ from world import FAMILIES, PORT, SILENCE, Space, connected, drain, exchange, ga
 
 PARENT, OUTSIDE, BLUE, GREEN = (Space(name) for name in ("-", "outside", "blue", "green"))
 # What each set says of the place that packets for established sockets come by.
-SETS = (("none", None), ("route,socket", "socket"), ("all", "device"))
+SETS = (("none", None), ("route", "route"), ("route,socket", "socket"), ("device", "device"), ("all", "device"))
+# That of a child whose address the parent holds.
+HELD = ("netfilter", "netfilter")
 TO_DEVICE = socket.SO_BINDTODEVICE
 
 
@@ -78,6 +80,52 @@ def one_of_many(family):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((family.any, PORT))
     return sock
+
+
+def beside(case):
+    """A connected socket has what comes from where it is connected to, and another one the rest, from
+    the moment on that there is one, and until there is none; and raw sockets have all that is theirs.
+    """
+    family, tied = case.family, None
+    with OUTSIDE.udp(family) as here, OUTSIDE.udp(family) as other, one_of_many(family) as free:
+
+        def send():
+            for number in range(3):
+                here.sendto(b"h%d" % number, (family.child(1), PORT))
+                other.sendto(b"o%d" % number, (family.child(1), PORT))
+
+        for step in ("before there is a connected socket", "beside one", "when it is gone", "beside another one"):
+            if step.startswith("beside"):
+                tied = one_of_many(family)
+                tied.connect((family.outside, here.getsockname()[1]))
+            before = places_taken("p1")
+            for times in range(3):
+                if times == 1:
+                    forget(family)
+                send()
+                got = [sorted(gather(free, 3 if tied else 6)), gather(tied, 3) if tied else []]
+                hers, others = [b"h0", b"h1", b"h2"], [b"o0", b"o1", b"o2"]
+                want = [others, hers] if tied else [hers + others, []]
+                same(got, want, f"{case.name}: datagrams {step} ({times + 1})")
+            if tied:
+                report(case.went_by("p1", before), f"{case.name}: ... by their place")
+                with raw(BLUE, family) as mine, raw(GREEN, family) as others:
+                    send()
+                    got = [len(gather(sock, count)) for sock, count in ((free, 3), (tied, 3), (mine, 6))]
+                    same((got, len(drain(others, SILENCE))), ([3, 3, 6], 0), f"{case.name}: datagrams {step} with raw sockets")
+                tied.close()
+                tied = None
+
+
+def forget(family):
+    """Has all be found out anew, whether there are connected sockets too."""
+    for word in ("add", "del"):
+        PARENT.call(*family.ip("route", word, "unreachable", family.host(family.child(77))))
+
+
+def raw(space, family):
+    """A socket that sees all datagrams of a namespace."""
+    return space.socket(family.af, socket.SOCK_RAW, socket.IPPROTO_UDP)
 
 
 def redirected(case):
@@ -149,11 +197,20 @@ def main():
     for family in FAMILIES:
         for words, place in SETS:
             case = Case(family, words, place)
-            for act in (own_table, bound, redirected, cookies, errors):
-                try:
-                    act(case)
-                except OSError as error:
-                    report(False, f"{case.name}: {act.__name__}: traffic gets through", error)
+            run(case, (own_table, bound, beside, redirected, cookies, errors))
+        route = family.ip("route"), ("local", family.child(1), "dev", "p1")
+        PARENT.call(*route[0], "add", *route[1])
+        run(Case(family, *HELD), (bound, beside))
+        PARENT.call(*route[0], "del", *route[1])
+
+
+def run(case, acts):
+    """One after the other."""
+    for act in acts:
+        try:
+            act(case)
+        except OSError as error:
+            report(False, f"{case.name}: {act.__name__}: traffic gets through", error)
 
 
 if __name__ == "__main__":
