@@ -92,7 +92,7 @@ fn at_once<I: Ip>(
     bh: BottomHalf<'_>,
 ) {
     let connection = if place == Shortcut::Socket {
-        find_connection::<I>(&mut skb, header.protocol, child, bh)
+        Connection::find(&mut skb, child, I::FAMILY, header.protocol, bh)
     } else if header.protocol == UDP {
         connected::<I>(&skb, child, bh)
     } else {
@@ -106,22 +106,6 @@ fn at_once<I: Ip>(
             skb.arrive_at(connection, I::FAMILY, child, route, header, traffic, bh);
         }
     }
-}
-
-/// The socket of the packet's connection. Most are found by what lies there already.
-#[inline(always)]
-fn find_connection<'r, I: Ip>(
-    skb: &mut SkBuff,
-    protocol: u8,
-    child: &'r Device<End>,
-    bh: BottomHalf<'r>,
-) -> Option<Connection<'r>> {
-    if protocol == UDP {
-        if let Some(datagram) = Datagram::of(skb, I::FAMILY) {
-            return datagram.demux(child, bh);
-        }
-    }
-    Connection::find(skb, child, I::FAMILY, protocol, bh)
 }
 
 /// Where a packet is counted that was to go by `place`, and for which a connected socket is known or

@@ -119,7 +119,26 @@ impl<'r> Connection<'r> {
     /// come in by `dev`. The packet begins with its network header, without options.
     ///
     /// C: `tcp_v4_early_demux()`, `udp_v4_early_demux()` and their kin.
+    #[inline(always)]
     pub(crate) fn find(
+        skb: &mut SkBuff,
+        dev: &'r NetDevice,
+        family: Family,
+        protocol: u8,
+        bh: BottomHalf<'r>,
+    ) -> Option<Self> {
+        // The headers of most datagrams lie there already.
+        if protocol == UDP {
+            if let Some(datagram) = Datagram::of(skb, family) {
+                return datagram.demux(dev, bh);
+            }
+        }
+        Self::pull_and_find(skb, dev, family, protocol, bh)
+    }
+
+    /// As [`Self::find`], for all packets.
+    #[inline(never)]
+    fn pull_and_find(
         skb: &mut SkBuff,
         dev: &'r NetDevice,
         family: Family,
