@@ -516,15 +516,31 @@ def switches_turned():
     foreign = "203.0.113.7"
     BLUE.call("ip", "addr", "add", f"{foreign}/32", "dev", "lo")
     PARENT.call("ip", "link", "set", "p1", "type", "passthru", "spoofchk", "off")
-    steps = []
-    for value in (0, 1, 2, 0):
-        PARENT.sysctl(ipv4__conf__p1__rp_filter=value)
-        before = ways()
-        steps.append((*(reaches(V4, not value, foreign) for _ in range(2)), took(before)))
-    here = (True, True, 2)
-    same(steps, [here, (False, False, 0), (False, False, 0), here], "IPv4: a foreign source, rp_filter of p1 off, strict, loose, off")
+    here, not_there = (True, True, 2), (False, False, 0)
+    got = filtered(foreign, (0, 1, 2, 0))
+    same(got, [here, not_there, not_there, here], "IPv4: a foreign source, rp_filter of p1 off, strict, loose, off")
     PARENT.call("ip", "link", "set", "p1", "type", "passthru", "spoofchk", "on")
     BLUE.call("ip", "addr", "del", f"{foreign}/32", "dev", "lo")
+    # One of the child's own, to which a rule for what comes in where it goes out leads by another
+    # device; other rules lead back to the port.
+    elsewhere = ("dev", "elsewhere", "table", "200")
+    PARENT.call("ip", "link", "add", "elsewhere", "up", "type", "dummy")
+    PARENT.call("ip", "route", "add", V4.host(V4.child(1)), *elsewhere)
+    PARENT.call("ip", "rule", "add", "pref", "200", "iif", "up0", "lookup", "200")
+    got = filtered(V4.child(1), (0, 1, 0))
+    same(got, [here, not_there, here], "IPv4: a source that a rule leads elsewhere to, rp_filter of p1 off, strict, off")
+    PARENT.call("ip", "rule", "del", "pref", "200")
+    PARENT.call("ip", "link", "del", "elsewhere")
+
+
+def filtered(source, values):
+    """Whether blue's packets get out while rp_filter of its port is turned, and by the shortcut."""
+    steps = []
+    for value in values:
+        PARENT.sysctl(ipv4__conf__p1__rp_filter=value)
+        before = ways()
+        steps.append((*(reaches(V4, not value, source) for _ in range(2)), took(before)))
+    return steps
 
 
 def restore():
