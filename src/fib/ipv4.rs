@@ -124,12 +124,7 @@ impl Parent {
     #[inline(always)]
     pub(crate) fn ipv4_state(&self, namespace: &Namespace) -> u32 {
         let generation = self.generation.read();
-        // That may be said after the generation has changed.
-        let local = u32::from(namespace.ipv4_has_custom_local_routes());
-        namespace
-            .ipv4_generation()
-            .wrapping_add(generation)
-            .wrapping_add(local)
+        namespace.ipv4_generation().wrapping_add(generation)
     }
 
     /// Whether the destination is known to be no child's. Nothing is remembered here under rules,

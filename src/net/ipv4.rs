@@ -279,11 +279,14 @@ impl Checks {
 }
 
 impl Namespace {
-    /// A number that changes with each change of routes, rules or addresses. C: `rt_genid_ipv4()`.
+    /// A number that changes with each change of routes, rules or addresses, and when that has come
+    /// true which [`Self::ipv4_has_custom_local_routes`] tells: the kernel says so after all else of
+    /// such a route. A sum of what only grows. C: `rt_genid_ipv4()`.
     #[inline(always)]
     pub(crate) fn ipv4_generation(&self) -> u32 {
         // SAFETY: the namespace exists; a single load.
-        unsafe { (&raw const (*self.as_raw()).ipv4.rt_genid.counter).read_volatile() as u32 }
+        let routes = unsafe { (&raw const (*self.as_raw()).ipv4.rt_genid.counter).read_volatile() };
+        (routes as u32).wrapping_add(self.ipv4_has_custom_local_routes().into())
     }
 
     /// Whether routes depend on more than addresses, DSCP, input device and mark.
