@@ -316,13 +316,14 @@ impl Namespace {
     }
 
     /// Whether neither routes nor, with [`Checks::NONE`], what is let in depends on more of a source
-    /// than whether it is this namespace's own. What decides that changes the generation.
-    /// C: `ip_can_use_hint()`, `fib_validate_source()`.
+    /// than whether it is this namespace's own; see [`Self::ipv4_has_custom_local_routes`]. What
+    /// decides that changes the generation. C: `ip_can_use_hint()`, `fib_validate_source()`.
     pub(crate) fn ipv4_goes_by_destination(&self) -> bool {
-        !self.ipv4_has_custom_local_routes() && !self.has_classes() && !self.ipv4_has_rules()
+        !self.has_classes() && !self.ipv4_has_rules()
     }
 
-    /// Whether somebody ever set a local route: from then on the kernel looks up all sources.
+    /// Whether somebody ever set a local route: from then on the kernel looks up all sources, to tell
+    /// whether they are its own.
     #[inline(always)]
     pub(crate) fn ipv4_has_custom_local_routes(&self) -> bool {
         // SAFETY: as above.

@@ -38,6 +38,7 @@ pub(crate) mod netlink;
 pub(crate) mod new_link;
 pub(crate) mod notifier;
 pub(crate) mod once;
+pub(crate) mod own_addresses;
 pub(crate) mod percpu;
 pub(crate) mod rcu_arc;
 pub(crate) mod rcu_device;

@@ -103,6 +103,26 @@ impl Namespace {
         })
     }
 
+    /// As [`Self::devices`], where they may come and go meanwhile. C: `for_each_netdev_rcu()`.
+    pub(super) fn devices_rcu<'r>(
+        &self,
+        _rcu: ReadSide<'r>,
+    ) -> impl Iterator<Item = &'r NetDevice> {
+        // SAFETY: the namespace exists.
+        let head = unsafe { &raw mut (*self.as_raw()).dev_base_head };
+        let mut last = head;
+        core::iter::from_fn(move || {
+            // SAFETY: the list of the namespace's devices ends where it begins. A device that leaves
+            // it, or is freed, does so for good after a grace period.
+            unsafe {
+                last = (&raw const (*last).next).read_volatile();
+                (last != head).then(|| {
+                    NetDevice::from_raw(container_of!(last, bindings::net_device, dev_list))
+                })
+            }
+        })
+    }
+
     /// The pointer to hand to C.
     pub(super) fn as_raw(&self) -> *mut bindings::net {
         self.0.get()

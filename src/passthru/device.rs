@@ -21,6 +21,7 @@ use crate::{
         device::{Device, NetDevice},
         driver::{Driver, OtherTraffic, Transmit},
         features::Features,
+        own_addresses::OwnAddresses,
         rcu_arc::RcuArc,
         rcu_device::RcuDevice,
         registration::NewDevice,
@@ -57,6 +58,8 @@ pub(crate) struct End {
     arrivals: Arrivals,
     /// At the child: whether connected sockets are worth looking for.
     demux: Demux,
+    /// At the child: addresses of its namespace.
+    own_addresses: OwnAddresses,
     /// What left by the shortcut; counted at the child.
     departures: Departures,
     /// At the child, where its port allows what it sends to leave early: where that goes on.
@@ -89,6 +92,7 @@ impl End {
             drops: Drops::new()?,
             arrivals: Arrivals::new()?,
             demux: Demux::new(),
+            own_addresses: OwnAddresses::new(),
             departures: Departures::new()?,
             exits: RcuArc::new(),
             established: RcuArc::new(),
@@ -125,6 +129,11 @@ impl End {
     #[inline(always)]
     pub(crate) fn demux(&self) -> &Demux {
         &self.demux
+    }
+
+    /// The addresses of its namespace, if this is a child.
+    pub(crate) fn own_addresses(&self) -> &OwnAddresses {
+        &self.own_addresses
     }
 
     /// What left this end by the shortcut, if it is a child.

@@ -7,9 +7,15 @@
 //! that was not seen before, and takes a fraction of two lookups of routes. The kernel goes the
 //! same way. C: `fib_validate_source()`, `ip_route_use_hint()`.
 
-use super::{recall, Checks, Claim, Flows, Key, Parent, Question, ReadSide};
+use super::{
+    destination, recall, Checks, Claim, Flows, Header, Key, Kind, Parent, Question, ReadSide,
+};
 use crate::{
-    net::{device::Device, flow_table::Place},
+    net::{
+        device::{Device, NetDevice},
+        flow_table::Place,
+        own_addresses::OwnAddresses,
+    },
     passthru::End,
 };
 
@@ -30,6 +36,25 @@ fn is_ordinary(saddr: u32) -> bool {
     (1..224).contains(&first) && first != 127
 }
 
+/// Whether all ordinary sources may come in by `dev`, and the packet's is none of its namespace's `own`
+/// addresses. C: `fib_validate_source()`.
+fn lets_in(dev: &NetDevice, own: &OwnAddresses, question: &Question<'_>) -> bool {
+    let (bh, rcu) = (question.bh, question.bh.read_side());
+    let (namespace, header) = (dev.namespace(rcu), &question.header);
+    if !dev.ipv4_checks_nothing(namespace, rcu) {
+        return false;
+    }
+    if !namespace.ipv4_has_custom_local_routes() {
+        return !own.include(header.saddr, namespace, bh);
+    }
+    let back = Header {
+        saddr: header.daddr,
+        daddr: header.saddr,
+        ..*header
+    };
+    destination(&back, 0, dev, rcu).is_none_or(|source| source.kind == Kind::Unicast)
+}
+
 impl Parent {
     /// The owner of a packet of a flow that is not known, if its destination is, and its source may
     /// come in. A flow that came by before is remembered, in its `place`.
@@ -45,10 +70,8 @@ impl Parent {
         let flow = self.ipv4_destinations.find(&key(question), rcu)?;
         let generation = (flow.notes[0] >> 32) as u32;
         let claim = recall(flow, question)?;
-        let (here, there) = (question.dev.namespace(rcu), claim.child.namespace(rcu));
-        let judged_by_that = question.dev.ipv4_checks_nothing(here, rcu)
-            && claim.child.ipv4_checks_nothing(there, rcu);
-        if !judged_by_that || here.holds_ipv4(saddr, rcu) || there.holds_ipv4(saddr, rcu) {
+        let (child, own) = (claim.child, claim.child.driver().own_addresses());
+        if !lets_in(question.dev, &self.ipv4_own, question) || !lets_in(child, own, question) {
             return None;
         }
         if self.ipv4.comes_again(place, question.bh) {
