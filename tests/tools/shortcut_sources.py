@@ -62,6 +62,17 @@ def addresses(family, liar):
         yield Change(f"an address of {name}", space, [("addr", "add", *words)], [("addr", "del", *words)])
 
 
+def local_routes(liar):
+    """The source is one's own by a route that somebody set, and addresses are so still: from then on
+    routes say which are."""
+    for name, space in (("the child", BLUE), ("the parent", PARENT)):
+        words = ("local", liar, "dev", "lo")
+        yield Change(f"a local route of {name}", space, [("route", "add", *words)], [("route", "del", *words)])
+    for change in addresses(V4, liar):
+        change.name += ", beside local routes"
+        yield change
+
+
 def routes(family, liar):
     """The destination has a route for the source that leads nowhere."""
     for name, space, table in (("the child", BLUE, "local"), ("the parent", PARENT, "main")):
@@ -142,6 +153,8 @@ def main():
         for change in (addresses if family is V4 else routes)(family, liar):
             try_change(trial, change, 1, "blue", liar)
         if family is V4:
+            for change in local_routes(liar):
+                try_change(trial, change, 1, "blue", liar)
             try_change(trial, grouped(), 1, "-", STRANGER)
             PARENT.call("ip", "route", "del", STRANGER)
             switches(0, 0, 0)
