@@ -21,6 +21,9 @@ use kernel::{alloc::KVVec, prelude::*};
 /// Entries that a flow can be in: those whose index differs in the lowest bits only.
 const WAYS: usize = 4;
 
+/// Words of a key that are multiplied with each other.
+const MULTIPLIED: usize = 4;
+
 /// What identifies a flow, and under which circumstances what was found out holds. An entry whose
 /// key differs in any bit is not found: circumstances that change make entries unreachable.
 /// The flow is in the first `HASHED` words.
@@ -73,19 +76,21 @@ impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
     #[inline(always)]
     pub(super) fn hash(&self, seeds: &[u64; K]) -> usize {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        const MULTIPLIED: usize = 4;
         const { assert!(HASHED <= K && HASHED % 2 == 0 && HASHED <= 2 * MULTIPLIED) };
-        let seeded = |index: usize| {
-            let with = index + MULTIPLIED;
-            let more = if with < HASHED { self.words[with] } else { 0 };
-            u128::from(self.words[index] ^ more ^ seeds[index])
-        };
         let mut hash = 0;
         for index in (0..HASHED.min(MULTIPLIED)).step_by(2) {
-            let product = seeded(index) * seeded(index + 1);
+            let product = self.seeded(index, seeds) * self.seeded(index + 1, seeds);
             hash ^= (product >> 64) as u64 ^ product as u64;
         }
         ((hash ^ hash >> 32).wrapping_mul(ODD) >> 16) as usize
+    }
+
+    /// A word, with the one that takes part with it, and with its seed.
+    #[inline(always)]
+    fn seeded(&self, index: usize, seeds: &[u64; K]) -> u128 {
+        let with = index + MULTIPLIED;
+        let more = if with < HASHED { self.words[with] } else { 0 };
+        u128::from(self.words[index] ^ more ^ seeds[index])
     }
 }
 
