@@ -11,7 +11,7 @@ use crate::net::bindings;
 #[inline(always)]
 pub(crate) fn jiffies() -> usize {
     // SAFETY: the counter is always there, and read by a single load.
-    unsafe { (&raw const bindings::jiffies).read_volatile() as usize }
+    unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
 /// The number of the present second. One that has passed does not come back while anything of it is
