@@ -18,14 +18,16 @@ use core::array;
 /// Words of bits. With a dozen addresses one in forty others is taken for one of them.
 const WORDS: usize = 8;
 
-/// Devices of a namespace that are gone through. Where there are more of them all is asked.
-const MOST_DEVICES: usize = 4096;
+/// Devices of a namespace that are gone through, and addresses: how many there are whoever
+/// administers it says, and its parent's packets wait meanwhile. Where there are more the kernel is
+/// asked for each source.
+const MOST_DEVICES: usize = 1024;
+const MOST_ADDRESSES: usize = 256;
 
 /// The addresses of a namespace at a time, in a way that tells of most others that they are none.
 pub(crate) struct OwnAddresses {
     sequence: Sequence,
-    /// The generation of routes in which this is so: each change of addresses changes that, after it
-    /// was made.
+    /// The generation of addresses in which this is so.
     generation: Once32,
     /// Whose they are, by its cookie.
     namespace: Once64,
@@ -64,7 +66,7 @@ impl OwnAddresses {
     fn may_include(&self, address: u32, namespace: &Namespace, bh: BottomHalf<'_>) -> bool {
         let begin = self.sequence.begin();
         let (word, bit) = place(address);
-        let current = self.generation.read() == namespace.ipv4_generation()
+        let current = self.generation.read() == namespace.ipv4_addresses_generation()
             && self.namespace.read() == namespace.cookie();
         let set = self.bits[word].read() & bit != 0;
         if current && self.sequence.unchanged_since(begin) {
@@ -83,11 +85,11 @@ impl OwnAddresses {
             return;
         }
         // Before the addresses are read: what is added then changes it.
-        let generation = namespace.ipv4_generation();
+        let generation = namespace.ipv4_addresses_generation();
         read_barrier();
         self.renewed.write(now);
         self.fill(0);
-        let all = namespace.each_ipv4_address(MOST_DEVICES, bh.read_side(), |address| {
+        let all = namespace.each_ipv4_address(bh.read_side(), |address| {
             let (word, bit) = place(address);
             self.bits[word].write(self.bits[word].read() | bit);
         });
@@ -105,11 +107,21 @@ impl OwnAddresses {
 }
 
 impl Namespace {
-    /// Tells of each address of each device; whether these were all, of `most` devices.
+    /// A number that changes with each change of addresses, after it was made.
+    #[inline(always)]
+    fn ipv4_addresses_generation(&self) -> u32 {
+        // SAFETY: the namespace exists; a single load.
+        let counter =
+            unsafe { (&raw const (*self.as_raw()).ipv4.dev_addr_genid.counter).read_volatile() };
+        counter as u32
+    }
+
+    /// Tells of each address of each device; whether these were all.
     /// C: `for_each_netdev_rcu()`, `in_dev_for_each_ifa_rcu()`.
-    fn each_ipv4_address(&self, most: usize, rcu: ReadSide<'_>, mut tell: impl FnMut(u32)) -> bool {
+    fn each_ipv4_address(&self, rcu: ReadSide<'_>, mut tell: impl FnMut(u32)) -> bool {
+        let mut left = MOST_ADDRESSES;
         for (number, dev) in self.devices_rcu(rcu).enumerate() {
-            if number == most {
+            if number == MOST_DEVICES {
                 return false;
             }
             // SAFETY: the device exists; what it points to, by single loads, is freed after a grace
@@ -121,6 +133,10 @@ impl Namespace {
                 }
                 let mut address = (&raw const (*in_dev).ifa_list).read_volatile();
                 while !address.is_null() {
+                    if left == 0 {
+                        return false;
+                    }
+                    left -= 1;
                     tell((*address).ifa_local);
                     address = (&raw const (*address).ifa_next).read_volatile();
                 }

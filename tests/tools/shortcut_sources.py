@@ -62,6 +62,16 @@ def addresses(family, liar):
         yield Change(f"an address of {name}", space, [("addr", "add", *words)], [("addr", "del", *words)])
 
 
+def among_many(liar):
+    """The source is one of more addresses than are gone through."""
+    BLUE.call("ip", "link", "add", "many", "up", "type", "dummy")
+    for number in range(300):
+        BLUE.call("ip", "addr", "add", f"10.77.{number // 250}.{number % 250 + 1}/32", "dev", "many")
+    change = next(addresses(V4, liar))
+    change.name += " with hundreds of them"
+    return change
+
+
 def local_routes(liar):
     """The source is one's own by a route that somebody set, and addresses are so still: from then on
     routes say which are."""
@@ -153,6 +163,8 @@ def main():
         for change in (addresses if family is V4 else routes)(family, liar):
             try_change(trial, change, 1, "blue", liar)
         if family is V4:
+            try_change(trial, among_many(liar), 1, "blue", liar)
+            BLUE.call("ip", "link", "del", "many")
             for change in local_routes(liar):
                 try_change(trial, change, 1, "blue", liar)
             try_change(trial, grouped(), 1, "-", STRANGER)
