@@ -85,11 +85,16 @@ impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
         ((hash ^ hash >> 32).wrapping_mul(ODD) >> 16) as usize
     }
 
-    /// A word, with the one that takes part with it, and with its seed.
+    /// A word, with the one that takes part with it, and with its seed, which is odd.
     #[inline(always)]
     fn seeded(&self, index: usize, seeds: &[u64; K]) -> u128 {
+        // So that nobody can make up for a change of the one by one of the other.
         let with = index + MULTIPLIED;
-        let more = if with < HASHED { self.words[with] } else { 0 };
+        let more = if with < HASHED {
+            self.words[with].wrapping_mul(seeds[with])
+        } else {
+            0
+        };
         u128::from(self.words[index] ^ more ^ seeds[index])
     }
 }
@@ -272,7 +277,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// A table with at least `size` entries, all empty. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
         let slots = slots(size.max(WAYS), Slot::new)?;
-        let seeds = array::from_fn(|_| random());
+        let seeds = array::from_fn(|_| random() | 1);
         let mask = slots.len() - 1;
         Ok(Self {
             slots,
