@@ -12,7 +12,7 @@ use crate::{
         dst::HeldDst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::Kind,
-        ipv6::{Cookie, Header, Switches},
+        ipv6::{Cookie, Header},
         netfilter::Family,
         skb::SkBuff,
     },
@@ -23,7 +23,7 @@ use crate::{
 /// rules. Noted are the cookies of the route and of that to the source, where the source has a say.
 pub(super) type Flows = FlowTable<End, 6, 1>;
 
-/// The key of a packet that `port`, which has these switches, has from its child.
+/// The key of a packet that `port`, has from its child.
 ///
 /// Nothing but rules asks for the class and label of a packet, and a label is another one for each
 /// connection.
@@ -32,7 +32,7 @@ fn key(
     port: &Device<End>,
     header: &Header,
     state: u32,
-    switches: Switches<'_>,
+    forwards: bool,
     rcu: ReadSide<'_>,
 ) -> Key<6, 6> {
     let [source, source_low] = header.saddr;
@@ -47,7 +47,7 @@ fn key(
         source_low,
         destination,
         destination_low,
-        pair(port.ifindex() as u32, switches.forward().into()),
+        pair(port.ifindex() as u32, forwards.into()),
         pair(state, flow),
     ])
 }
@@ -83,8 +83,8 @@ impl Exits {
         header: &Header,
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
-        let switches = port.ipv6_switches(rcu)?;
-        let key = key(port, header, self.ipv6_state(port, rcu), switches, rcu);
+        let forwards = port.ipv6_switches(rcu)?.forward();
+        let key = key(port, header, self.ipv6_state(port, rcu), forwards, rcu);
         recall(self.ipv6.find_first(&key, rcu)?)
     }
 
@@ -101,9 +101,10 @@ impl Exits {
         if !header.is_global() {
             return Err(Fall::Unrouted);
         }
-        let switches = port.ipv6_switches(rcu).ok_or(Fall::Unrouted)?;
+        // Once: what is found out is kept under what this says now.
+        let forwards = port.ipv6_switches(rcu).ok_or(Fall::Unrouted)?.forward();
         let state = self.ipv6_state(port, rcu);
-        let key = key(port, header, state, switches, rcu);
+        let key = key(port, header, state, forwards, rcu);
         let known = self.ipv6.find_elsewhere(&key, rcu);
         if let Some(exit) = known.and_then(recall) {
             return Ok(exit);
@@ -129,7 +130,7 @@ impl Exits {
             Some(source) if source.held => namespace
                 .route_output_ipv6(&header.daddr, &header.saddr)
                 .ok_or(Fall::Unrouted)?,
-            _ if switches.forward() => route(skb, port, bh)?,
+            _ if forwards => route(skb, port, bh)?,
             _ => return Err(Fall::Unrouted),
         };
         let near = dst.get(rcu);
