@@ -62,7 +62,7 @@ pub(crate) fn by_route<I: Ip>(
     }
     let way = claim.way;
     if connection.is_some() || !goes_at_once::<I>(header, claim, bh.read_side()) {
-        let traffic = traffic(child, place, len);
+        let traffic = traffic(child, place_with(place, connection.is_some()), len);
         return in_turn::<I>(skb, *header, child, way, traffic, connection, bh);
     }
     at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
@@ -157,7 +157,7 @@ fn demux<'r>(
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     let (known, port) = (child.driver().demux(), datagram.port_low());
-    if !known.pays(port) {
+    if !known.pays(port) || !child.namespace(bh.read_side()).demuxes_early(UDP) {
         return None;
     }
     let found = datagram.demux(child, bh);

@@ -563,7 +563,7 @@ struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *i
 
 	slot = udp_hashslot2(net->ipv4.udp_table, ipv6_portaddr_hash(net, &iph->daddr, port));
 	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
-		if (sk->sk_family == AF_INET6 &&
+		if (sk->sk_state == TCP_ESTABLISHED && sk->sk_family == AF_INET6 &&
 		    inet6_match(net, sk, &iph->saddr, &iph->daddr, ports, dif, 0))
 			return sk;
 		break;

@@ -36,7 +36,7 @@ unsafe fn ports(header: *const u8) -> (u16, u16) {
 ///
 /// # Invariants
 ///
-/// A header of `family` lies there, without options, and both ports behind it.
+/// A header of `family` lies there, without options, and that of UDP behind it.
 #[derive(Clone, Copy)]
 pub(crate) struct Datagram<'a> {
     header: NonNull<u8>,
@@ -45,12 +45,12 @@ pub(crate) struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    /// Of a packet that begins with its network header, which has no options. None where its ports
-    /// are elsewhere.
+    /// Of a packet that begins with its network header, which has no options. None where its
+    /// headers are elsewhere.
     #[inline(always)]
     pub(crate) fn of(skb: &'a SkBuff, family: Family) -> Option<Self> {
         let bytes = skb.linear();
-        let ends = header_len(family) as usize + size_of::<[u16; 2]>();
+        let ends = (header_len(family) + UDP_HEADER_LEN) as usize;
         // INVARIANT: as was found out.
         (bytes.len() >= ends).then(|| Self {
             header: NonNull::from(bytes).cast(),
