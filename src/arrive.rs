@@ -143,13 +143,13 @@ fn connected<'r, I: Ip>(
     child: &'r Device<End>,
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
-    if !child.driver().demux().is_on() {
+    if child.driver().demux().is_off() {
         return None;
     }
     demux(Datagram::of(skb, I::FAMILY)?, child, bh)
 }
 
-/// As [`connected`], where the child has any.
+/// As [`connected`], where the child may have any.
 #[inline(never)]
 fn demux<'r>(
     datagram: Datagram<'_>,
@@ -157,32 +157,20 @@ fn demux<'r>(
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     let (known, port) = (child.driver().demux(), datagram.port_low());
-    if !known.pays(port) || !child.namespace(bh.read_side()).demuxes_early(UDP) {
+    if !known.pays(port) {
         return None;
     }
-    let found = datagram.demux(child, bh);
+    let asked = child.namespace(bh.read_side()).demuxes_early(UDP);
+    let found = if asked {
+        datagram.demux(child, bh)
+    } else {
+        None
+    };
     match found {
         Some(_) => known.hit(),
         None => known.miss(port),
     }
     found
-}
-
-/// Finds out whether the packet is for a connected socket of the child's, if those are to be looked
-/// for first there: then the next ones may be as well.
-pub(crate) fn learn_connected<I: Ip>(
-    skb: &SkBuff,
-    header: &I::Header,
-    child: &Device<End>,
-    bh: BottomHalf<'_>,
-) {
-    if I::protocol(header) != UDP || !child.namespace(bh.read_side()).demuxes_early(UDP) {
-        return;
-    }
-    let datagram = Datagram::of(skb, I::FAMILY);
-    if datagram.is_some_and(|datagram| datagram.demux(child, bh).is_some()) {
-        child.driver().demux().hit();
-    }
 }
 
 /// The packet has more before it than its socket.

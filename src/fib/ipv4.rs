@@ -10,7 +10,6 @@ use super::{
     Parent, Way, AFTER_CLAIM,
 };
 use crate::{
-    arrive::learn_connected,
     ip::Ipv4,
     net::{
         context::{BottomHalf, ReadSide},
@@ -278,9 +277,6 @@ impl Parent {
             return None;
         }
         let checks = [near_checks, far_checks];
-        if claim.way.is_local() {
-            learn_connected::<Ipv4>(skb, &question.header, child, question.bh);
-        }
         self.remember_destination(question, &claim, generation, checks);
         if self.ipv4.wants(&question.key, question.bh) {
             self.remember_flow(question, &claim, generation, checks);

@@ -9,7 +9,6 @@ use super::{
     Parent, Way,
 };
 use crate::{
-    arrive::learn_connected,
     ip::Ipv6,
     net::{
         context::{BottomHalf, ReadSide},
@@ -291,9 +290,6 @@ impl Parent {
         };
         if !claim.is_childs_own() || !claim.way.is_local() && !switches.forward() {
             return None;
-        }
-        if claim.way.is_local() {
-            learn_connected::<Ipv6>(skb, header, child, question.bh);
         }
         let by_source = question.of_destination && !namespace.ipv6_goes_by_destination();
         let key = if by_source {

@@ -21,10 +21,12 @@ pub(crate) fn second() -> u32 {
     (jiffies() / bindings::CONFIG_HZ as usize) as u32
 }
 
-/// The number of the present moment, some 130 to 160 milliseconds of the kernel's usual ticks. It
-/// comes back after two hours. Callable in any context.
+/// A moment, in jiffies: some 130 to 160 milliseconds of the kernel's usual ticks.
+pub(crate) const MOMENT: usize = 1 << MOMENT_SHIFT;
+const MOMENT_SHIFT: u32 = bindings::CONFIG_HZ.ilog2() - 2;
+
+/// The number of the present [`MOMENT`]. It comes back after two hours. Callable in any context.
 #[inline(always)]
 pub(crate) fn moment() -> u16 {
-    const SHIFT: u32 = bindings::CONFIG_HZ.ilog2() - 2;
-    (jiffies() >> SHIFT) as u16
+    (jiffies() >> MOMENT_SHIFT) as u16
 }

@@ -4,47 +4,54 @@
 //!
 //! A connected socket is found for less by who asks for nothing else, and one that is not connected
 //! is not found so at all: then the protocol looks once more. Most ports have sockets of one kind,
-//! and many children have none that are connected.
+//! and many children have none that are connected: there one datagram now and then is a trial.
 
 use crate::net::{
-    jiffies::moment,
-    once::{Once16, Once32},
+    jiffies::{jiffies, moment, MOMENT},
+    once::{Once16, Once32, OnceAddress},
 };
 use core::array;
 
 /// Ports that are told apart.
 const PORTS: usize = 32;
 
-/// Misses without a hit between them after which none is looked for any more.
+/// Misses without a hit between them after which there are trials only.
 const CREDIT: u32 = 64;
 
 /// What is known of a child's connected sockets.
 pub(crate) struct Demux {
-    /// Misses that may come yet. None, while no connected socket was found.
+    /// Until when none is looked for, in jiffies.
+    off_until: OnceAddress,
+    /// Misses that may come yet. None, while there are trials only.
     credit: Once32,
     /// The moment of the last miss, by port.
     missed: [Once16; PORTS],
 }
 
 impl Demux {
-    /// None was found yet.
+    /// None was looked for yet.
     pub(super) fn new() -> Self {
         Self {
+            off_until: OnceAddress::new(0),
             credit: Once32::new(0),
             missed: array::from_fn(|_| Once16::new(0)),
         }
     }
 
-    /// Whether there may be any. Callable in any context.
+    /// Whether none is to be looked for now. Callable in any context. C: `time_before()`.
     #[inline(always)]
-    pub(crate) fn is_on(&self) -> bool {
-        self.credit.read() != 0
+    pub(crate) fn is_off(&self) -> bool {
+        (jiffies().wrapping_sub(self.off_until.read()) as isize) < 0
     }
 
-    /// Whether one is worth looking for, for a datagram to a port that ends in `port`: there was no
-    /// miss a moment ago. Callable in any context.
-    #[inline(always)]
+    /// Whether one is worth looking for, where none is off, for a datagram to a port that ends in
+    /// `port`: it is a trial, of which the next one is due a moment later, or there was no miss a moment
+    /// ago. Callable in any context.
     pub(crate) fn pays(&self, port: u8) -> bool {
+        if self.credit.read() == 0 {
+            self.turn_off();
+            return true;
+        }
         self.missed[usize::from(port) % PORTS].read() != moment()
     }
 
@@ -54,6 +61,7 @@ impl Demux {
         // Other CPUs read the line for each packet.
         if self.credit.read() != CREDIT {
             self.credit.write(CREDIT);
+            self.off_until.write(jiffies());
         }
     }
 
@@ -61,6 +69,14 @@ impl Demux {
     #[cold]
     pub(crate) fn miss(&self, port: u8) {
         self.missed[usize::from(port) % PORTS].write(moment());
-        self.credit.write(self.credit.read().saturating_sub(1));
+        let left = self.credit.read().saturating_sub(1);
+        self.credit.write(left);
+        if left == 0 {
+            self.turn_off();
+        }
+    }
+
+    fn turn_off(&self) {
+        self.off_until.write(jiffies().wrapping_add(MOMENT));
     }
 }
