@@ -40,7 +40,8 @@ pub(crate) fn is_free(child: &Device<End>, rcu: ReadSide<'_>) -> bool {
 
 /// Gives a packet to the child that claims it: hooks before routing, the route that was found out
 /// before, and what lies on it. The packet begins with its header, which was checked; where its
-/// socket is known already it is given to that.
+/// socket is known already it is given to that. By `socket` without one it is sought in the end, and
+/// where there is none that was `route`.
 #[inline(always)]
 pub(crate) fn by_route<I: Ip>(
     skb: SkBuff,

@@ -466,12 +466,7 @@ fn is_from_held(header: &Header, dev: &NetDevice, mark: u32, rcu: ReadSide<'_>) 
     if header.is_to_this_host() {
         return false;
     }
-    let back = Header {
-        saddr: header.daddr,
-        daddr: header.saddr,
-        ..*header
-    };
-    destination(&back, mark, dev, rcu)
+    destination(&header.back(), mark, dev, rcu)
         .and_then(|answer| holder(&answer))
         .is_some_and(|holder| holder.is(port))
 }

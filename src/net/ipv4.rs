@@ -110,6 +110,15 @@ impl Header {
         matches!(first, 0 | 127)
     }
 
+    /// The header of a packet that goes back where this one comes from.
+    pub(crate) fn back(&self) -> Self {
+        Self {
+            saddr: self.daddr,
+            daddr: self.saddr,
+            ..*self
+        }
+    }
+
     /// Whether the two go the same way, as far as that is a matter of headers.
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
         (self.saddr, self.daddr, self.dscp()) == (other.saddr, other.daddr, other.dscp())

@@ -55,8 +55,8 @@ impl OwnAddresses {
         }
     }
 
-    /// Whether `address` is the namespace's own, where it does not matter whether it is only of a
-    /// network that is. C: `inet_lookup_ifaddr_rcu()`.
+    /// Whether `address` is the namespace's own. It may be told so of others in a network that is, which
+    /// the caller must be able to bear. C: `inet_lookup_ifaddr_rcu()`.
     pub(crate) fn include(&self, address: u32, namespace: &Namespace, bh: BottomHalf<'_>) -> bool {
         self.may_include(address, namespace, bh) && namespace.holds_ipv4(address, bh.read_side())
     }

@@ -23,7 +23,7 @@ use crate::{
 /// rules. Noted are the cookies of the route and of that to the source, where the source has a say.
 pub(super) type Flows = FlowTable<End, 6, 1>;
 
-/// The key of a packet that `port`, has from its child.
+/// The key of a packet that `port`, which forwards or not, has from its child.
 ///
 /// Nothing but rules asks for the class and label of a packet, and a label is another one for each
 /// connection.

@@ -7,9 +7,7 @@
 //! that was not seen before, and takes a fraction of two lookups of routes. The kernel goes the
 //! same way. C: `fib_validate_source()`, `ip_route_use_hint()`.
 
-use super::{
-    destination, recall, Checks, Claim, Flows, Header, Key, Kind, Parent, Question, ReadSide,
-};
+use super::{destination, recall, Checks, Claim, Flows, Key, Kind, Parent, Question, ReadSide};
 use crate::{
     net::{
         device::{Device, NetDevice},
@@ -47,12 +45,8 @@ fn lets_in(dev: &NetDevice, own: &OwnAddresses, question: &Question<'_>) -> bool
     if !namespace.ipv4_has_custom_local_routes() {
         return !own.include(header.saddr, namespace, bh);
     }
-    let back = Header {
-        saddr: header.daddr,
-        daddr: header.saddr,
-        ..*header
-    };
-    destination(&back, 0, dev, rcu).is_none_or(|source| source.kind == Kind::Unicast)
+    // Without rules the mark has no say.
+    destination(&header.back(), 0, dev, rcu).is_none_or(|source| source.kind == Kind::Unicast)
 }
 
 impl Parent {
