@@ -212,8 +212,8 @@ def _begin(network, cell, sinks, generator):
 def _ways_back(network, cell):
     """Gives the parent the routes that random sources are to have, so that no cache of them helps.
 
-    With IPv4 they are behind the outside. With IPv6 one route depends on the source: without one
-    all packets for a destination are one flow, whatever their sources.
+    With IPv4 they are behind the outside. With IPv6 a route for another destination depends on the
+    source, so that the kernel asks for every source.
     """
     plan = network.plan
     if frames.are_for(cell):

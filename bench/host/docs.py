@@ -76,7 +76,7 @@ The host's cost of the same work is 1.00, the generator's share left out.
 (`filter20`; with NAT besides, `rules20`). A star marks paths that carry packets
 past the parent's rules, a plus those that carry some past them, a tilde those
 whose shortcut was not taken. *random sources*: ever other ones, so that no cache
-of them helps (IPv6: the parent has a route that depends on the source).
+of them helps (IPv6: the parent has a route by source, for another destination).
 *TCP rr*: a request and its response between the outside and the child.
 *sibling*: from child to child, beside two sockets of the host over loopback.
 The rows host+passthru-... are packets for the host itself, with a port beside

@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
-/// have routes that depend on it there is no source, and the flow is [`ANY`], so that all packets
-/// for a destination are one flow. Noted are the cookies of both routes; the generation of the
+/// have rules or, for this destination, routes by source, there is no source, and the flow is
+/// [`ANY`], so that all packets for a destination are one flow: a source is not validated. Noted are the cookies of both routes; the generation of the
 /// child's, and what [`Claim::to_note`] says.
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
@@ -56,7 +56,7 @@ impl<'r> Question<'r> {
         let state = parent.ipv6_flow_state(dev.namespace(bh.read_side()));
         // What is not ordinary may not come in, or not by every way.
         let of_destination =
-            is_ordinary(header.saddr) && dev.namespace(bh.read_side()).ipv6_goes_by_destination();
+            is_ordinary(header.saddr) && !dev.namespace(bh.read_side()).ipv6_has_rules();
         let key = if of_destination {
             key(dev, mark, state, [0, 0], header.daddr, ANY)
         } else {
@@ -77,6 +77,22 @@ impl<'r> Question<'r> {
     /// rules, or the policies of IPsec, makes all cookies worthless.
     fn depends_on_key(&self, rcu: ReadSide<'_>) -> bool {
         depends_on_key::<Ipv6>(self.dev, rcu)
+    }
+
+    /// Whether the route that was found in the parent is that of all packets for this destination.
+    fn goes_from_anywhere(&self, header: &Header, near: Dst<'_>) -> bool {
+        let rcu = self.bh.read_side();
+        let namespace = self.dev.namespace(rcu);
+        self.of_destination && namespace.ipv6_goes_from_anywhere(near, header.daddr, rcu)
+    }
+
+    /// The key to remember an answer by that holds whatever the source is, or that does not.
+    fn key_for(&self, header: &Header, from_anywhere: bool) -> Key<6, 6> {
+        if from_anywhere {
+            self.key
+        } else {
+            self.key_of_flow(header)
+        }
     }
 
     /// The key of the packet's own flow.
@@ -165,7 +181,7 @@ impl Parent {
             return at.unknown();
         };
         let known = self.ipv6.find_elsewhere(&question.key, rcu).or_else(|| {
-            // Remembered so where it is the child that has routes by source.
+            // Remembered so where there are routes by source.
             question
                 .of_destination
                 .then(|| self.ipv6.find(&question.key_of_flow(header), rcu))
@@ -188,8 +204,6 @@ impl Parent {
     ) -> Answer<'r> {
         let rcu = question.bh.read_side();
         let namespace = question.dev.namespace(rcu);
-        // Read before anything is asked: the first route by source, or rule, is a change of routes.
-        let by_destination = namespace.ipv6_goes_by_destination();
         if !question.depends_on_key(rcu) {
             return at.unknown();
         }
@@ -199,8 +213,7 @@ impl Parent {
         let (routes, generation) = (namespace.ipv6_state(), self.generation.read());
         let settled = self.ipv6_settling.is_done(namespace, routes, question.bh)
             && self.ipv6_flow_state(namespace) == question.state;
-        let stranger =
-            (settled && by_destination).then(|| (header.daddr, routes.wrapping_add(generation)));
+        let stranger = settled.then(|| (header.daddr, routes.wrapping_add(generation)));
         let claim = self.look_up_ipv6(skb, header, question, stranger, settled);
         if let Some(claim) = claim {
             skb.drop_dst();
@@ -231,9 +244,13 @@ impl Parent {
         settled: bool,
     ) -> Option<Claim<'r>> {
         let near = skb.route_ipv6(question.bh)?;
-        let destination = near.ipv6_destination(question.bh.read_side());
+        let rcu = question.bh.read_side();
+        let destination = near.ipv6_destination(rcu);
         let ours = destination.dev.is_some_and(|dev| End::cast(dev).is_some());
-        if let Some((daddr, state)) = stranger.filter(|_| !ours) {
+        let namespace = question.dev.namespace(rcu);
+        let stranger = stranger
+            .filter(|&(daddr, _)| !ours && namespace.ipv6_goes_from_anywhere(near, daddr, rcu));
+        if let Some((daddr, state)) = stranger {
             self.ipv6_strangers.insert(daddr, state);
         }
         let claim = self.find_child_ipv6(skb, header, question, near, &destination, settled);
@@ -291,12 +308,9 @@ impl Parent {
         if !claim.is_childs_own() || !claim.way.is_local() && !switches.forward() {
             return None;
         }
-        let by_source = question.of_destination && !namespace.ipv6_goes_by_destination();
-        let key = if by_source {
-            question.key_of_flow(header)
-        } else {
-            question.key
-        };
+        let from_anywhere = question.goes_from_anywhere(header, near)
+            && namespace.ipv6_goes_from_anywhere(far, header.daddr, rcu);
+        let key = question.key_for(header, from_anywhere);
         if settled && self.ipv6.wants(&key, question.bh) {
             let found = Found {
                 dev: Some(child),

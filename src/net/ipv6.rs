@@ -267,24 +267,17 @@ impl Namespace {
         unsafe { (&raw const (*self.as_raw()).ipv6.fib6_has_custom_rules).read_volatile() }
     }
 
-    /// Whether routes depend on the destination alone, of all that a packet says of itself. A
-    /// packet's source is not validated. C: `ip6_can_use_hint()`.
-    #[inline(always)]
-    pub(crate) fn ipv6_goes_by_destination(&self) -> bool {
-        !self.ipv6_has_source_routes() && !self.ipv6_has_rules()
-    }
-
     /// Whether there are routes for packets from some sources only.
     #[cfg(CONFIG_IPV6_SUBTREES)]
     #[inline(always)]
-    fn ipv6_has_source_routes(&self) -> bool {
+    pub(super) fn ipv6_has_source_routes(&self) -> bool {
         // SAFETY: as above.
         unsafe { (&raw const (*self.as_raw()).ipv6.fib6_routes_require_src).read_volatile() != 0 }
     }
 
     #[cfg(not(CONFIG_IPV6_SUBTREES))]
     #[inline(always)]
-    fn ipv6_has_source_routes(&self) -> bool {
+    pub(super) fn ipv6_has_source_routes(&self) -> bool {
         false
     }
 

@@ -51,4 +51,5 @@ pub(crate) mod settling;
 pub(crate) mod setup;
 pub(crate) mod skb;
 pub(crate) mod socket;
+mod source_routes;
 pub(crate) mod work;

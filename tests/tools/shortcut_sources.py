@@ -11,7 +11,7 @@ The full path is asked which of them is refused, never assumed.
 import sys
 
 from shortcut_validation import BLUE, PARENT, RED, SOURCES, Trial, switches
-from world import FAMILIES, V4, Ears, report, same, shortcut
+from world import FAMILIES, V4, V6, Ears, same, shortcut
 
 # The child has a route to it by another device, and the parent has none.
 STRANGER = "203.0.113.9"
@@ -55,10 +55,10 @@ def filters():
     return Switch(PARENT, "up0", "rp_filter"), Switch(BLUE, "c0", "rp_filter")
 
 
-def addresses(family, liar):
+def addresses(liar):
     """The source is an address of one's own."""
     for name, space, device in (("the child", BLUE, "lo"), ("the parent", PARENT, "up0")):
-        words = (family.host(liar), "dev", device)
+        words = (V4.host(liar), "dev", device)
         yield Change(f"an address of {name}", space, [("addr", "add", *words)], [("addr", "del", *words)])
 
 
@@ -67,7 +67,7 @@ def among_many(liar):
     BLUE.call("ip", "link", "add", "many", "up", "type", "dummy")
     for number in range(300):
         BLUE.call("ip", "addr", "add", f"10.77.{number // 250}.{number % 250 + 1}/32", "dev", "many")
-    change = next(addresses(V4, liar))
+    change = next(addresses(liar))
     change.name += " with hundreds of them"
     return change
 
@@ -78,16 +78,40 @@ def local_routes(liar):
     for name, space in (("the child", BLUE), ("the parent", PARENT)):
         words = ("local", liar, "dev", "lo")
         yield Change(f"a local route of {name}", space, [("route", "add", *words)], [("route", "del", *words)])
-    for change in addresses(V4, liar):
+    for change in addresses(liar):
         change.name += ", beside local routes"
         yield change
 
 
-def routes(family, liar):
-    """The destination has a route for the source that leads nowhere."""
-    for name, space, table in (("the child", BLUE, "local"), ("the parent", PARENT, "main")):
-        words = ("unreachable", family.host(family.child(1)), "from", family.host(liar), "metric", "1", "table", table)
-        yield Change(f"a route by source of {name}", space, [("route", "add", *words)], [("route", "del", *words)])
+def by_source(name, space, dest, liar, table, own=False):
+    """The destination has a route for the source that leads nowhere. The kernel does not come back
+    to routes from anywhere of a destination that has such ones: what is its own needs another."""
+    to = V6.host(dest)
+    words = [("unreachable", to, "from", V6.host(liar), "metric", "1", "table", table)]
+    if own:
+        words.append(("local", to, "from", "2000::/3", "dev", "lo", "table", table))
+    do, undo = ([("route", verb, *route) for route in words] for verb in ("add", "del"))
+    return Change(f"a route by source of {name}", space, do, undo)
+
+
+def routes(liar):
+    """By source: in the table that the destination is found in, or one that is asked before; the first
+    of a namespace, and where there are others already, for other destinations."""
+    dest = V6.child(1)
+    for beside in (False, True):
+        for name, space, table, own in (
+            ("the child", BLUE, "local", True),
+            ("the parent", PARENT, "main", False),
+            ("the parent, in another table", PARENT, "local", False),
+        ):
+            change = by_source(name, space, dest, liar, table, own)
+            change.name += ", beside others" if beside else ""
+            yield change
+        if not beside:
+            for space in (PARENT, BLUE):
+                for other in ("default", "2001:db8:99::/64"):
+                    words = ("unreachable", other, "from", V6.host(liar))
+                    space.call(*V6.ip("route", "add", *words))
 
 
 def rule(family, liar, name, space):
@@ -137,7 +161,7 @@ def try_change(trial, change, number, child, liar):
     change.turn(family, change.do)
     want = trial.let_in(dest, sources, to, (family.outside,))
     change.turn(family, change.undo)
-    report(len(want) < 2, f"{family.name}, {change.name}: the full path refuses a source", want)
+    same(want, [family.outside], f"{family.name}, {change.name}: the full path refuses a source")
     for words in ("device", "route"):
         shortcut(port, words)
         steps = passes(sources)
@@ -160,9 +184,14 @@ def main():
         trial, liar = Trial(family, ears), SOURCES[family.version][1]
         for change in filters() if family is V4 else ():
             try_change(trial, change, 1, "blue", STRANGER)
-        for change in (addresses if family is V4 else routes)(family, liar):
-            try_change(trial, change, 1, "blue", liar)
+        if family is V6:
+            for change in routes(liar):
+                try_change(trial, change, 1, "blue", liar)
+            mine = by_source("the parent, to itself", PARENT, V6.uplink, liar, "local", True)
+            try_change(trial, mine, 1, "-", liar)
         if family is V4:
+            for change in addresses(liar):
+                try_change(trial, change, 1, "blue", liar)
             try_change(trial, among_many(liar), 1, "blue", liar)
             BLUE.call("ip", "link", "del", "many")
             for change in local_routes(liar):

@@ -47,9 +47,15 @@ impl Parent {
         let Some(question) = question else {
             return Ok(());
         };
-        let known = self
-            .ipv6_locals
-            .find_elsewhere_from(&question.key, place, question.bh.read_side())
+        let (table, rcu) = (&self.ipv6_locals, question.bh.read_side());
+        let known = table
+            .find_elsewhere_from(&question.key, place, rcu)
+            .or_else(|| {
+                let by_source = question.of_destination;
+                by_source
+                    .then(|| table.find(&question.key_of_flow(header), rcu))
+                    .flatten()
+            })
             .and_then(recall);
         match known {
             Some(dst) => {
@@ -57,14 +63,19 @@ impl Parent {
                 Ok(())
             }
             None => {
-                self.remember_local_ipv6(packet, &question);
+                self.remember_local_ipv6(packet, header, &question);
                 Ok(())
             }
         }
     }
 
     /// Routes the packet, and remembers that.
-    fn remember_local_ipv6(&self, packet: &mut Passing<'_>, question: &Question<'_>) {
+    fn remember_local_ipv6(
+        &self,
+        packet: &mut Passing<'_>,
+        header: &Header,
+        question: &Question<'_>,
+    ) {
         let (bh, rcu) = (question.bh, question.bh.read_side());
         let namespace = question.dev.namespace(rcu);
         let unchanged = || self.ipv6_flow_state(namespace) == question.state;
@@ -91,7 +102,8 @@ impl Parent {
             near: None,
             notes: [cookie.0.into(), 0],
         };
-        self.ipv6_locals.insert(&question.key, found, unchanged, bh);
+        let key = question.key_for(header, question.goes_from_anywhere(header, dst));
+        self.ipv6_locals.insert(&key, found, unchanged, bh);
     }
 }
 

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which IPv6 routes are not a matter of the destination alone.
+//!
+//! Where a namespace has a route for packets from some sources, the kernel does not reuse any route
+//! without asking again. But such a route concerns its own destination only: it hangs below the
+//! node of that, and no lookup sees it that does not come by there.
+//!
+//! C headers: `include/net/ip6_fib.h`.
+
+use super::{context::ReadSide, dst::Dst, ipv6::Address, namespace::Namespace};
+use crate::net::bindings;
+use core::{iter, ptr};
+
+type Node = bindings::fib6_node;
+
+/// Bits of an address.
+const BITS: u16 = 128;
+
+/// An address as a number, whose highest bit is the first.
+fn number(bytes: [u8; 16]) -> u128 {
+    u128::from_be_bytes(bytes)
+}
+
+fn bytes([high, low]: Address) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (to, half) in bytes.chunks_exact_mut(8).zip([high, low]) {
+        to.copy_from_slice(&half.to_ne_bytes());
+    }
+    bytes
+}
+
+impl Namespace {
+    /// Whether this IPv6 route is the answer to packets for `daddr` from whatever source: in a
+    /// namespace without rules, of which it must be a route. C: `fib6_node_lookup()`.
+    ///
+    /// Another answer needs another route, so [`Self::ipv6_generation`] tells when this ends.
+    pub(crate) fn ipv6_goes_from_anywhere(
+        &self,
+        route: Dst<'_>,
+        daddr: Address,
+        rcu: ReadSide<'_>,
+    ) -> bool {
+        !self.ipv6_has_rules()
+            && (!self.ipv6_has_source_routes() || self.no_source_matters(route, daddr, rcu))
+    }
+
+    /// Whether no lookup for `daddr` comes by a route by source before it finds this one.
+    fn no_source_matters(&self, route: Dst<'_>, daddr: Address, _rcu: ReadSide<'_>) -> bool {
+        let daddr = number(bytes(daddr));
+        let route = route.as_raw().cast::<bindings::rt6_info>();
+        // SAFETY: an IPv6 route, which exists, as do what it was made from, the node of that and
+        // those below it for as long as the read-side critical section lasts, and tables as long as
+        // the namespace. All that may change is read by single loads.
+        unsafe {
+            let [first, last] = self.ipv6_roots();
+            let from = (&raw const (*route).from).read_volatile();
+            // The kernel's own answer where there is no route has no node.
+            let node = if from.is_null() {
+                ptr::null()
+            } else {
+                if (*from).fib6_src.plen != 0 {
+                    return false;
+                }
+                (&raw const (*from).fib6_node).read_volatile().cast_const()
+            };
+            let none = |from| !way_down(from, daddr).any(|node| depends_on_source(node, daddr));
+            if node.is_null() {
+                return none(first) && none(last);
+            }
+            let in_first = !first.is_null() && is_root_of((*from).fib6_table, first);
+            none(node) && (in_first || none(first))
+        }
+    }
+
+    /// The roots of the tables that are asked where there are no rules, in their order. The first
+    /// may be null.
+    fn ipv6_roots(&self) -> [*const Node; 2] {
+        // SAFETY: the namespace exists, and has its tables as long as it does, if it has IPv6.
+        unsafe {
+            let ipv6 = &raw const (*self.as_raw()).ipv6;
+            #[cfg(CONFIG_IPV6_MULTIPLE_TABLES)]
+            let local = (*ipv6).fib6_local_tbl;
+            #[cfg(not(CONFIG_IPV6_MULTIPLE_TABLES))]
+            let local: *const bindings::fib6_table = ptr::null();
+            [root(local), root((*ipv6).fib6_main_tbl)]
+        }
+    }
+}
+
+/// The root of a table, or null.
+fn root(table: *const bindings::fib6_table) -> *const Node {
+    if table.is_null() {
+        return ptr::null();
+    }
+    // SAFETY: no access, only where it lies.
+    unsafe { &raw const (*table).tb6_root }
+}
+
+fn is_root_of(table: *const bindings::fib6_table, node: *const Node) -> bool {
+    ptr::eq(root(table), node)
+}
+
+/// The nodes that a lookup comes by, from one of them on. C: `fib6_node_lookup_1()`.
+///
+/// # Safety
+///
+/// `from` must be null, or exist for the RCU read-side critical section that the caller is in, in
+/// which all that this gives must be used.
+unsafe fn way_down(from: *const Node, daddr: u128) -> impl Iterator<Item = *const Node> {
+    let existing = |node: *const Node| (!node.is_null()).then_some(node);
+    iter::successors(existing(from), move |&node| {
+        // SAFETY: by the caller's promise: nodes are freed after a grace period.
+        let next = unsafe {
+            let bit = (*node).fn_bit;
+            if bit >= BITS {
+                return None;
+            }
+            if daddr >> (BITS - 1 - bit) & 1 == 0 {
+                (&raw const (*node).left).read_volatile()
+            } else {
+                (&raw const (*node).right).read_volatile()
+            }
+        };
+        existing(next)
+    })
+    // Each is further down than the one before, unless the tree changes meanwhile.
+    .take(usize::from(BITS) + 1)
+}
+
+/// Whether packets for `daddr` that come by a node are asked for their source there.
+///
+/// # Safety
+///
+/// `node` must exist for the RCU read-side critical section that the caller is in.
+#[cfg(CONFIG_IPV6_SUBTREES)]
+unsafe fn depends_on_source(node: *const Node, daddr: u128) -> bool {
+    // SAFETY: by the caller's promise; routes are freed after a grace period as well.
+    unsafe {
+        if (&raw const (*node).subtree).read_volatile().is_null() {
+            return false;
+        }
+        let leaf = (&raw const (*node).leaf).read_volatile();
+        if leaf.is_null() {
+            return false;
+        }
+        let prefix = &raw const (*leaf).fib6_dst;
+        let differs = daddr ^ number((*prefix).addr.in6_u.u6_addr8);
+        let rest = u32::from(BITS).saturating_sub((*prefix).plen as u32);
+        differs.checked_shr(rest).unwrap_or(0) == 0
+    }
+}
+
+#[cfg(not(CONFIG_IPV6_SUBTREES))]
+unsafe fn depends_on_source(_node: *const Node, _daddr: u128) -> bool {
+    false
+}
