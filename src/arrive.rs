@@ -76,9 +76,10 @@ pub(crate) fn goes_at_once<I: Ip>(
     claim: &Claim<'_>,
     rcu: ReadSide<'_>,
 ) -> bool {
+    // The protocol last: it is what is asked next.
     claim.way.is_plainly_local()
-        && is_of_sockets(I::protocol(header))
         && !claim.child.namespace(rcu).has_input_hooks(I::FAMILY)
+        && is_of_sockets(I::protocol(header))
 }
 
 /// Straight to the sockets, if nothing that IP itself has stands before them.
@@ -92,12 +93,10 @@ fn at_once<I: Ip>(
     len: u32,
     bh: BottomHalf<'_>,
 ) {
-    let connection = if place == Shortcut::Socket {
-        Connection::find(&mut skb, child, I::FAMILY, header.protocol, bh)
-    } else if header.protocol == UDP {
-        connected::<I>(&skb, child, bh)
-    } else {
-        None
+    let connection = match (header.protocol, place) {
+        (UDP, _) => connected::<I>(&mut skb, child, place, bh),
+        (protocol, Shortcut::Socket) => Connection::find(&mut skb, child, I::FAMILY, protocol, bh),
+        _ => None,
     };
     let place = place_with(place, connection.is_some());
     let traffic = traffic(child, place, len);
@@ -140,17 +139,38 @@ fn place_of<I: Ip>(
 /// The connected socket of a datagram, where it pays to look for one.
 #[inline(always)]
 fn connected<'r, I: Ip>(
-    skb: &SkBuff,
+    skb: &mut SkBuff,
     child: &'r Device<End>,
+    place: Shortcut,
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     if child.driver().demux().is_off() {
         return None;
     }
+    if place == Shortcut::Socket {
+        return seek::<I>(skb, child, bh);
+    }
     demux(Datagram::of(skb, I::FAMILY)?, child, bh)
 }
 
-/// As [`connected`], where the child may have any.
+/// As [`connected`], for a port that asks for sockets, where the child may have any: then it asks
+/// for those of all its ports, whatever the child says of early demultiplexing.
+#[inline(always)]
+fn seek<'r, I: Ip>(
+    skb: &mut SkBuff,
+    child: &'r Device<End>,
+    bh: BottomHalf<'r>,
+) -> Option<Connection<'r>> {
+    let known = child.driver().demux();
+    let found = Connection::find(skb, child, I::FAMILY, UDP, bh);
+    match found {
+        Some(_) => known.hit(),
+        None => known.miss_at_all(),
+    }
+    found
+}
+
+/// As [`connected`], beside other places, where the child may have any.
 #[inline(never)]
 fn demux<'r>(
     datagram: Datagram<'_>,
@@ -269,7 +289,7 @@ fn traffic(child: &Device<End>, place: Shortcut, len: u32) -> Traffic<'_> {
 /// Whether nobody but sockets has to do with what comes by this protocol.
 #[inline(always)]
 fn is_of_sockets(protocol: u8) -> bool {
-    matches!(protocol, TCP | UDP)
+    protocol == UDP || protocol == TCP
 }
 
 /// On to the sockets, or to where the child sends the packet.

@@ -596,9 +596,9 @@ int passthru_helper_notifier_from_errno(int error)
 	return notifier_from_errno(error);
 }
 
-bool passthru_helper_in_softirq(void)
+unsigned long passthru_helper_softirq_count(void)
 {
-	return in_softirq();
+	return softirq_count();
 }
 
 void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb)

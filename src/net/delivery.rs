@@ -70,9 +70,10 @@ fn handler(family: Family, protocol: u8, _rcu: ReadSide<'_>) -> Option<Handler> 
     const FREE: u32 = bindings::INET6_PROTO_NOPOLICY | bindings::INET6_PROTO_FINAL;
     let place = usize::from(protocol);
     // SAFETY: the tables are always there; what is in them is found by single loads, does not change
-    // and exists for the read-side critical section.
+    // and exists for the read-side critical section. All that are in them have a handler: IP calls
+    // it without a look.
     unsafe {
-        match family {
+        let handler = match family {
             Family::Ipv4 => {
                 let found = (&raw const bindings::inet_protos[place]).read_volatile();
                 let found = found.as_ref().filter(|found| found.no_policy() != 0)?;
@@ -83,7 +84,8 @@ fn handler(family: Family, protocol: u8, _rcu: ReadSide<'_>) -> Option<Handler> 
                 let found = found.as_ref().filter(|found| found.flags & FREE == FREE)?;
                 found.handler
             }
-        }
+        };
+        Some(handler.unwrap_unchecked())
     }
 }
 

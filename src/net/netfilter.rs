@@ -600,7 +600,7 @@ impl<W: Watcher> Hook<W> {
         state: *const bindings::nf_hook_state,
     ) -> c_uint {
         // SAFETY: only reads a counter of this CPU.
-        if unsafe { bindings::passthru_helper_in_softirq() } {
+        if unsafe { bindings::passthru_helper_softirq_count() } != 0 {
             // SAFETY: by the caller's promise, and as was found out.
             unsafe { Self::run(watcher, skb, state) }
         } else {

@@ -69,6 +69,12 @@ impl Demux {
     #[cold]
     pub(crate) fn miss(&self, port: u8) {
         self.missed[usize::from(port) % PORTS].write(moment());
+        self.miss_at_all();
+    }
+
+    /// As [`Self::miss`], where all ports are worth looking for.
+    #[cold]
+    pub(crate) fn miss_at_all(&self) {
         let left = self.credit.read().saturating_sub(1);
         self.credit.write(left);
         if left == 0 {
