@@ -129,7 +129,8 @@ void passthru_helper_skb_ext_reset(struct sk_buff *skb)
  * skb_scrub_packet() between namespaces, and what a receiving device sets. Bits that share a byte
  * are cleared together.
  */
-static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_device *dev)
+static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_device *dev,
+					    const bool is_final)
 {
 	const int ifindex = dev->ifindex;
 
@@ -137,6 +138,9 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 	skb_dst_drop(skb);
 	skb_ext_reset(skb);
 	nf_reset_ct(skb);
+	/* When it is to be sent matters to who sends it on. */
+	if (is_final)
+		skb_clear_delivery_time(skb);
 	skb_clear_tstamp(skb);
 	if (static_branch_unlikely(&netstamp_needed_key) && !skb->tstamp)
 		__net_timestamp(skb);
@@ -168,7 +172,7 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 
 void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
 {
-	passthru_rehome(skb, dev);
+	passthru_rehome(skb, dev, false);
 }
 
 /*
@@ -178,11 +182,11 @@ void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
 static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_device *dev,
 					      struct net *net, u8 tos,
 					      unsigned long __percpu *counters,
-					      unsigned long amount)
+					      unsigned long amount, const bool is_final)
 {
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
-	passthru_rehome(skb, dev);
+	passthru_rehome(skb, dev, is_final);
 	skb_set_transport_header(skb, sizeof(struct iphdr));
 	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
 	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK),
@@ -192,18 +196,18 @@ static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_de
 void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
 			      unsigned long __percpu *counters, unsigned long amount)
 {
-	passthru_ip_enter(skb, dev, dev_net_rcu(dev), tos, counters, amount);
+	passthru_ip_enter(skb, dev, dev_net_rcu(dev), tos, counters, amount, false);
 }
 
 /* ... and what ip6_rcv_core() does. */
 static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_device *dev,
 					       struct net *net, struct inet6_dev *idev, u8 tclass,
 					       unsigned long __percpu *counters,
-					       unsigned long amount)
+					       unsigned long amount, const bool is_final)
 {
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
-	passthru_rehome(skb, dev);
+	passthru_rehome(skb, dev, is_final);
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
 	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
 	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
@@ -215,7 +219,7 @@ void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 t
 			       unsigned long __percpu *counters, unsigned long amount)
 {
 	passthru_ip6_enter(skb, dev, dev_net_rcu(dev), __in6_dev_get(dev), tclass, counters,
-			   amount);
+			   amount, false);
 }
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
@@ -249,13 +253,15 @@ const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 pro
 	return &raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)];
 }
 
-/* What ip_local_deliver_finish() and ip_protocol_deliver_rcu() do with a packet for @handler. */
+/*
+ * What ip_local_deliver_finish() and ip_protocol_deliver_rcu() do with a packet for @handler, once
+ * nobody cares any more when it is to be sent.
+ */
 static __always_inline int passthru_ip_hand_over(struct sk_buff *skb, struct net *net,
 						 int (*handler)(struct sk_buff *skb))
 {
 	int answer;
 
-	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct iphdr));
 	answer = handler(skb);
 	if (likely(answer >= 0))
@@ -265,6 +271,7 @@ static __always_inline int passthru_ip_hand_over(struct sk_buff *skb, struct net
 
 int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
+	skb_clear_delivery_time(skb);
 	return passthru_ip_hand_over(skb, dev_net_rcu(skb->dev), handler);
 }
 
@@ -285,7 +292,7 @@ int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struc
 
 	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip_enter(skb, dev, net, header.tos, counters, amount);
+	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, true);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip_hand_over(skb, net, handler);
 }
@@ -301,7 +308,7 @@ int passthru_helper_ip_arrive_at(struct sk_buff *skb, struct net_device *dev,
 
 	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip_enter(skb, dev, net, header.tos, counters, amount);
+	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, true);
 	passthru_demuxed(skb, sk, destructor);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip_hand_over(skb, net, handler);
@@ -314,7 +321,6 @@ static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct ne
 {
 	int answer;
 
-	skb_clear_delivery_time(skb);
 	__skb_pull(skb, sizeof(struct ipv6hdr));
 	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
 	answer = handler(skb);
@@ -325,6 +331,7 @@ static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct ne
 
 int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
+	skb_clear_delivery_time(skb);
 	return passthru_ip6_hand_over(skb, dev_net_rcu(skb->dev), __in6_dev_get(skb->dev),
 				      handler);
 }
@@ -336,9 +343,9 @@ int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, stru
 	struct net *net = dev_net_rcu(dev);
 	struct inet6_dev *idev = __in6_dev_get(dev);
 
-	if (unlikely(!hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
+	if (unlikely(!idev || !hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount);
+	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip6_hand_over(skb, net, idev, handler);
 }
@@ -352,9 +359,9 @@ int passthru_helper_ip6_arrive_at(struct sk_buff *skb, struct net_device *dev,
 	struct net *net = dev_net_rcu(dev);
 	struct inet6_dev *idev = __in6_dev_get(dev);
 
-	if (unlikely(!hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
+	if (unlikely(!idev || !hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount);
+	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
 	passthru_demuxed(skb, sk, destructor);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip6_hand_over(skb, net, idev, handler);

@@ -70,7 +70,10 @@ struct passthru_summary {
 	u8 protocol;
 };
 
-/* What the next four answer where raw sockets may want the packet, which they leave alone then. */
+/*
+ * What the next four answer where raw sockets may want the packet, or its device has lost IPv6: they
+ * leave it alone then.
+ */
 #define PASSTHRU_RAW_SOCKETS 0x7fffffff
 int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
 			      struct passthru_summary header, unsigned long __percpu *counters,

@@ -59,6 +59,10 @@ pub(crate) trait Ip: 'static {
     /// not be.
     fn plain_in(bytes: &[u8]) -> Option<Self::Header>;
 
+    /// Whether what comes in by a device is received there at all, as far as nobody asks for that
+    /// later.
+    fn is_on(dev: &NetDevice, bh: BottomHalf<'_>) -> bool;
+
     /// Bytes of the packet, by its own account.
     fn len(header: &Self::Header) -> u32;
 
@@ -97,6 +101,17 @@ pub(crate) trait Ip: 'static {
 
     /// Whose the packet is, if that comes to mind at once. It is for a packet that came by before.
     fn recall<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+        state: Self::State,
+    ) -> Option<Claim<'r>>;
+
+    /// Whether what comes to mind of a packet has to be of its flow, and may not be of its destination.
+    fn is_by_flow(packet: &Passing<'_>, header: &Self::Header) -> bool;
+
+    /// As [`Self::recall`], for such a packet.
+    fn recall_flow<'r>(
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
@@ -200,6 +215,12 @@ impl Ip for Ipv4 {
         ipv4::Header::plain_in(bytes)
     }
 
+    /// Who asks for a device's switches asks this too.
+    #[inline(always)]
+    fn is_on(_dev: &NetDevice, _bh: BottomHalf<'_>) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn len(header: &Self::Header) -> u32 {
         header.len.into()
@@ -255,6 +276,22 @@ impl Ip for Ipv4 {
         state: Self::State,
     ) -> Option<Claim<'r>> {
         parent.recall_ipv4(packet, header, state)
+    }
+
+    /// The two are told apart by what is remembered.
+    #[inline(always)]
+    fn is_by_flow(_packet: &Passing<'_>, _header: &Self::Header) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn recall_flow<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+        state: Self::State,
+    ) -> Option<Claim<'r>> {
+        Self::recall(parent, packet, header, state)
     }
 
     fn find_out<'r>(
@@ -345,6 +382,11 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
+    fn is_on(dev: &NetDevice, bh: BottomHalf<'_>) -> bool {
+        dev.has_ipv6(bh.read_side())
+    }
+
+    #[inline(always)]
     fn len(header: &Self::Header) -> u32 {
         header.len
     }
@@ -402,6 +444,21 @@ impl Ip for Ipv6 {
         _state: Self::State,
     ) -> Option<Claim<'r>> {
         parent.recall_ipv6(packet, header)
+    }
+
+    #[inline(always)]
+    fn is_by_flow(packet: &Passing<'_>, header: &Self::Header) -> bool {
+        fib::ipv6::is_by_flow(packet, header)
+    }
+
+    #[inline(always)]
+    fn recall_flow<'r>(
+        parent: &Parent,
+        packet: &Passing<'r>,
+        header: &Self::Header,
+        _state: Self::State,
+    ) -> Option<Claim<'r>> {
+        parent.recall_flow_ipv6(packet, header)
     }
 
     fn find_out<'r>(

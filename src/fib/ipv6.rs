@@ -16,7 +16,7 @@ use crate::{
         dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Destination, Kind},
-        ipv6::{destination_of, is_discovery, is_ordinary, Address, Cookie, Header, Switches},
+        ipv6::{destination_of, is_discovery, is_ordinary, Address, Cookie, Header},
         namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
@@ -27,8 +27,8 @@ use crate::{
 
 /// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
 /// have rules or, for this destination, routes by source, there is no source, and the flow is
-/// [`ANY`], so that all packets for a destination are one flow: a source is not validated. Noted are the cookies of both routes; the generation of the
-/// child's, and what [`Claim::to_note`] says.
+/// [`ANY`], so that all packets for a destination are one flow: a source is not validated. Noted are
+/// the cookies of both routes; the generation of the child's, and what [`Claim::to_note`] says.
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// No packet's flow: theirs are smaller.
@@ -37,40 +37,24 @@ pub(super) const ANY: u32 = 1 << 31;
 /// A packet for which an owner is sought.
 struct Question<'r> {
     dev: &'r NetDevice,
-    switches: Switches<'r>,
     mark: u32,
     bh: BottomHalf<'r>,
     state: u32,
-    key: Key<6, 6>,
-    /// Whether the key is one of a destination.
+    /// Whether it is the destination that is looked for first.
     of_destination: bool,
 }
 
 impl<'r> Question<'r> {
-    /// None where the device that the packet came in by has no IPv6.
     #[inline(always)]
-    fn new(parent: &Parent, packet: &Passing<'r>, header: &Header) -> Option<Self> {
+    fn new(parent: &Parent, packet: &Passing<'r>, of_destination: bool) -> Self {
         let (dev, bh) = (packet.dev(), packet.bh());
-        let mark = packet.skb().mark();
-        let switches = dev.ipv6_switches(bh.read_side())?;
-        let state = parent.ipv6_flow_state(dev.namespace(bh.read_side()));
-        // What is not ordinary may not come in, or not by every way.
-        let of_destination =
-            is_ordinary(header.saddr) && !dev.namespace(bh.read_side()).ipv6_has_rules();
-        let key = if of_destination {
-            key(dev, mark, state, [0, 0], header.daddr, ANY)
-        } else {
-            key(dev, mark, state, header.saddr, header.daddr, header.flow)
-        };
-        Some(Self {
+        Self {
             dev,
-            switches,
-            mark,
+            mark: packet.skb().mark(),
             bh,
-            state,
-            key,
+            state: parent.ipv6_flow_state(dev.namespace(bh.read_side())),
             of_destination,
-        })
+        }
     }
 
     /// Whether the packet's way depends on nothing that is not in its flow's key. Changing the
@@ -86,58 +70,117 @@ impl<'r> Question<'r> {
         self.of_destination && namespace.ipv6_goes_from_anywhere(near, header.daddr, rcu)
     }
 
-    /// The key to remember an answer by that holds whatever the source is, or that does not.
-    fn key_for(&self, header: &Header, from_anywhere: bool) -> Key<6, 6> {
-        if from_anywhere {
-            self.key
-        } else {
-            self.key_of_flow(header)
-        }
+    /// By which device, and with which mark.
+    #[inline(always)]
+    fn input(&self) -> u64 {
+        pair(self.dev.ifindex() as u32, self.mark)
+    }
+
+    /// The key of all packets for the destination. The state is not for finding the place.
+    #[inline(always)]
+    fn key_of_destination(&self, header: &Header) -> Key<6, 4> {
+        let [daddr, daddr_low] = header.daddr;
+        Key::counted([daddr, daddr_low, self.input(), 0, 0, pair(self.state, ANY)])
     }
 
     /// The key of the packet's own flow.
+    #[inline(always)]
     fn key_of_flow(&self, header: &Header) -> Key<6, 6> {
-        key(
-            self.dev,
-            self.mark,
-            self.state,
-            header.saddr,
-            header.daddr,
-            header.flow,
-        )
+        let ([saddr, saddr_low], [daddr, daddr_low]) = (header.saddr, header.daddr);
+        let flow = pair(self.state, header.flow);
+        Key::counted([saddr, saddr_low, daddr, daddr_low, self.input(), flow])
+    }
+
+    /// What is known of the packet elsewhere than where it is looked for first. Where there are routes
+    /// by source that is remembered of its flow.
+    fn elsewhere(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 2>> {
+        let rcu = self.bh.read_side();
+        let of_flow = self.key_of_flow(header);
+        if !self.of_destination {
+            return flows.find_elsewhere(&of_flow, rcu);
+        }
+        flows
+            .find_elsewhere(&self.key_of_destination(header), rcu)
+            .or_else(|| flows.find(&of_flow, rcu))
+    }
+
+    /// Remembers what was found, if that is worth it: of all packets for the destination, or of the
+    /// packet's flow.
+    fn remember(
+        &self,
+        flows: &Flows,
+        header: &Header,
+        from_anywhere: bool,
+        found: impl FnOnce() -> Option<Found<'r, End, 2>>,
+        unchanged: impl Fn() -> bool,
+    ) {
+        if from_anywhere {
+            insert(
+                flows,
+                &self.key_of_destination(header),
+                found,
+                unchanged,
+                self.bh,
+            );
+        } else {
+            insert(flows, &self.key_of_flow(header), found, unchanged, self.bh);
+        }
     }
 }
 
+/// Remembers what was found under a key, if that is worth it.
+fn insert<'r, const HASHED: usize>(
+    flows: &Flows,
+    key: &Key<6, HASHED>,
+    found: impl FnOnce() -> Option<Found<'r, End, 2>>,
+    unchanged: impl Fn() -> bool,
+    bh: BottomHalf<'_>,
+) {
+    if !flows.wants(key, bh) {
+        return;
+    }
+    if let Some(found) = found() {
+        flows.insert(key, found, unchanged, bh);
+    }
+}
+
+/// Whether a packet is looked for by its flow first, and not by its destination. What is not ordinary
+/// may not come in, or not by every way.
 #[inline(always)]
-fn key(
-    dev: &NetDevice,
-    mark: u32,
-    state: u32,
-    [source, source_low]: Address,
-    [destination, destination_low]: Address,
-    flow: u32,
-) -> Key<6, 6> {
-    Key::counted([
-        source,
-        source_low,
-        destination,
-        destination_low,
-        pair(dev.ifindex() as u32, mark),
-        pair(state, flow),
-    ])
+pub(crate) fn is_by_flow(packet: &Passing<'_>, header: &Header) -> bool {
+    let namespace = packet.dev().namespace(packet.bh().read_side());
+    namespace.ipv6_has_rules() || !is_ordinary(header.saddr)
 }
 
 impl Parent {
-    /// As [`Parent::recall_ipv4`], for IPv6.
+    /// As [`Parent::recall_ipv4`], for IPv6: a packet that [`is_by_flow`] says no of.
     #[inline(always)]
     pub(crate) fn recall_ipv6<'r>(
         &self,
         packet: &Passing<'r>,
         header: &Header,
     ) -> Option<Claim<'r>> {
-        let question = Question::new(self, packet, header)?;
-        let rcu = question.bh.read_side();
-        recall(self.ipv6.find_first(&question.key, rcu)?, &question)
+        let question = Question::new(self, packet, true);
+        let key = question.key_of_destination(header);
+        recall(
+            self.ipv6.find_first(&key, question.bh.read_side())?,
+            &question,
+        )
+    }
+
+    /// As [`Self::recall_ipv6`], for all others.
+    #[inline(always)]
+    pub(crate) fn recall_flow_ipv6<'r>(
+        &self,
+        packet: &Passing<'r>,
+        header: &Header,
+    ) -> Option<Claim<'r>> {
+        let question = Question::new(self, packet, false);
+        let key = question.key_of_flow(header);
+        recall(
+            self.ipv6.find_first(&key, question.bh.read_side())?,
+            &question,
+        )
     }
 
     /// The state of ports and children, and of routes as far as cookies do not tell of it.
@@ -176,17 +219,8 @@ impl Parent {
         if !header.is_global() {
             return at.unknown();
         }
-        let rcu = packet.bh().read_side();
-        let Some(question) = Question::new(self, packet, header) else {
-            return at.unknown();
-        };
-        let known = self.ipv6.find_elsewhere(&question.key, rcu).or_else(|| {
-            // Remembered so where there are routes by source.
-            question
-                .of_destination
-                .then(|| self.ipv6.find(&question.key_of_flow(header), rcu))
-                .flatten()
-        });
+        let question = Question::new(self, packet, !is_by_flow(packet, header));
+        let known = question.elsewhere(&self.ipv6, header);
         match known.and_then(|flow| recall(flow, &question)) {
             Some(claim) => claim.answer(shortcuts),
             None => self.ask_ipv6(packet.skb_mut(), header, &question, shortcuts, at),
@@ -277,7 +311,7 @@ impl Parent {
         if !destination.is_plain()
             || near.encapsulates()
             || is_local && destination.by_kernel
-            || !is_local && !question.switches.forward()
+            || !is_local && !question.dev.ipv6_forwards(rcu)
         {
             return None;
         }
@@ -290,10 +324,9 @@ impl Parent {
         let near_cookie = near.ipv6_cookie()?;
         let near_held = near.hold()?;
         let namespace = child.namespace(rcu);
-        if namespace.ipv6_rules_look_deeper() {
+        if namespace.ipv6_rules_look_deeper() || !child.has_ipv6(rcu) {
             return None;
         }
-        let switches = child.ipv6_switches(rcu)?;
         let generation = namespace.ipv6_generation();
         let settling = child.driver().settling();
         let settled = settling.is_done(namespace, generation, question.bh) && settled;
@@ -305,14 +338,13 @@ impl Parent {
             near: is_local.then_some(near),
             shortcuts: shortcuts_between(question.dev, port, is_local),
         };
-        if !claim.is_childs_own() || !claim.way.is_local() && !switches.forward() {
+        if !claim.is_childs_own() || !claim.way.is_local() && !child.ipv6_forwards(rcu) {
             return None;
         }
         let from_anywhere = question.goes_from_anywhere(header, near)
             && namespace.ipv6_goes_from_anywhere(far, header.daddr, rcu);
-        let key = question.key_for(header, from_anywhere);
-        if settled && self.ipv6.wants(&key, question.bh) {
-            let found = Found {
+        let found = || {
+            Some(Found {
                 dev: Some(child),
                 dst: far.hold()?,
                 near: Some(near_held),
@@ -320,10 +352,12 @@ impl Parent {
                     pair(far_cookie.0, near_cookie.0),
                     pair(generation, claim.to_note()),
                 ],
-            };
-            let namespace = question.dev.namespace(rcu);
-            let unchanged = || self.ipv6_flow_state(namespace) == question.state;
-            self.ipv6.insert(&key, found, unchanged, question.bh);
+            })
+        };
+        let parents = question.dev.namespace(rcu);
+        let unchanged = || self.ipv6_flow_state(parents) == question.state;
+        if settled {
+            question.remember(&self.ipv6, header, from_anywhere, found, unchanged);
         }
         Some(claim)
     }
@@ -348,7 +382,6 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
     let near = flow.near?;
     let way = Way::from_note(flow.dst, noted);
     let rcu = question.bh.read_side();
-    let switches = child.ipv6_switches(rcu)?;
     let mut claim = Claim {
         child,
         way,
@@ -356,13 +389,14 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
         shortcuts: shortcuts_in(noted),
     };
     let is_near = claim.is_near();
-    let holds = child.namespace(rcu).ipv6_generation() == generation
-        && (way.is_local() || switches.forward())
-        && (is_near || question.switches.forward())
+    let (far_cookie, near_cookie) = (Cookie((cookies >> 32) as u32), Cookie(cookies as u32));
+    let holds = child.has_ipv6(rcu)
+        && child.namespace(rcu).ipv6_generation() == generation
+        && (way.is_local() || child.ipv6_forwards(rcu))
+        && (is_near || question.dev.ipv6_forwards(rcu))
         && flow
             .dst
-            .still_has_ipv6_cookie(Cookie((cookies >> 32) as u32))
-        && near.still_has_ipv6_cookie(Cookie(cookies as u32));
+            .still_have_ipv6_cookies(near, far_cookie, near_cookie);
     claim.near = is_near.then_some(near);
     holds.then_some(claim)
 }

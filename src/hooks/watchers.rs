@@ -80,13 +80,31 @@ fn from_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
 /// The packet comes from the device, and nothing of it was checked.
 #[inline(never)]
 fn at_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::State) -> Verdict<'a> {
-    if !is_for_ip(&packet) {
+    if !is_for_ip(&packet) || !I::is_on(packet.dev(), packet.bh()) {
         return packet.pass();
     }
     let Some(header) = I::checked(packet.skb()) else {
         return packet.pass();
     };
+    if I::is_by_flow(&packet, &header) {
+        return by_flow_at_device::<I>(parent, packet, header, state);
+    }
     match I::recall(parent, &packet, &header, state) {
+        Some(claim) => take_at_device::<I>(parent, packet, &header, &claim),
+        None => new_at_device::<I>(parent, packet, header),
+    }
+}
+
+/// As [`at_device`], for a packet that is looked for by its flow. Takes the header by value: what is
+/// lent has to be in memory, for all others as well.
+#[inline(never)]
+fn by_flow_at_device<'a, I: Ip>(
+    parent: &Parent,
+    packet: Passing<'a>,
+    header: I::Header,
+    state: I::State,
+) -> Verdict<'a> {
+    match I::recall_flow(parent, &packet, &header, state) {
         Some(claim) => take_at_device::<I>(parent, packet, &header, &claim),
         None => new_at_device::<I>(parent, packet, header),
     }
@@ -297,7 +315,24 @@ fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::Sta
     let Some(header) = I::plain(packet.skb()) else {
         return unjudged::<I>(packet);
     };
+    if I::is_by_flow(&packet, &header) {
+        return by_flow::<I>(parent, packet, header, state);
+    }
     match I::recall(parent, &packet, &header, state) {
+        Some(claim) => choose::<I>(parent, packet, &header, &claim),
+        None => new_before_routing::<I>(parent, packet, header),
+    }
+}
+
+/// As [`before_routing`], for a packet that is looked for by its flow.
+#[inline(never)]
+fn by_flow<'a, I: Ip>(
+    parent: &Parent,
+    packet: Passing<'a>,
+    header: I::Header,
+    state: I::State,
+) -> Verdict<'a> {
+    match I::recall_flow(parent, &packet, &header, state) {
         Some(claim) => choose::<I>(parent, packet, &header, &claim),
         None => new_before_routing::<I>(parent, packet, header),
     }
@@ -543,7 +578,24 @@ fn before_sockets<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::Sta
     let Some(header) = header else {
         return hand_over::<I>(packet);
     };
+    if I::is_by_flow(&packet, &header) {
+        return by_flow_before_sockets::<I>(parent, packet, header, state);
+    }
     match I::recall(parent, &packet, &header, state) {
+        Some(claim) => admit::<I>(packet, &header, &claim),
+        None => new_before_sockets::<I>(parent, packet, header),
+    }
+}
+
+/// As [`before_sockets`], for a packet that is looked for by its flow.
+#[inline(never)]
+fn by_flow_before_sockets<'a, I: Ip>(
+    parent: &Parent,
+    packet: Passing<'a>,
+    header: I::Header,
+    state: I::State,
+) -> Verdict<'a> {
+    match I::recall_flow(parent, &packet, &header, state) {
         Some(claim) => admit::<I>(packet, &header, &claim),
         None => new_before_sockets::<I>(parent, packet, header),
     }

@@ -12,7 +12,7 @@ use super::{
     skb::SkBuff,
 };
 use crate::net::bindings;
-use core::{marker::PhantomData, ptr};
+use core::ptr;
 use kernel::prelude::*;
 
 /// Bytes of the fixed header.
@@ -192,8 +192,10 @@ pub(crate) fn is_of_link(address: Address) -> bool {
 /// more closely: global unicast or unique local. C: `ip6_rcv_core()`.
 #[inline(always)]
 pub(crate) fn is_ordinary(address: Address) -> bool {
+    // By four values of the first byte at a time; of the last four only two.
+    const FOURS: u64 = 0xff << (0x20 >> 2) | 1 << (0xfc >> 2);
     let [first, ..] = address[0].to_ne_bytes();
-    first & 0xe0 == 0x20 || first & 0xfe == 0xfc
+    first < 0xfe && FOURS >> (first >> 2) & 1 != 0
 }
 
 /// Whether an address may be one host's anywhere: not multicast, link-local, loopback or none.
@@ -205,47 +207,25 @@ fn is_global(address: Address) -> bool {
 }
 
 impl NetDevice {
-    /// The switches that decide whether a packet that comes in by this device is routed; none
-    /// where the device has no IPv6, or it is switched off. See [`NetDevice::ipv4_forwards`].
+    /// Whether the device has IPv6, and it is not switched off there. C: `ip6_rcv_core()`.
     #[inline(always)]
-    pub(crate) fn ipv6_switches<'r>(&self, rcu: ReadSide<'r>) -> Option<Switches<'r>> {
-        // SAFETY: the device exists; what it points to is freed after a grace period, and the
-        // namespace's own switches with the namespace.
+    pub(crate) fn has_ipv6(&self, _rcu: ReadSide<'_>) -> bool {
+        // SAFETY: the device exists; what it points to is freed after a grace period. Single loads.
         unsafe {
             let own = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
-            if own.is_null() || (&raw const (*own).cnf.disable_ipv6).read_volatile() != 0 {
-                return None;
-            }
-            // INVARIANT: as above.
-            Some(Switches {
-                own,
-                all: (*self.namespace(rcu).as_raw()).ipv6.devconf_all,
-                scope: PhantomData,
-            })
+            !own.is_null() && (&raw const (*own).cnf.disable_ipv6).read_volatile() == 0
         }
     }
-}
 
-/// Switches of a device that has IPv6.
-///
-/// # Invariants
-///
-/// `own` are those of the device, and `all` those of its namespace; both exist for `'r`.
-#[derive(Clone, Copy)]
-pub(crate) struct Switches<'r> {
-    own: *const bindings::inet6_dev,
-    all: *const bindings::ipv6_devconf,
-    scope: PhantomData<ReadSide<'r>>,
-}
-
-impl Switches<'_> {
-    /// Whether packets that come in by the device are forwarded.
+    /// Whether packets that come in by the device are forwarded. See [`NetDevice::ipv4_forwards`].
     #[inline(always)]
-    pub(crate) fn forward(self) -> bool {
-        // SAFETY: by the type's invariant; single loads.
+    pub(crate) fn ipv6_forwards(&self, rcu: ReadSide<'_>) -> bool {
+        // SAFETY: as above, and the namespace's own switches exist as long as that.
         unsafe {
-            (&raw const (*self.all).forwarding).read_volatile() != 0
-                || (&raw const (*self.own).cnf.force_forwarding).read_volatile() != 0
+            let all = (*self.namespace(rcu).as_raw()).ipv6.devconf_all;
+            let own = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
+            (&raw const (*all).forwarding).read_volatile() != 0
+                || !own.is_null() && (&raw const (*own).cnf.force_forwarding).read_volatile() != 0
         }
     }
 }
@@ -331,23 +311,73 @@ impl Dst<'_> {
         self.current_ipv6_cookie() == Some(cookie)
     }
 
+    /// Whether this route and another one still have both their cookies: all in one.
+    #[inline(always)]
+    pub(crate) fn still_have_ipv6_cookies(
+        self,
+        other: Self,
+        Cookie(own): Cookie,
+        Cookie(others): Cookie,
+    ) -> bool {
+        // What both have all bits of has them in each.
+        const { assert!(bindings::DST_OBSOLETE_FORCE_CHK == -1) };
+        let Some(here) = self.ipv6_standing() else {
+            return false;
+        };
+        let Some(there) = other.ipv6_standing() else {
+            return false;
+        };
+        let both = Standing {
+            obsolete: here.obsolete & there.obsolete,
+            flags: here.flags | there.flags,
+            sernum: 0,
+        };
+        both.is_current() && (here.sernum ^ own) | (there.sernum ^ others) == 0
+    }
+
     #[inline(always)]
     fn current_ipv6_cookie(self) -> Option<Cookie> {
+        let standing = self.ipv6_standing().filter(Standing::is_current)?;
+        Some(Cookie(standing.sernum))
+    }
+
+    /// None where the route is in no table.
+    #[inline(always)]
+    fn ipv6_standing(self) -> Option<Standing> {
         let route = self.as_raw().cast::<bindings::rt6_info>();
         // SAFETY: an IPv6 route, which exists, as do what it was made from and the node of that for
         // as long as the read-side critical section lasts. All fields are read by single loads.
         unsafe {
             let from = (&raw const (*route).from).read_volatile();
-            if from.is_null() || !self.is_current() {
+            if from.is_null() {
                 return None;
             }
             let node = (&raw const (*from).fib6_node).read_volatile();
-            let flags = (*route).rt6i_flags | (*from).fib6_flags;
-            if node.is_null() || flags & bindings::RTF_EXPIRES != 0 {
+            if node.is_null() {
                 return None;
             }
-            Some(Cookie((&raw const (*node).fn_sernum).read_volatile() as u32))
+            Some(Standing {
+                obsolete: (&raw const (*self.as_raw()).obsolete).read_volatile(),
+                flags: (*route).rt6i_flags | (*from).fib6_flags,
+                sernum: (&raw const (*node).fn_sernum).read_volatile() as u32,
+            })
         }
+    }
+}
+
+/// What decides whether an IPv6 route may be used again. C: `ip6_dst_check()`.
+struct Standing {
+    obsolete: i16,
+    flags: u32,
+    sernum: u32,
+}
+
+impl Standing {
+    /// Whether nobody has taken the route back, and it does not end at some time.
+    #[inline(always)]
+    fn is_current(&self) -> bool {
+        i32::from(self.obsolete) == bindings::DST_OBSOLETE_FORCE_CHK
+            && self.flags & bindings::RTF_EXPIRES == 0
     }
 }
 

@@ -83,7 +83,10 @@ impl Exits {
         header: &Header,
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
-        let forwards = port.ipv6_switches(rcu)?.forward();
+        if !port.has_ipv6(rcu) {
+            return None;
+        }
+        let forwards = port.ipv6_forwards(rcu);
         let key = key(port, header, self.ipv6_state(port, rcu), forwards, rcu);
         recall(self.ipv6.find_first(&key, rcu)?)
     }
@@ -98,11 +101,11 @@ impl Exits {
     ) -> Result<Exit<'r>, Fall> {
         let rcu = bh.read_side();
         // What depends on the link is between the two ends of it.
-        if !header.is_global() {
+        if !header.is_global() || !port.has_ipv6(rcu) {
             return Err(Fall::Unrouted);
         }
         // Once: what is found out is kept under what this says now.
-        let forwards = port.ipv6_switches(rcu).ok_or(Fall::Unrouted)?.forward();
+        let forwards = port.ipv6_forwards(rcu);
         let state = self.ipv6_state(port, rcu);
         let key = key(port, header, state, forwards, rcu);
         let known = self.ipv6.find_elsewhere(&key, rcu);

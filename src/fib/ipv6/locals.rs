@@ -2,7 +2,7 @@
 
 //! The routes of IPv6 packets for the parent's own sockets, as `ipv4/locals.rs` has it.
 
-use super::{Cookie, End, Header, Kind, Parent, Passing, Question};
+use super::{is_by_flow, Cookie, End, Header, Kind, Parent, Passing, Question};
 use crate::net::{
     dst::Dst,
     flow_table::{Flow, Found, Place},
@@ -20,13 +20,29 @@ impl Parent {
         packet: &Passing<'r>,
         header: &Header,
     ) -> Result<Dst<'r>, Option<Place>> {
-        let question = Question::new(self, packet, header).ok_or(None)?;
+        let question = Question::new(self, packet, !is_by_flow(packet, header));
+        if !question.of_destination {
+            return self.recall_local_flow_ipv6(question, *header);
+        }
         let (table, rcu) = (&self.ipv6_locals, question.bh.read_side());
-        let place = table.place(&question.key);
-        table
-            .find_first_from(&question.key, place, rcu)
-            .and_then(recall)
-            .ok_or(Some(place))
+        let key = question.key_of_destination(header);
+        let place = table.place(&key);
+        let known = table.find_first_from(&key, place, rcu);
+        known.and_then(recall).ok_or(Some(place))
+    }
+
+    /// As [`Self::recall_local_ipv6`], where the namespace has rules.
+    #[inline(never)]
+    fn recall_local_flow_ipv6<'r>(
+        &self,
+        question: Question<'r>,
+        header: Header,
+    ) -> Result<Dst<'r>, Option<Place>> {
+        let (table, rcu) = (&self.ipv6_locals, question.bh.read_side());
+        let key = question.key_of_flow(&header);
+        let place = table.place(&key);
+        let known = table.find_first_from(&key, place, rcu);
+        known.and_then(recall).ok_or(Some(place))
     }
 
     /// As [`Parent::learn_local_ipv4`], for IPv6.
@@ -38,24 +54,16 @@ impl Parent {
         header: &Header,
         place: Option<Place>,
     ) -> Result<(), DropReason> {
-        let Some(place) = place.filter(|place| self.ipv6_locals.invites(*place, packet.bh()))
-        else {
+        if !place.is_some_and(|place| self.ipv6_locals.invites(place, packet.bh())) {
             return Ok(());
-        };
+        }
         // What depends on the link is never remembered.
-        let question = Question::new(self, packet, header).filter(|_| header.is_global());
-        let Some(question) = question else {
+        if !header.is_global() {
             return Ok(());
-        };
-        let (table, rcu) = (&self.ipv6_locals, question.bh.read_side());
-        let known = table
-            .find_elsewhere_from(&question.key, place, rcu)
-            .or_else(|| {
-                let by_source = question.of_destination;
-                by_source
-                    .then(|| table.find(&question.key_of_flow(header), rcu))
-                    .flatten()
-            })
+        }
+        let question = Question::new(self, packet, !is_by_flow(packet, header));
+        let known = question
+            .elsewhere(&self.ipv6_locals, header)
             .and_then(recall);
         match known {
             Some(dst) => {
@@ -93,17 +101,19 @@ impl Parent {
         if destination.kind != Kind::Local || !destination.is_plain() {
             return;
         }
-        let (Some(cookie), Some(held)) = (dst.ipv6_cookie(), dst.hold()) else {
+        let Some(cookie) = dst.ipv6_cookie() else {
             return;
         };
-        let found = Found {
-            dev: None,
-            dst: held,
-            near: None,
-            notes: [cookie.0.into(), 0],
+        let from_anywhere = question.goes_from_anywhere(header, dst);
+        let found = || {
+            Some(Found {
+                dev: None,
+                dst: dst.hold()?,
+                near: None,
+                notes: [cookie.0.into(), 0],
+            })
         };
-        let key = question.key_for(header, question.goes_from_anywhere(header, dst));
-        self.ipv6_locals.insert(&key, found, unchanged, bh);
+        question.remember(&self.ipv6_locals, header, from_anywhere, found, unchanged);
     }
 }
 
