@@ -16,6 +16,8 @@ import time
 from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, drain, exchange, outside_wire, pour, report, same, seen, shortcut, skip, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
+# An address of blue's that no device but its loopback has.
+ON_LO = "fd00:1::7"
 # The debug kernel waits long until it believes that nothing comes.
 SETS = ("none", "all") if os.environ.get("LAB") == "debug" else ("none", "route", "route,socket", "output", "all")
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -252,7 +254,7 @@ def has_ifb():
 
 def switched_off(ears):
     """A device without IPv6 receives none."""
-    BLUE.call("ip", "-6", "addr", "add", "fd00:1::7/128", "dev", "lo")
+    BLUE.call("ip", "-6", "addr", "add", f"{ON_LO}/128", "dev", "lo")
     for words in SETS:
         shortcut("p1", words)
         with OUTSIDE.udp(V6) as sender:
@@ -260,8 +262,21 @@ def switched_off(ears):
             for off in (0, 1, 0):
                 BLUE.sysctl(**{"ipv6__conf__c0__disable_ipv6": off})
                 time.sleep(SILENCE)
-                owners += [ears.owner(lambda data: sender.sendto(data, ("fd00:1::7", PORT)), silent=bool(off)).split(" ")[0] for _ in range(2)]
+                owners += [ears.owner(lambda data: sender.sendto(data, (ON_LO, PORT)), silent=bool(off)).split(" ")[0] for _ in range(2)]
         same(owners, ["blue"] * 2 + ["nobody"] * 2 + ["blue"] * 2, f"shortcut {words}: IPv6 switched off on the child's device, and on")
+
+
+def switched_off_here(ears):
+    """Nor does the parent's, and then there is nothing for a child in what comes by it. The last: with
+    the addresses go routes that do not come back."""
+    shortcut("p1", "device")
+    with OUTSIDE.udp(V6) as sender:
+        owners = []
+        for off in (0, 1):
+            PARENT.sysctl(**{"ipv6__conf__up0__disable_ipv6": off})
+            time.sleep(SILENCE)
+            owners += [ears.owner(lambda data: sender.sendto(data, (ON_LO, PORT)), silent=bool(off)).split(" ")[0] for _ in range(2)]
+    same(owners, ["blue"] * 2 + ["nobody"] * 2, "shortcut device: IPv6 switched off on the uplink")
 
 
 def main():
@@ -283,6 +298,7 @@ def main():
             else:
                 skip(f"{family.name}, shortcut {words}: what a child's ifb has sent", "this kernel has no ifb")
     switched_off(ears)
+    switched_off_here(ears)
     ears.close()
 
 
