@@ -4,7 +4,9 @@
 //!
 //! A connected socket is found for less by who asks for nothing else, and one that is not connected
 //! is not found so at all: then the protocol looks once more. Most ports have sockets of one kind,
-//! and many children have none that are connected: there one datagram now and then is a trial.
+//! and many children have none that are connected: there one datagram now and then is a trial, the
+//! less often the more of them were in vain. Of thousands of children that get little each there would
+//! be many.
 
 use crate::net::{
     jiffies::{jiffies, moment, MOMENT},
@@ -18,10 +20,15 @@ const PORTS: usize = 32;
 /// Misses without a hit between them after which there are trials only.
 const CREDIT: u32 = 64;
 
+/// How many times the time between trials is doubled at most.
+const LONGEST: u32 = 2;
+
 /// What is known of a child's connected sockets.
 pub(crate) struct Demux {
     /// Until when none is looked for, in jiffies.
     off_until: OnceAddress,
+    /// How many times the time between trials is doubled.
+    doubled: Once32,
     /// Misses that may come yet. None, while there are trials only.
     credit: Once32,
     /// The moment of the last miss, by port.
@@ -33,6 +40,7 @@ impl Demux {
     pub(super) fn new() -> Self {
         Self {
             off_until: OnceAddress::new(0),
+            doubled: Once32::new(0),
             credit: Once32::new(0),
             missed: array::from_fn(|_| Once16::new(0)),
         }
@@ -45,8 +53,8 @@ impl Demux {
     }
 
     /// Whether one is worth looking for, where none is off, for a datagram to a port that ends in
-    /// `port`: it is a trial, of which the next one is due a moment later, or there was no miss a moment
-    /// ago. Callable in any context.
+    /// `port`: it is a trial, of which the next one is due a moment later or more, or there was no miss
+    /// a moment ago. Callable in any context.
     pub(crate) fn pays(&self, port: u8) -> bool {
         if self.credit.read() == 0 {
             self.turn_off();
@@ -61,6 +69,7 @@ impl Demux {
         // Other CPUs read the line for each packet.
         if self.credit.read() != CREDIT {
             self.credit.write(CREDIT);
+            self.doubled.write(0);
             self.off_until.write(jiffies());
         }
     }
@@ -75,14 +84,20 @@ impl Demux {
     /// As [`Self::miss`], where all ports are worth looking for.
     #[cold]
     pub(crate) fn miss_at_all(&self) {
-        let left = self.credit.read().saturating_sub(1);
-        self.credit.write(left);
-        if left == 0 {
+        let credit = self.credit.read();
+        if credit == 0 {
+            let doubled = self.doubled.read();
+            self.doubled.write((doubled + 1).min(LONGEST));
+        } else {
+            self.credit.write(credit - 1);
+        }
+        if credit <= 1 {
             self.turn_off();
         }
     }
 
     fn turn_off(&self) {
-        self.off_until.write(jiffies().wrapping_add(MOMENT));
+        let pause = MOMENT << self.doubled.read();
+        self.off_until.write(jiffies().wrapping_add(pause));
     }
 }
