@@ -162,6 +162,9 @@ fn seek<'r, I: Ip>(
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     let known = child.driver().demux();
+    if !known.pays_at_all() {
+        return None;
+    }
     let found = Connection::find(skb, child, I::FAMILY, UDP, bh);
     match found {
         Some(_) => known.hit(),

@@ -4,9 +4,8 @@
 //!
 //! A connected socket is found for less by who asks for nothing else, and one that is not connected
 //! is not found so at all: then the protocol looks once more. Most ports have sockets of one kind,
-//! and many children have none that are connected: there one datagram now and then is a trial, the
-//! less often the more of them were in vain. Of thousands of children that get little each there would
-//! be many.
+//! and many children have none that are connected: there one datagram now and then is a trial. Of
+//! thousands of children that get little each every datagram might be one, so trials are few in all.
 
 use crate::net::{
     jiffies::{jiffies, moment, MOMENT},
@@ -14,21 +13,47 @@ use crate::net::{
 };
 use core::array;
 
+/// Trials in a moment, of all children together.
+const TRIALS: u32 = 128;
+
+/// How many there were in a moment. CPUs may count less than there were: they are few all the same.
+struct Trials {
+    moment: Once16,
+    done: Once32,
+}
+
+impl Trials {
+    /// Whether there may be one more.
+    fn take(&self) -> bool {
+        let now = moment();
+        if self.moment.read() != now {
+            self.moment.write(now);
+            self.done.write(0);
+        }
+        let done = self.done.read();
+        if done >= TRIALS {
+            return false;
+        }
+        self.done.write(done + 1);
+        true
+    }
+}
+
+static ALL_TRIALS: Trials = Trials {
+    moment: Once16::new(0),
+    done: Once32::new(0),
+};
+
 /// Ports that are told apart.
 const PORTS: usize = 32;
 
 /// Misses without a hit between them after which there are trials only.
 const CREDIT: u32 = 64;
 
-/// How many times the time between trials is doubled at most.
-const LONGEST: u32 = 2;
-
 /// What is known of a child's connected sockets.
 pub(crate) struct Demux {
     /// Until when none is looked for, in jiffies.
     off_until: OnceAddress,
-    /// How many times the time between trials is doubled.
-    doubled: Once32,
     /// Misses that may come yet. None, while there are trials only.
     credit: Once32,
     /// The moment of the last miss, by port.
@@ -40,7 +65,6 @@ impl Demux {
     pub(super) fn new() -> Self {
         Self {
             off_until: OnceAddress::new(0),
-            doubled: Once32::new(0),
             credit: Once32::new(0),
             missed: array::from_fn(|_| Once16::new(0)),
         }
@@ -53,14 +77,25 @@ impl Demux {
     }
 
     /// Whether one is worth looking for, where none is off, for a datagram to a port that ends in
-    /// `port`: it is a trial, of which the next one is due a moment later or more, or there was no miss
-    /// a moment ago. Callable in any context.
+    /// `port`: as [`Self::pays_at_all`], and there was no miss a moment ago.
     pub(crate) fn pays(&self, port: u8) -> bool {
         if self.credit.read() == 0 {
-            self.turn_off();
-            return true;
+            return self.may_try();
         }
         self.missed[usize::from(port) % PORTS].read() != moment()
+    }
+
+    /// Whether one is worth looking for, where none is off: some were found, or it is a trial, of which
+    /// the next one is due a moment later. Callable in any context.
+    #[inline(always)]
+    pub(crate) fn pays_at_all(&self) -> bool {
+        self.credit.read() != 0 || self.may_try()
+    }
+
+    #[cold]
+    fn may_try(&self) -> bool {
+        self.turn_off();
+        ALL_TRIALS.take()
     }
 
     /// Notes that one was found. Callable in any context.
@@ -69,7 +104,6 @@ impl Demux {
         // Other CPUs read the line for each packet.
         if self.credit.read() != CREDIT {
             self.credit.write(CREDIT);
-            self.doubled.write(0);
             self.off_until.write(jiffies());
         }
     }
@@ -84,20 +118,14 @@ impl Demux {
     /// As [`Self::miss`], where all ports are worth looking for.
     #[cold]
     pub(crate) fn miss_at_all(&self) {
-        let credit = self.credit.read();
-        if credit == 0 {
-            let doubled = self.doubled.read();
-            self.doubled.write((doubled + 1).min(LONGEST));
-        } else {
-            self.credit.write(credit - 1);
-        }
-        if credit <= 1 {
+        let left = self.credit.read().saturating_sub(1);
+        self.credit.write(left);
+        if left == 0 {
             self.turn_off();
         }
     }
 
     fn turn_off(&self) {
-        let pause = MOMENT << self.doubled.read();
-        self.off_until.write(jiffies().wrapping_add(pause));
+        self.off_until.write(jiffies().wrapping_add(MOMENT));
     }
 }

@@ -24,7 +24,7 @@ SETS = (("none", None), ("route", "route"), ("route,socket", "socket"), ("device
 HELD = ("netfilter", "netfilter")
 TO_DEVICE = socket.SO_BINDTODEVICE
 # Seconds within which a child's datagrams are tried for a connected socket once more.
-TRIAL = 0.8
+TRIAL = 0.3
 
 
 class Case:
