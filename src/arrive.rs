@@ -147,17 +147,19 @@ fn connected<'r, I: Ip>(
     if child.driver().demux().is_off() {
         return None;
     }
-    if place == Shortcut::Socket {
-        return seek::<I>(skb, child, bh);
+    match Datagram::of(skb, I::FAMILY) {
+        Some(datagram) if place == Shortcut::Socket => seek(datagram, child, bh),
+        Some(datagram) => demux(datagram, child, bh),
+        None if place == Shortcut::Socket => Connection::find(skb, child, I::FAMILY, UDP, bh),
+        None => None,
     }
-    demux(Datagram::of(skb, I::FAMILY)?, child, bh)
 }
 
 /// As [`connected`], for a port that asks for sockets, where the child may have any: then it asks
 /// for those of all its ports, whatever the child says of early demultiplexing.
 #[inline(always)]
-fn seek<'r, I: Ip>(
-    skb: &mut SkBuff,
+fn seek<'r>(
+    datagram: Datagram<'_>,
     child: &'r Device<End>,
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
@@ -165,10 +167,11 @@ fn seek<'r, I: Ip>(
     if !known.pays_at_all() {
         return None;
     }
-    let found = Connection::find(skb, child, I::FAMILY, UDP, bh);
+    let port = datagram.port_low();
+    let found = datagram.demux(child, bh);
     match found {
         Some(_) => known.hit(),
-        None => known.miss_at_all(),
+        None => known.miss_again(port),
     }
     found
 }
@@ -181,15 +184,14 @@ fn demux<'r>(
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     let (known, port) = (child.driver().demux(), datagram.port_low());
+    if !child.namespace(bh.read_side()).demuxes_early(UDP) {
+        known.turn_off();
+        return None;
+    }
     if !known.pays(port) {
         return None;
     }
-    let asked = child.namespace(bh.read_side()).demuxes_early(UDP);
-    let found = if asked {
-        datagram.demux(child, bh)
-    } else {
-        None
-    };
+    let found = datagram.demux(child, bh);
     match found {
         Some(_) => known.hit(),
         None => known.miss(port),

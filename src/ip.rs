@@ -359,7 +359,7 @@ impl Ip for Ipv4 {
 impl Ip for Ipv6 {
     type Header = ipv6::Header;
     type Established = Ipv6Flows;
-    type State = ();
+    type State = u32;
     const FAMILY: Family = Family::Ipv6;
     const HEADER_LEN: u32 = ipv6::HEADER_LEN;
 
@@ -411,11 +411,13 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn state(_parent: &Parent, _packet: &Passing<'_>) {}
+    fn state(parent: &Parent, packet: &Passing<'_>) -> Self::State {
+        parent.ipv6_state(packet.dev().namespace(packet.bh().read_side()))
+    }
 
     #[inline(always)]
-    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, _state: ()) -> bool {
-        parent.is_for_stranger_ipv6(packet)
+    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, state: Self::State) -> bool {
+        parent.is_for_stranger_ipv6(packet, state)
     }
 
     #[inline(always)]
@@ -441,9 +443,9 @@ impl Ip for Ipv6 {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
-        _state: Self::State,
+        state: Self::State,
     ) -> Option<Claim<'r>> {
-        parent.recall_ipv6(packet, header)
+        parent.recall_ipv6(packet, header, state)
     }
 
     #[inline(always)]
@@ -456,9 +458,9 @@ impl Ip for Ipv6 {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
-        _state: Self::State,
+        state: Self::State,
     ) -> Option<Claim<'r>> {
-        parent.recall_flow_ipv6(packet, header)
+        parent.recall_flow_ipv6(packet, header, state)
     }
 
     fn find_out<'r>(

@@ -28,7 +28,7 @@ use crate::{
 /// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
 /// have rules or, for this destination, routes by source, there is no source, and the flow is
 /// [`ANY`], so that all packets for a destination are one flow: a source is not validated. Noted are
-/// the cookies of both routes; the generation of the child's, and what [`Claim::to_note`] says.
+/// the cookies of both routes; the state of the child's, and what [`Claim::to_note`] says.
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// No packet's flow: theirs are smaller.
@@ -46,13 +46,12 @@ struct Question<'r> {
 
 impl<'r> Question<'r> {
     #[inline(always)]
-    fn new(parent: &Parent, packet: &Passing<'r>, of_destination: bool) -> Self {
-        let (dev, bh) = (packet.dev(), packet.bh());
+    fn new(packet: &Passing<'r>, state: u32, of_destination: bool) -> Self {
         Self {
-            dev,
+            dev: packet.dev(),
             mark: packet.skb().mark(),
-            bh,
-            state: parent.ipv6_flow_state(dev.namespace(bh.read_side())),
+            bh: packet.bh(),
+            state,
             of_destination,
         }
     }
@@ -93,15 +92,26 @@ impl<'r> Question<'r> {
 
     /// What is known of the packet elsewhere than where it is looked for first. Where there are routes
     /// by source that is remembered of its flow.
+    #[inline(always)]
     fn elsewhere(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 2>> {
-        let rcu = self.bh.read_side();
-        let of_flow = self.key_of_flow(header);
         if !self.of_destination {
-            return flows.find_elsewhere(&of_flow, rcu);
+            return self.elsewhere_of_flow(flows, header);
         }
+        let key = self.key_of_destination(header);
         flows
-            .find_elsewhere(&self.key_of_destination(header), rcu)
-            .or_else(|| flows.find(&of_flow, rcu))
+            .find_elsewhere(&key, self.bh.read_side())
+            .or_else(|| self.elsewhere_of_flow(flows, header))
+    }
+
+    /// As [`Self::elsewhere`], for what is remembered of flows.
+    #[inline(never)]
+    fn elsewhere_of_flow(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 2>> {
+        let (key, rcu) = (self.key_of_flow(header), self.bh.read_side());
+        if self.of_destination {
+            flows.find(&key, rcu)
+        } else {
+            flows.find_elsewhere(&key, rcu)
+        }
     }
 
     /// Remembers what was found, if that is worth it: of all packets for the destination, or of the
@@ -159,8 +169,9 @@ impl Parent {
         &self,
         packet: &Passing<'r>,
         header: &Header,
+        state: u32,
     ) -> Option<Claim<'r>> {
-        let question = Question::new(self, packet, true);
+        let question = Question::new(packet, state, true);
         let key = question.key_of_destination(header);
         recall(
             self.ipv6.find_first(&key, question.bh.read_side())?,
@@ -174,8 +185,9 @@ impl Parent {
         &self,
         packet: &Passing<'r>,
         header: &Header,
+        state: u32,
     ) -> Option<Claim<'r>> {
-        let question = Question::new(self, packet, false);
+        let question = Question::new(packet, state, false);
         let key = question.key_of_flow(header);
         recall(
             self.ipv6.find_first(&key, question.bh.read_side())?,
@@ -183,27 +195,26 @@ impl Parent {
         )
     }
 
-    /// The state of ports and children, and of routes as far as cookies do not tell of it.
+    /// The state of routes, ports and children.
     #[inline(always)]
-    fn ipv6_flow_state(&self, namespace: &Namespace) -> u32 {
-        let generation = self.generation.read();
-        namespace.ipv6_generation().wrapping_add(generation)
-    }
-
-    /// The state of routes, ports and children, where there are no rules.
-    #[inline(always)]
-    fn ipv6_state(&self, namespace: &Namespace) -> u32 {
+    pub(crate) fn ipv6_state(&self, namespace: &Namespace) -> u32 {
         let generation = self.generation.read();
         namespace.ipv6_state().wrapping_add(generation)
     }
 
+    /// The question whose a packet is, as things are now.
+    #[inline(always)]
+    fn ask_of_ipv6<'r>(&self, packet: &Passing<'r>, header: &Header) -> Question<'r> {
+        let state = self.ipv6_state(packet.dev().namespace(packet.bh().read_side()));
+        Question::new(packet, state, !is_by_flow(packet, header))
+    }
+
     /// As [`Parent::is_for_stranger_ipv4`], for IPv6.
     #[inline(always)]
-    pub(crate) fn is_for_stranger_ipv6(&self, packet: &Passing<'_>) -> bool {
+    pub(crate) fn is_for_stranger_ipv6(&self, packet: &Passing<'_>, state: u32) -> bool {
         let Some(daddr) = destination_of(packet.skb()) else {
             return false;
         };
-        let state = self.ipv6_state(packet.dev().namespace(packet.bh().read_side()));
         self.ipv6_strangers.contains(daddr, state)
     }
 
@@ -219,7 +230,7 @@ impl Parent {
         if !header.is_global() {
             return at.unknown();
         }
-        let question = Question::new(self, packet, !is_by_flow(packet, header));
+        let question = self.ask_of_ipv6(packet, header);
         let known = question.elsewhere(&self.ipv6, header);
         match known.and_then(|flow| recall(flow, &question)) {
             Some(claim) => claim.answer(shortcuts),
@@ -246,8 +257,8 @@ impl Parent {
         // What does not hold for sure is not remembered.
         let (routes, generation) = (namespace.ipv6_state(), self.generation.read());
         let settled = self.ipv6_settling.is_done(namespace, routes, question.bh)
-            && self.ipv6_flow_state(namespace) == question.state;
-        let stranger = settled.then(|| (header.daddr, routes.wrapping_add(generation)));
+            && routes.wrapping_add(generation) == question.state;
+        let stranger = settled.then_some((header.daddr, question.state));
         let claim = self.look_up_ipv6(skb, header, question, stranger, settled);
         if let Some(claim) = claim {
             skb.drop_dst();
@@ -327,9 +338,9 @@ impl Parent {
         if namespace.ipv6_rules_look_deeper() || !child.has_ipv6(rcu) {
             return None;
         }
-        let generation = namespace.ipv6_generation();
+        let state = namespace.ipv6_state();
         let settling = child.driver().settling();
-        let settled = settling.is_done(namespace, generation, question.bh) && settled;
+        let settled = settling.is_done(namespace, state, question.bh) && settled;
         let far = route_in_child(skb, question, child)?;
         let far_cookie = far.ipv6_cookie()?;
         let claim = Claim {
@@ -350,12 +361,12 @@ impl Parent {
                 near: Some(near_held),
                 notes: [
                     pair(far_cookie.0, near_cookie.0),
-                    pair(generation, claim.to_note()),
+                    pair(state, claim.to_note()),
                 ],
             })
         };
         let parents = question.dev.namespace(rcu);
-        let unchanged = || self.ipv6_flow_state(parents) == question.state;
+        let unchanged = || self.ipv6_state(parents) == question.state;
         if settled {
             question.remember(&self.ipv6, header, from_anywhere, found, unchanged);
         }
@@ -378,7 +389,7 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
 #[inline(always)]
 fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'r>> {
     let (child, [cookies, noted]) = (flow.dev?, flow.notes);
-    let (generation, noted) = ((noted >> 32) as u32, noted as u32);
+    let (state, noted) = ((noted >> 32) as u32, noted as u32);
     let near = flow.near?;
     let way = Way::from_note(flow.dst, noted);
     let rcu = question.bh.read_side();
@@ -391,7 +402,7 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
     let is_near = claim.is_near();
     let (far_cookie, near_cookie) = (Cookie((cookies >> 32) as u32), Cookie(cookies as u32));
     let holds = child.has_ipv6(rcu)
-        && child.namespace(rcu).ipv6_generation() == generation
+        && child.namespace(rcu).ipv6_state() == state
         && (way.is_local() || child.ipv6_forwards(rcu))
         && (is_near || question.dev.ipv6_forwards(rcu))
         && flow

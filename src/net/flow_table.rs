@@ -164,8 +164,13 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
     /// As [`Self::has`], where that is unlikely: most differ soon.
     #[inline(always)]
     fn has_after_all<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
-        let mut words = self.words.iter().zip(&key.words);
-        words.all(|(ours, theirs)| ours.read() == *theirs)
+        #[allow(clippy::needless_range_loop)]
+        for index in 0..K {
+            if self.words[index].read() != key.words[index] {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether the entry can be filled for `key` without driving out one that may be found again.
@@ -296,10 +301,14 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// The entries where a key of this place can be, the most likely one first.
     #[inline(always)]
     fn ways(&self, place: Place) -> impl Iterator<Item = &Slot<D, K, N>> {
-        let first = place.0 & self.mask;
-        let slots = self.slots.as_slice();
-        // SAFETY: `mask` is the number of slots less one, and that of ways divides it.
-        (0..WAYS).map(move |way| unsafe { slots.get_unchecked(first ^ way) })
+        (0..WAYS).map(move |way| self.slot(place.0 ^ way))
+    }
+
+    /// An entry, by a number of which the lowest bits count.
+    #[inline(always)]
+    fn slot(&self, index: usize) -> &Slot<D, K, N> {
+        // SAFETY: `mask` is the number of slots less one.
+        unsafe { self.slots.as_slice().get_unchecked(index & self.mask) }
     }
 
     /// What is known of the flow with this key, if that is in the most likely place. Callable under
@@ -321,13 +330,12 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         place: Place,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        // SAFETY: `mask` is the number of slots less one.
-        let slot = unsafe { self.slots.as_slice().get_unchecked(place.0 & self.mask) };
-        slot.get(key, rcu)
+        self.slot(place.0).get(key, rcu)
     }
 
     /// What is known of the flow with this key where [`Self::find_first`] does not look. Callable
     /// as that.
+    #[inline(always)]
     pub(crate) fn find_elsewhere<'r, const HASHED: usize>(
         &self,
         key: &Key<K, HASHED>,
@@ -344,10 +352,14 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         place: Place,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        self.ways(place)
-            .skip(1)
-            .filter(|slot| slot.has_after_all(key))
-            .find_map(|slot| slot.get(key, rcu))
+        // Loops, as in `Slot::has()`.
+        for way in 1..WAYS {
+            let slot = self.slot(place.0 ^ way);
+            if slot.has_after_all(key) {
+                return slot.get(key, rcu);
+            }
+        }
+        None
     }
 
     /// What is known of the flow with this key. Callable under RCU, in any context.

@@ -261,29 +261,32 @@ impl Namespace {
         false
     }
 
-    /// A number that changes with rules, and with each route that is added to whatever table: to be
-    /// read before routes are asked. It changes before the route can be found. C: `rt_genid_ipv6()`.
+    /// A number that changes with rules, and with each route that is added to whatever table or
+    /// removed from it: to be read before routes are asked, and to have settled by then, as both
+    /// happen before or after it changes. A sum of what only grows. C: `rt_genid_ipv6()`,
+    /// `fib6_del_route()`.
     ///
-    /// A cookie tells of the table that its route was found in, and another table may come first.
-    #[inline(always)]
-    pub(crate) fn ipv6_generation(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe { (&raw const (*self.as_raw()).ipv6.fib6_sernum.counter).read_volatile() as u32 }
-    }
-
-    /// As [`Self::ipv6_generation`], and it changes with each route that is removed too. A sum of
-    /// what only grows. C: `fib6_del_route()`.
+    /// A cookie tells of the part of a table that its route was found in. But another table may come
+    /// first, and where a route by source goes the kernel finds others again that it had passed over
+    /// for that.
     #[inline(always)]
     pub(crate) fn ipv6_state(&self) -> u32 {
         // SAFETY: as above; the statistics are there as long as the namespace has IPv6.
-        let gone = unsafe {
-            let stats = (*self.as_raw()).ipv6.rt6_stats;
+        unsafe {
+            let ipv6 = &raw const (*self.as_raw()).ipv6;
+            let stats = (*ipv6).rt6_stats;
             if stats.is_null() {
                 return 0;
             }
-            (&raw const (*stats).fib_discarded_routes).read_volatile()
-        };
-        self.ipv6_generation().wrapping_add(gone)
+            let added = (&raw const (*ipv6).fib6_sernum.counter).read_volatile() as u32;
+            added.wrapping_add((&raw const (*stats).fib_discarded_routes).read_volatile())
+        }
+    }
+
+    /// Whether packets are forwarded unless a device says otherwise.
+    pub(super) fn ipv6_forwards(&self) -> bool {
+        // SAFETY: the namespace exists, and has its switches as long as it has IPv6.
+        unsafe { (&raw const (*(*self.as_raw()).ipv6.devconf_all).forwarding).read_volatile() != 0 }
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! Where a namespace has a route for packets from some sources, the kernel does not reuse any route
 //! without asking again. But such a route concerns its own destination only: it hangs below the
-//! node of that, and no lookup sees it that does not come by there.
+//! node of that, and no lookup sees it that does not come by there. For a source that it is not for
+//! the kernel passes over all other routes of that node too.
 //!
 //! C headers: `include/net/ip6_fib.h`.
 
@@ -34,7 +35,8 @@ impl Namespace {
     /// Whether this IPv6 route is the answer to packets for `daddr` from whatever source: in a
     /// namespace without rules, of which it must be a route. C: `fib6_node_lookup()`.
     ///
-    /// Another answer needs another route, so [`Self::ipv6_generation`] tells when this ends.
+    /// Another answer needs another route, or that one goes which hid it: [`Self::ipv6_state`] tells
+    /// when this ends.
     pub(crate) fn ipv6_goes_from_anywhere(
         &self,
         route: Dst<'_>,
@@ -55,17 +57,14 @@ impl Namespace {
         unsafe {
             let [first, last] = self.ipv6_roots();
             let from = (&raw const (*route).from).read_volatile();
-            // The kernel's own answer where there is no route has no node.
-            let node = if from.is_null() {
-                ptr::null()
-            } else {
-                if (*from).fib6_src.plen != 0 {
-                    return false;
-                }
-                (&raw const (*from).fib6_node).read_volatile().cast_const()
-            };
+            // The kernel's own answer, where there is no route or no memory for one, is made from none.
+            if from.is_null() || (*from).fib6_src.plen != 0 {
+                return false;
+            }
+            let node = (&raw const (*from).fib6_node).read_volatile().cast_const();
             let none = |from| !way_down(from, daddr).any(|node| depends_on_source(node, daddr));
-            if node.is_null() {
+            // A host looks for a neighbour that answers, up to the root, before it takes another.
+            if node.is_null() || !self.ipv6_forwards() {
                 return none(first) && none(last);
             }
             let in_first = !first.is_null() && is_root_of((*from).fib6_table, first);
@@ -140,13 +139,14 @@ unsafe fn depends_on_source(node: *const Node, daddr: u128) -> bool {
         if (&raw const (*node).subtree).read_volatile().is_null() {
             return false;
         }
+        // None for as long as it takes to put another one there.
         let leaf = (&raw const (*node).leaf).read_volatile();
         if leaf.is_null() {
-            return false;
+            return true;
         }
-        let prefix = &raw const (*leaf).fib6_dst;
-        let differs = daddr ^ number((*prefix).addr.in6_u.u6_addr8);
-        let rest = u32::from(BITS).saturating_sub((*prefix).plen as u32);
+        // The leaf may be a longer route, of a node below. All that can be have the node's bits.
+        let differs = daddr ^ number((*leaf).fib6_dst.addr.in6_u.u6_addr8);
+        let rest = u32::from(BITS.saturating_sub((*node).fn_bit));
         differs.checked_shr(rest).unwrap_or(0) == 0
     }
 }

@@ -8,6 +8,7 @@
 //! thousands of children that get little each every datagram might be one, so trials are few in all.
 
 use crate::net::{
+    flow_table::random,
     jiffies::{jiffies, moment, MOMENT},
     once::{Once16, Once32, OnceAddress},
 };
@@ -86,15 +87,16 @@ impl Demux {
     }
 
     /// Whether one is worth looking for, where none is off: some were found, or it is a trial, of which
-    /// the next one is due a moment later. Callable in any context.
+    /// the next one is due one or two moments later. Callable in any context.
     #[inline(always)]
     pub(crate) fn pays_at_all(&self) -> bool {
         self.credit.read() != 0 || self.may_try()
     }
 
+    /// Not always at the same time of a moment, so that it is not always the same ones who are too late.
     #[cold]
     fn may_try(&self) -> bool {
-        self.turn_off();
+        self.turn_off_for(MOMENT + random() as usize % MOMENT);
         ALL_TRIALS.take()
     }
 
@@ -112,20 +114,30 @@ impl Demux {
     #[cold]
     pub(crate) fn miss(&self, port: u8) {
         self.missed[usize::from(port) % PORTS].write(moment());
-        self.miss_at_all();
-    }
-
-    /// As [`Self::miss`], where all ports are worth looking for.
-    #[cold]
-    pub(crate) fn miss_at_all(&self) {
         let left = self.credit.read().saturating_sub(1);
         self.credit.write(left);
-        if left == 0 {
+        // After a trial it is so already, for longer.
+        if left == 0 && !self.is_off() {
             self.turn_off();
         }
     }
 
-    fn turn_off(&self) {
-        self.off_until.write(jiffies().wrapping_add(MOMENT));
+    /// As [`Self::miss`], where it is looked for whatever was missed a moment ago: that is noted once in
+    /// a moment for each port, as other CPUs read it.
+    #[cold]
+    pub(crate) fn miss_again(&self, port: u8) {
+        if self.missed[usize::from(port) % PORTS].read() != moment() {
+            self.miss(port);
+        }
+    }
+
+    /// Whoever has none looked for does not need trials. Callable in any context.
+    #[cold]
+    pub(crate) fn turn_off(&self) {
+        self.turn_off_for(MOMENT);
+    }
+
+    fn turn_off_for(&self, jiffies_off: usize) {
+        self.off_until.write(jiffies().wrapping_add(jiffies_off));
     }
 }

@@ -206,19 +206,19 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     }
     let rcu = bh.read_side();
     let namespace = port.namespace(rcu);
-    let generation = u64::from(namespace.ipv6_generation()) << 32;
+    let state = u64::from(namespace.ipv6_state()) << 32;
     let sources = &port.driver().sources().ipv6;
     let key = Key::new(source);
     if let Some(flow) = sources.find::<2>(&key, rcu) {
         let [noted] = flow.notes;
-        let cookie = noted ^ generation;
+        let cookie = noted ^ state;
         if cookie >> 32 == 0 && flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32)) {
             return true;
         }
     }
     let settling = port.driver().settling();
-    let settled = settling.is_done(namespace, namespace.ipv6_generation(), bh)
-        && u64::from(namespace.ipv6_generation()) << 32 == generation;
+    let settled = settling.is_done(namespace, namespace.ipv6_state(), bh)
+        && u64::from(namespace.ipv6_state()) << 32 == state;
     let Some(owned) = port.owns_ipv6(&source, rcu) else {
         return false;
     };
@@ -232,7 +232,7 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
             dev: None,
             dst,
             near: None,
-            notes: [generation | u64::from(cookie.0)],
+            notes: [state | u64::from(cookie.0)],
         };
         // It is emptied when the port goes, by when nobody finds that up any more.
         sources.insert::<2>(&key, found, || port.is_up(), bh);

@@ -173,6 +173,50 @@ def try_change(trial, change, number, child, liar):
     shortcut(port, "none")
 
 
+def any_of_child():
+    """All of the child's network is the child itself."""
+    BLUE.call(*V6.ip("route", "add", "local", "fd00:1::/64", "dev", "lo", "table", "local"))
+
+
+def hidden(trial, name, space, table):
+    """A route that the kernel passes over, for one by source beside it, until that one goes."""
+    to = "fd00:1::99/128"
+    by_others = V6.ip("route", "add", "unreachable", to, "from", "2001:db8:77::/64", "table", table)
+    space.call(*V6.ip("route", "add", "unreachable", to, "table", table))
+    for words in ("none", "device", "route"):
+        shortcut("p1", words)
+        steps = []
+        for commands, passes in ((by_others, True), ([*by_others[:3], "del", *by_others[4:]], False), (by_others, True)):
+            space.call(*commands)
+            wanted = [V6.outside] if passes else []
+            steps += [bool(trial.let_in("fd00:1::99", [V6.outside], "blue", wanted)) for _ in range(3)]
+        space.call(*by_others[:3], "del", *by_others[4:])
+        same(steps, [True] * 3 + [False] * 3 + [True] * 3, f"IPv6, shortcut {words}: a route of {name} that one by source hid")
+    space.call(*V6.ip("route", "del", "unreachable", to, "table", table))
+    shortcut("p1", "none")
+
+
+def backtracked(trial, liar):
+    """A route by source is asked when a narrower one leads to where no carrier is, and what the kernel
+    has noted at its place is a narrower one as well."""
+    PARENT.call("ip", "link", "add", "e1", "up", "type", "dummy")
+    PARENT.sysctl(ipv6__conf__e1__ignore_routes_with_linkdown=1)
+    by_source = V6.ip("route", "add", "unreachable", "fd00:1::/96", "from", V6.host(liar))
+    PARENT.call(*by_source)
+    PARENT.call(*V6.ip("route", "add", "fd00:1::1:0/112", "dev", "up0"))
+    PARENT.call(*by_source, check=False)
+    PARENT.call(*V6.ip("route", "add", "fd00:1::8000:0/112", "dev", "e1"))
+    PARENT.call("ip", "link", "set", "e1", "carrier", "off")
+    for words in ("none", "device", "route"):
+        shortcut("p1", words)
+        got = [trial.let_in("fd00:1::8000:99", [V6.outside, liar], "blue", [V6.outside]) for _ in range(4)]
+        same(got, [[V6.outside]] * 4, f"IPv6, shortcut {words}: a route by source on the way back from one without carrier")
+    PARENT.call("ip", "link", "del", "e1")
+    PARENT.call(*V6.ip("route", "del", "fd00:1::1:0/112", "dev", "up0"))
+    PARENT.call(*by_source[:3], "del", *by_source[4:])
+    shortcut("p1", "none")
+
+
 def main():
     """The child's rules after all else of it, the parent's last: what has had rules keeps flows
     of its own."""
@@ -189,6 +233,10 @@ def main():
                 try_change(trial, change, 1, "blue", liar)
             mine = by_source("the parent, to itself", PARENT, V6.uplink, liar, "local", True)
             try_change(trial, mine, 1, "-", liar)
+            any_of_child()
+            hidden(trial, "the child", BLUE, "local")
+            hidden(trial, "the parent", PARENT, "main")
+            backtracked(trial, liar)
         if family is V4:
             for change in addresses(liar):
                 try_change(trial, change, 1, "blue", liar)

@@ -66,13 +66,11 @@ fn recall<'r>(flow: Flow<'r, End, 1>) -> Option<Exit<'r>> {
 }
 
 impl Exits {
-    /// The state of ports and children, and of routes as far as cookies do not tell of it.
+    /// The state of ports, children and routes.
     #[inline(always)]
     fn ipv6_state(&self, port: &Device<End>, rcu: ReadSide<'_>) -> u32 {
         let generation = self.generation.read();
-        port.namespace(rcu)
-            .ipv6_generation()
-            .wrapping_add(generation)
+        port.namespace(rcu).ipv6_state().wrapping_add(generation)
     }
 
     /// As [`Self::recall_ipv4`], for IPv6.
@@ -114,9 +112,7 @@ impl Exits {
         }
         let namespace = port.namespace(rcu);
         // Before anything is asked.
-        let settled = self
-            .settling
-            .is_done(namespace, namespace.ipv6_generation(), bh)
+        let settled = self.settling.is_done(namespace, namespace.ipv6_state(), bh)
             && self.ipv6_state(port, rcu) == state;
         // Changing the rules, or the policies of IPsec, makes all cookies worthless.
         if !depends_on_key::<Ipv6>(port, rcu) || port.has_rx_handler() {

@@ -2,7 +2,7 @@
 
 //! The routes of IPv6 packets for the parent's own sockets, as `ipv4/locals.rs` has it.
 
-use super::{is_by_flow, Cookie, End, Header, Kind, Parent, Passing, Question};
+use super::{Cookie, End, Header, Kind, Parent, Passing, Question};
 use crate::net::{
     dst::Dst,
     flow_table::{Flow, Found, Place},
@@ -20,7 +20,7 @@ impl Parent {
         packet: &Passing<'r>,
         header: &Header,
     ) -> Result<Dst<'r>, Option<Place>> {
-        let question = Question::new(self, packet, !is_by_flow(packet, header));
+        let question = self.ask_of_ipv6(packet, header);
         if !question.of_destination {
             return self.recall_local_flow_ipv6(question, *header);
         }
@@ -61,7 +61,7 @@ impl Parent {
         if !header.is_global() {
             return Ok(());
         }
-        let question = Question::new(self, packet, !is_by_flow(packet, header));
+        let question = self.ask_of_ipv6(packet, header);
         let known = question
             .elsewhere(&self.ipv6_locals, header)
             .and_then(recall);
@@ -86,7 +86,7 @@ impl Parent {
     ) {
         let (bh, rcu) = (question.bh, question.bh.read_side());
         let namespace = question.dev.namespace(rcu);
-        let unchanged = || self.ipv6_flow_state(namespace) == question.state;
+        let unchanged = || self.ipv6_state(namespace) == question.state;
         let settled = self
             .ipv6_settling
             .is_done(namespace, namespace.ipv6_state(), bh);
