@@ -13,6 +13,14 @@ def _mark():
     run(os.environ.get("BENCH_BUILD", "/passthru/build/bench") + "/load", "mark")
 
 
+def prepare():
+    """Before what is measured begins, and while others still run: in a profile, what was written to
+    the disk is not to go there meanwhile.
+    """
+    if PROFILING:
+        os.sync()
+
+
 def steady(work, count):
     """Runs work(count) until two results in a row agree: caches have settled then.
 
@@ -32,9 +40,8 @@ def profiled(work, count):
     """Runs work(count) twice, the second time three times as long.
 
     The profile is the difference of the two windows: what a start, an end and the marks cost is
-    in both. What was written to the disk before is not to go there meanwhile.
+    in both.
     """
-    os.sync()
     _mark()
     work(count)
     _mark()

@@ -189,6 +189,7 @@ def _receive(network, cell, sinks, generator):
         return run
 
     _settle(network, cell, lambda: generator.send(warm))
+    window.prepare()
     crowded = cell.get("grows") or len(network.children) > MANY
     with alone() if crowded else nullcontext():
         if crowded:
@@ -281,6 +282,7 @@ def _load(network, name, ends, cell, passed):
         load.run(cell["warm"], first)
         before = witness.counts(network, passed())
         left = passed if name == "tx-udp" else None
+        window.prepare()
         result = window.measured(_window(load, cell, (source, target), left), cell)
         after = witness.counts(network, passed())
     return _figure(network, cell, result, before, after)
