@@ -8,14 +8,16 @@
 //! thousands of children that get little each every datagram might be one, so trials are few in all.
 
 use crate::net::{
-    flow_table::random,
     jiffies::{jiffies, moment, MOMENT},
     once::{Once16, Once32, OnceAddress},
 };
-use core::array;
+use core::{array, ptr};
 
 /// Trials in a moment, of all children together.
 const TRIALS: u32 = 128;
+
+/// How long who is refused a trial does without, in jiffies.
+const REFUSED: usize = 8 * MOMENT;
 
 /// How many there were in a moment. CPUs may count less than there were: they are few all the same.
 struct Trials {
@@ -87,17 +89,22 @@ impl Demux {
     }
 
     /// Whether one is worth looking for, where none is off: some were found, or it is a trial, of which
-    /// the next one is due one or two moments later. Callable in any context.
+    /// the next one is due one or two moments later, or some more where there are too many. Callable
+    /// in any context.
     #[inline(always)]
     pub(crate) fn pays_at_all(&self) -> bool {
         self.credit.read() != 0 || self.may_try()
     }
 
-    /// Not always at the same time of a moment, so that it is not always the same ones who are too late.
     #[cold]
     fn may_try(&self) -> bool {
-        self.turn_off_for(MOMENT + random() as usize % MOMENT);
-        ALL_TRIALS.take()
+        let may = ALL_TRIALS.take();
+        let pause = if may { MOMENT } else { REFUSED };
+        // Not always at the same time of a moment, or the same ones would always be too late.
+        const ODD: usize = 0x9e37_79b9_7f4a_7c15;
+        let mixed = (ptr::from_ref(self) as usize ^ jiffies()).wrapping_mul(ODD) >> 32;
+        self.turn_off_for(pause + mixed % pause);
+        may
     }
 
     /// Notes that one was found. Callable in any context.
