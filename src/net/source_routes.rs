@@ -19,16 +19,8 @@ type Node = bindings::fib6_node;
 const BITS: u16 = 128;
 
 /// An address as a number, whose highest bit is the first.
-fn number(bytes: [u8; 16]) -> u128 {
-    u128::from_be_bytes(bytes)
-}
-
-fn bytes([high, low]: Address) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    for (to, half) in bytes.chunks_exact_mut(8).zip([high, low]) {
-        to.copy_from_slice(&half.to_ne_bytes());
-    }
-    bytes
+fn number([high, low]: Address) -> u128 {
+    u128::from(u64::from_be(high)) << 64 | u128::from(u64::from_be(low))
 }
 
 impl Namespace {
@@ -49,7 +41,7 @@ impl Namespace {
 
     /// Whether no lookup for `daddr` comes by a route by source before it finds this one.
     fn no_source_matters(&self, route: Dst<'_>, daddr: Address, _rcu: ReadSide<'_>) -> bool {
-        let daddr = number(bytes(daddr));
+        let daddr = number(daddr);
         let route = route.as_raw().cast::<bindings::rt6_info>();
         // SAFETY: an IPv6 route, which exists, as do what it was made from, the node of that and
         // those below it for as long as the read-side critical section lasts, and tables as long as
@@ -67,7 +59,7 @@ impl Namespace {
             if node.is_null() || !self.ipv6_forwards() {
                 return none(first) && none(last);
             }
-            let in_first = !first.is_null() && is_root_of((*from).fib6_table, first);
+            let in_first = !first.is_null() && ptr::eq(root((*from).fib6_table), first);
             none(node) && (in_first || none(first))
         }
     }
@@ -94,10 +86,6 @@ fn root(table: *const bindings::fib6_table) -> *const Node {
     }
     // SAFETY: no access, only where it lies.
     unsafe { &raw const (*table).tb6_root }
-}
-
-fn is_root_of(table: *const bindings::fib6_table, node: *const Node) -> bool {
-    ptr::eq(root(table), node)
 }
 
 /// The nodes that a lookup comes by, from one of them on. C: `fib6_node_lookup_1()`.
@@ -145,12 +133,17 @@ unsafe fn depends_on_source(node: *const Node, daddr: u128) -> bool {
             return true;
         }
         // The leaf may be a longer route, of a node below. All that can be have the node's bits.
-        let differs = daddr ^ number((*leaf).fib6_dst.addr.in6_u.u6_addr8);
+        let differs = daddr ^ u128::from_be_bytes((*leaf).fib6_dst.addr.in6_u.u6_addr8);
         let rest = u32::from(BITS.saturating_sub((*node).fn_bit));
         differs.checked_shr(rest).unwrap_or(0) == 0
     }
 }
 
+/// There are no routes by source.
+///
+/// # Safety
+///
+/// None: the name is that of the other one.
 #[cfg(not(CONFIG_IPV6_SUBTREES))]
 unsafe fn depends_on_source(_node: *const Node, _daddr: u128) -> bool {
     false

@@ -80,7 +80,7 @@ impl Demux {
     }
 
     /// Whether one is worth looking for, where none is off, for a datagram to a port that ends in
-    /// `port`: as [`Self::pays_at_all`], and there was no miss a moment ago.
+    /// `port`: as [`Self::pays_at_all`], and there was no miss a moment ago. Callable in any context.
     pub(crate) fn pays(&self, port: u8) -> bool {
         if self.credit.read() == 0 {
             return self.may_try();
