@@ -27,6 +27,9 @@ impl Namespace {
     /// Whether this IPv6 route is the answer to packets for `daddr` from whatever source: in a
     /// namespace without rules, of which it must be a route. C: `fib6_node_lookup()`.
     ///
+    /// Not where it is made from none: that answer is the kernel's own, where there is no route, and
+    /// also where there is no memory for one, which lasts for this packet only.
+    ///
     /// Another answer needs another route, or that one goes which hid it: [`Self::ipv6_state`] tells
     /// when this ends.
     pub(crate) fn ipv6_goes_from_anywhere(
@@ -36,30 +39,29 @@ impl Namespace {
         rcu: ReadSide<'_>,
     ) -> bool {
         !self.ipv6_has_rules()
-            && (!self.ipv6_has_source_routes() || self.no_source_matters(route, daddr, rcu))
+            && origin(route, rcu).is_some_and(|from| {
+                !self.ipv6_has_source_routes() || self.no_source_matters(from, daddr)
+            })
     }
 
     /// Whether no lookup for `daddr` comes by a route by source before it finds this one.
-    fn no_source_matters(&self, route: Dst<'_>, daddr: Address, _rcu: ReadSide<'_>) -> bool {
+    fn no_source_matters(&self, from: &bindings::fib6_info, daddr: Address) -> bool {
         let daddr = number(daddr);
-        let route = route.as_raw().cast::<bindings::rt6_info>();
-        // SAFETY: an IPv6 route, which exists, as do what it was made from, the node of that and
-        // those below it for as long as the read-side critical section lasts, and tables as long as
-        // the namespace. All that may change is read by single loads.
+        if from.fib6_src.plen != 0 {
+            return false;
+        }
+        // SAFETY: a route that exists, as do its node and those below it for as long as the
+        // read-side critical section lasts, and tables as long as the namespace. All that may change
+        // is read by single loads.
         unsafe {
             let [first, last] = self.ipv6_roots();
-            let from = (&raw const (*route).from).read_volatile();
-            // The kernel's own answer, where there is no route or no memory for one, is made from none.
-            if from.is_null() || (*from).fib6_src.plen != 0 {
-                return false;
-            }
-            let node = (&raw const (*from).fib6_node).read_volatile().cast_const();
+            let node = (&raw const from.fib6_node).read_volatile().cast_const();
             let none = |from| !way_down(from, daddr).any(|node| depends_on_source(node, daddr));
             // A host looks for a neighbour that answers, up to the root, before it takes another.
             if node.is_null() || !self.ipv6_forwards() {
                 return none(first) && none(last);
             }
-            let in_first = !first.is_null() && ptr::eq(root((*from).fib6_table), first);
+            let in_first = !first.is_null() && ptr::eq(root(from.fib6_table), first);
             none(node) && (in_first || none(first))
         }
     }
@@ -77,6 +79,13 @@ impl Namespace {
             [root(local), root((*ipv6).fib6_main_tbl)]
         }
     }
+}
+
+/// What an IPv6 route was made from.
+fn origin<'r>(route: Dst<'r>, _rcu: ReadSide<'r>) -> Option<&'r bindings::fib6_info> {
+    let route = route.as_raw().cast::<bindings::rt6_info>();
+    // SAFETY: an IPv6 route, which exists; what it was made from is freed after a grace period.
+    unsafe { (&raw const (*route).from).read_volatile().as_ref() }
 }
 
 /// The root of a table, or null.
