@@ -108,7 +108,7 @@ pub(crate) struct Claim<'r> {
     pub(crate) child: &'r Device<End>,
     /// The packet's way in the child.
     pub(crate) way: Way<'r>,
-    /// The packet's route in the parent, where that is local.
+    /// The packet's route in the parent: there where that is local, as [`Self::is_near`] says.
     pub(crate) near: Option<Dst<'r>>,
     /// The shortcuts that the packet may take: those that the port allows, but `output` where the
     /// port allows it that the packet came in by, from another child of this parent.
@@ -205,7 +205,7 @@ impl<'r> Claim<'r> {
     /// The answer to who asks for a packet that had its `kept` route already, and needs it unless
     /// its address is held for a child that may have it.
     fn answer_at_sockets(self, skb: &mut SkBuff, kept: KeptDst) -> Answer<'r> {
-        if self.near.is_some() && self.shortcuts.contains(Shortcut::Netfilter) {
+        if self.is_near() && self.shortcuts.contains(Shortcut::Netfilter) {
             return Answer::Claimed(self);
         }
         skb.put_dst(kept);

@@ -16,7 +16,8 @@ use crate::{
         dst::Dst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Destination, Kind},
-        ipv6::{destination_of, is_discovery, is_ordinary, Address, Cookie, Header},
+        ipv6::{destination_of, is_discovery, is_ordinary, Address, Header},
+        ipv6_cookie::Cookie,
         namespace::Namespace,
         netfilter::Passing,
         skb::SkBuff,
@@ -28,7 +29,7 @@ use crate::{
 /// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
 /// have rules or, for this destination, routes by source, there is no source, and the flow is
 /// [`ANY`], so that all packets for a destination are one flow: a source is not validated. Noted are
-/// the cookies of both routes; the state of the child's, and what [`Claim::to_note`] says.
+/// the cookies of both routes, of which the nearer one is there where it is asked for its own; the state of the child's, and what [`Claim::to_note`] says.
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// No packet's flow: theirs are smaller.
@@ -333,12 +334,11 @@ impl Parent {
         }
         let (port, child) = owner(dev, rcu)?;
         let near_cookie = near.ipv6_cookie()?;
-        let near_held = near.hold()?;
         let namespace = child.namespace(rcu);
-        if namespace.ipv6_rules_look_deeper() || !child.has_ipv6(rcu) {
+        if namespace.ipv6_rules_look_deeper() {
             return None;
         }
-        let state = namespace.ipv6_state();
+        let state = child.ipv6_state(rcu)?;
         let settling = child.driver().settling();
         let settled = settling.is_done(namespace, state, question.bh) && settled;
         let far = route_in_child(skb, question, child)?;
@@ -355,10 +355,11 @@ impl Parent {
         let from_anywhere = question.goes_from_anywhere(header, near)
             && namespace.ipv6_goes_from_anywhere(far, header.daddr, rcu);
         let found = || {
+            let asked = is_local || near_cookie != Cookie::STEADY;
             Some(Found {
                 dev: Some(child),
                 dst: far.hold()?,
-                near: Some(near_held),
+                near: if asked { Some(near.hold()?) } else { None },
                 notes: [
                     pair(far_cookie.0, near_cookie.0),
                     pair(state, claim.to_note()),
@@ -390,26 +391,29 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
 fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'r>> {
     let (child, [cookies, noted]) = (flow.dev?, flow.notes);
     let (state, noted) = ((noted >> 32) as u32, noted as u32);
-    let near = flow.near?;
-    let way = Way::from_note(flow.dst, noted);
     let rcu = question.bh.read_side();
-    let mut claim = Claim {
+    let claim = Claim {
         child,
-        way,
-        near: None,
+        way: Way::from_note(flow.dst, noted),
+        near: flow.near,
         shortcuts: shortcuts_in(noted),
     };
-    let is_near = claim.is_near();
-    let (far_cookie, near_cookie) = (Cookie((cookies >> 32) as u32), Cookie(cookies as u32));
-    let holds = child.has_ipv6(rcu)
-        && child.namespace(rcu).ipv6_state() == state
-        && (way.is_local() || child.ipv6_forwards(rcu))
-        && (is_near || question.dev.ipv6_forwards(rcu))
-        && flow
-            .dst
-            .still_have_ipv6_cookies(near, far_cookie, near_cookie);
-    claim.near = is_near.then_some(near);
+    let holds = child.ipv6_state(rcu)? == state
+        && (claim.way.is_local() || child.ipv6_forwards(rcu))
+        && (claim.is_near() || question.dev.ipv6_forwards(rcu))
+        && (cookies == BOTH_STEADY || still_have(flow.dst, flow.near, cookies));
     holds.then_some(claim)
+}
+
+/// The cookies of two routes of which nothing more is to be asked.
+const BOTH_STEADY: u64 = (Cookie::STEADY.0 as u64) << 32 | Cookie::STEADY.0 as u64;
+
+/// Whether the routes in the child and in the parent still have their cookies.
+#[inline(never)]
+fn still_have(far: Dst<'_>, near: Option<Dst<'_>>, cookies: u64) -> bool {
+    let (far_cookie, near_cookie) = (Cookie((cookies >> 32) as u32), Cookie(cookies as u32));
+    far.still_has_ipv6_cookie(far_cookie)
+        && near.is_none_or(|near| near.still_has_ipv6_cookie(near_cookie))
 }
 
 /// The packet's route in the child, as for one that came in there, with nothing of the parent's.

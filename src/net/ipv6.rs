@@ -217,6 +217,17 @@ impl NetDevice {
         }
     }
 
+    /// The state of routes, as [`Namespace::ipv6_state`] has it, where the device has IPv6.
+    #[inline(always)]
+    pub(crate) fn ipv6_state(&self, rcu: ReadSide<'_>) -> Option<u32> {
+        if !self.has_ipv6(rcu) {
+            return None;
+        }
+        // SAFETY: a device of the namespace has IPv6, which goes a grace period before that of the
+        // namespace does.
+        Some(unsafe { self.namespace(rcu).known_ipv6_state() })
+    }
+
     /// Whether packets that come in by the device are forwarded. See [`NetDevice::ipv4_forwards`].
     #[inline(always)]
     pub(crate) fn ipv6_forwards(&self, rcu: ReadSide<'_>) -> bool {
@@ -273,13 +284,27 @@ impl Namespace {
     pub(crate) fn ipv6_state(&self) -> u32 {
         // SAFETY: as above; the statistics are there as long as the namespace has IPv6.
         unsafe {
-            let ipv6 = &raw const (*self.as_raw()).ipv6;
-            let stats = (*ipv6).rt6_stats;
+            let stats = (*self.as_raw()).ipv6.rt6_stats;
             if stats.is_null() {
                 return 0;
             }
+            self.known_ipv6_state()
+        }
+    }
+
+    /// As [`Self::ipv6_state`].
+    ///
+    /// # Safety
+    ///
+    /// The namespace must have IPv6.
+    #[inline(always)]
+    unsafe fn known_ipv6_state(&self) -> u32 {
+        // SAFETY: the namespace exists, and by the caller's promise its statistics do; single loads.
+        unsafe {
+            let ipv6 = &raw const (*self.as_raw()).ipv6;
             let added = (&raw const (*ipv6).fib6_sernum.counter).read_volatile() as u32;
-            added.wrapping_add((&raw const (*stats).fib_discarded_routes).read_volatile())
+            let removed = &raw const (*(*ipv6).rt6_stats).fib_discarded_routes;
+            added.wrapping_add(removed.read_volatile())
         }
     }
 
@@ -287,100 +312,6 @@ impl Namespace {
     pub(super) fn ipv6_forwards(&self) -> bool {
         // SAFETY: the namespace exists, and has its switches as long as it has IPv6.
         unsafe { (&raw const (*(*self.as_raw()).ipv6.devconf_all).forwarding).read_volatile() != 0 }
-    }
-}
-
-/// What an IPv6 route is worth: the state of the tree of routes that it was found in. C: the
-/// cookie of `dst_check()`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cookie(pub(crate) u32);
-
-impl Dst<'_> {
-    /// The cookie of an IPv6 route; none for one that is not to be kept: it ends at some time, or
-    /// is no longer current. C: `rt6_get_cookie()`, `ip6_dst_check()`.
-    ///
-    /// A route found to have the cookie that it had before is the answer that a lookup would give.
-    pub(crate) fn ipv6_cookie(self) -> Option<Cookie> {
-        let route = self.as_raw().cast::<bindings::rt6_info>();
-        // SAFETY: an IPv6 route, which exists; the field never changes.
-        let sernum = unsafe { (&raw const (*route).sernum).read_volatile() };
-        // With a number of its own the route is valid by another measure.
-        self.current_ipv6_cookie().filter(|_| sernum == 0)
-    }
-
-    /// Whether the route, which had this cookie before, has it still.
-    #[inline(always)]
-    pub(crate) fn still_has_ipv6_cookie(self, cookie: Cookie) -> bool {
-        self.current_ipv6_cookie() == Some(cookie)
-    }
-
-    /// Whether this route and another one still have both their cookies: all in one.
-    #[inline(always)]
-    pub(crate) fn still_have_ipv6_cookies(
-        self,
-        other: Self,
-        Cookie(own): Cookie,
-        Cookie(others): Cookie,
-    ) -> bool {
-        // What both have all bits of has them in each.
-        const { assert!(bindings::DST_OBSOLETE_FORCE_CHK == -1) };
-        let Some(here) = self.ipv6_standing() else {
-            return false;
-        };
-        let Some(there) = other.ipv6_standing() else {
-            return false;
-        };
-        let both = Standing {
-            obsolete: here.obsolete & there.obsolete,
-            flags: here.flags | there.flags,
-            sernum: 0,
-        };
-        both.is_current() && (here.sernum ^ own) | (there.sernum ^ others) == 0
-    }
-
-    #[inline(always)]
-    fn current_ipv6_cookie(self) -> Option<Cookie> {
-        let standing = self.ipv6_standing().filter(Standing::is_current)?;
-        Some(Cookie(standing.sernum))
-    }
-
-    /// None where the route is in no table.
-    #[inline(always)]
-    fn ipv6_standing(self) -> Option<Standing> {
-        let route = self.as_raw().cast::<bindings::rt6_info>();
-        // SAFETY: an IPv6 route, which exists, as do what it was made from and the node of that for
-        // as long as the read-side critical section lasts. All fields are read by single loads.
-        unsafe {
-            let from = (&raw const (*route).from).read_volatile();
-            if from.is_null() {
-                return None;
-            }
-            let node = (&raw const (*from).fib6_node).read_volatile();
-            if node.is_null() {
-                return None;
-            }
-            Some(Standing {
-                obsolete: (&raw const (*self.as_raw()).obsolete).read_volatile(),
-                flags: (*route).rt6i_flags | (*from).fib6_flags,
-                sernum: (&raw const (*node).fn_sernum).read_volatile() as u32,
-            })
-        }
-    }
-}
-
-/// What decides whether an IPv6 route may be used again. C: `ip6_dst_check()`.
-struct Standing {
-    obsolete: i16,
-    flags: u32,
-    sernum: u32,
-}
-
-impl Standing {
-    /// Whether nobody has taken the route back, and it does not end at some time.
-    #[inline(always)]
-    fn is_current(&self) -> bool {
-        i32::from(self.obsolete) == bindings::DST_OBSOLETE_FORCE_CHK
-            && self.flags & bindings::RTF_EXPIRES == 0
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) mod flow_table;
 mod gro;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;
+pub(crate) mod ipv6_cookie;
 pub(crate) mod jiffies;
 pub(crate) mod levels;
 pub(crate) mod link;

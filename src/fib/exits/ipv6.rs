@@ -12,7 +12,8 @@ use crate::{
         dst::HeldDst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::Kind,
-        ipv6::{Cookie, Header},
+        ipv6::Header,
+        ipv6_cookie::Cookie,
         netfilter::Family,
         skb::SkBuff,
     },
@@ -66,11 +67,11 @@ fn recall<'r>(flow: Flow<'r, End, 1>) -> Option<Exit<'r>> {
 }
 
 impl Exits {
-    /// The state of ports, children and routes.
+    /// The state of ports, children and routes; none where the port has no IPv6.
     #[inline(always)]
-    fn ipv6_state(&self, port: &Device<End>, rcu: ReadSide<'_>) -> u32 {
+    fn ipv6_state(&self, port: &Device<End>, rcu: ReadSide<'_>) -> Option<u32> {
         let generation = self.generation.read();
-        port.namespace(rcu).ipv6_state().wrapping_add(generation)
+        Some(port.ipv6_state(rcu)?.wrapping_add(generation))
     }
 
     /// As [`Self::recall_ipv4`], for IPv6.
@@ -81,11 +82,8 @@ impl Exits {
         header: &Header,
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
-        if !port.has_ipv6(rcu) {
-            return None;
-        }
-        let forwards = port.ipv6_forwards(rcu);
-        let key = key(port, header, self.ipv6_state(port, rcu), forwards, rcu);
+        let state = self.ipv6_state(port, rcu)?;
+        let key = key(port, header, state, port.ipv6_forwards(rcu), rcu);
         recall(self.ipv6.find_first(&key, rcu)?)
     }
 
@@ -99,12 +97,12 @@ impl Exits {
     ) -> Result<Exit<'r>, Fall> {
         let rcu = bh.read_side();
         // What depends on the link is between the two ends of it.
-        if !header.is_global() || !port.has_ipv6(rcu) {
+        if !header.is_global() {
             return Err(Fall::Unrouted);
         }
         // Once: what is found out is kept under what this says now.
         let forwards = port.ipv6_forwards(rcu);
-        let state = self.ipv6_state(port, rcu);
+        let state = self.ipv6_state(port, rcu).ok_or(Fall::Unrouted)?;
         let key = key(port, header, state, forwards, rcu);
         let known = self.ipv6.find_elsewhere(&key, rcu);
         if let Some(exit) = known.and_then(recall) {
@@ -113,7 +111,7 @@ impl Exits {
         let namespace = port.namespace(rcu);
         // Before anything is asked.
         let settled = self.settling.is_done(namespace, namespace.ipv6_state(), bh)
-            && self.ipv6_state(port, rcu) == state;
+            && self.ipv6_state(port, rcu) == Some(state);
         // Changing the rules, or the policies of IPsec, makes all cookies worthless.
         if !depends_on_key::<Ipv6>(port, rcu) || port.has_rx_handler() {
             return Err(Fall::Unrouted);
@@ -144,8 +142,7 @@ impl Exits {
         if !settled || !self.ipv6.wants(&key, bh) {
             return Ok(exit);
         }
-        // Routes that end at some time (those of router advertisements do) have none: they are
-        // right for this packet, and are asked for again for the next.
+        // What has none is right for this packet, and asked for again for the next.
         let Some(route_cookie) = near.ipv6_cookie() else {
             return Ok(exit);
         };
@@ -165,7 +162,7 @@ impl Exits {
             near: source,
             notes: [pair(route_cookie.0, source_cookie.0)],
         };
-        let unchanged = || self.ipv6_state(port, rcu) == state;
+        let unchanged = || self.ipv6_state(port, rcu) == Some(state);
         self.ipv6.insert(&key, found, unchanged, bh);
         Ok(exit)
     }
