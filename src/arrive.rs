@@ -38,30 +38,46 @@ pub(crate) fn is_free(child: &Device<End>, rcu: ReadSide<'_>) -> bool {
     port.is_some_and(|port| port.sends_all(rcu))
 }
 
+/// What is known of what lies before a packet in the child that claims it.
+pub(crate) enum Ahead<'r> {
+    /// Nothing is.
+    Unknown,
+    /// There is nothing but the way, as [`goes_at_once`] says.
+    Nothing,
+    /// The socket that it is for.
+    Connection(Connection<'r>),
+}
+
 /// Gives a packet to the child that claims it: hooks before routing, the route that was found out
-/// before, and what lies on it. The packet begins with its header, which was checked; where its
-/// socket is known already it is given to that. By `socket` without one it is sought in the end, and
-/// where there is none that was `route`.
+/// before, and what lies on it. The packet begins with its header, which was checked. By `socket` the
+/// socket that is not known yet is sought in the end, and where there is none that was `route`.
 #[inline(always)]
 pub(crate) fn by_route<I: Ip>(
     skb: SkBuff,
     header: &I::Header,
     claim: &Claim<'_>,
     place: Shortcut,
-    connection: Option<Connection<'_>>,
+    ahead: Ahead<'_>,
     bh: BottomHalf<'_>,
 ) {
-    let Some(mut skb) = prepare::<I>(skb, header) else {
+    let Some(skb) = prepare::<I>(skb, header) else {
         return;
     };
     let child = claim.child;
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
     if child.is_watched(namespace) || is_behind::<I>(child, header) {
-        let place = place_of::<I>(&mut skb, I::protocol(header), child, place, bh);
-        return receive_again(skb, child, place, len, !claim.way.is_local(), bh);
+        let (protocol, onward) = (I::protocol(header), !claim.way.is_local());
+        return receive_in_place::<I>(skb, protocol, child, place, len, onward, bh);
     }
     let way = claim.way;
+    let connection = match ahead {
+        Ahead::Unknown => None,
+        Ahead::Nothing => {
+            return at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
+        }
+        Ahead::Connection(connection) => Some(connection),
+    };
     if connection.is_some() || !goes_at_once::<I>(header, claim, bh.read_side()) {
         let traffic = traffic(child, place_with(place, connection.is_some()), len);
         return in_turn::<I>(skb, *header, child, way, traffic, connection, bh);
@@ -119,21 +135,25 @@ fn place_with(place: Shortcut, connected: bool) -> Shortcut {
     }
 }
 
-/// As [`place_with`], for a packet that may have a connected socket.
+/// As [`receive_again`], for a packet that was to go by `place`, and may have a connected socket.
 #[cold]
 #[inline(never)]
-fn place_of<I: Ip>(
-    skb: &mut SkBuff,
+fn receive_in_place<I: Ip>(
+    mut skb: SkBuff,
     protocol: u8,
     child: &Device<End>,
     place: Shortcut,
+    len: u32,
+    onward: bool,
     bh: BottomHalf<'_>,
-) -> Shortcut {
-    if place != Shortcut::Socket {
-        return place;
-    }
-    let found = Connection::find(skb, child, I::FAMILY, protocol, bh);
-    place_with(place, found.is_some())
+) {
+    let place = if place == Shortcut::Socket {
+        let found = Connection::find(&mut skb, child, I::FAMILY, protocol, bh);
+        place_with(place, found.is_some())
+    } else {
+        place
+    };
+    receive_again(skb, child, place, len, onward, bh);
 }
 
 /// The connected socket of a datagram, where it pays to look for one.
@@ -275,12 +295,7 @@ fn is_behind<I: Ip>(child: &Device<End>, header: &I::Header) -> bool {
 /// Sees to it that the packet may be changed, and ends where it says.
 #[inline(always)]
 fn prepare<I: Ip>(skb: SkBuff, header: &I::Header) -> Option<SkBuff> {
-    let mut skb = skb.unshare()?;
-    if skb.trim(I::len(header)).is_err() {
-        skb.drop_with(DropReason::NOMEM);
-        return None;
-    }
-    Some(skb)
+    skb.unshare()?.trimmed(I::len(header))
 }
 
 /// A packet of `len` bytes, to be counted.
@@ -380,8 +395,8 @@ pub(crate) fn is_too_deep(skb: &mut SkBuff, dev: &NetDevice) -> bool {
     skb.has_levels() && count_levels(skb, dev)
 }
 
-#[cold]
-#[inline(never)]
+/// Not a function of its own: what is lent to one has to be in memory, for all other packets as well.
+#[inline(always)]
 fn count_levels(skb: &mut SkBuff, dev: &NetDevice) -> bool {
     // What came by other devices was sent anew since, and that is a hop.
     if !is_child(dev) {

@@ -432,9 +432,9 @@ fn leave<I: Outgoing>(
         return Ok(lost(child));
     }
     skb.forward_csum();
-    if skb.trim(I::len(&header)).is_err() {
-        return Err(skb);
-    }
+    let Some(mut skb) = skb.trimmed(I::len(&header)) else {
+        return Ok(lost(child));
+    };
     match exit {
         Exit::Uplink(dst) => {
             skb.keep_inet_socket();

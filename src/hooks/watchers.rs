@@ -3,7 +3,7 @@
 //! What is done with a packet at each place.
 
 use crate::{
-    arrive,
+    arrive::{self, Ahead},
     fib::{Answer, At, Claim, Parent, Way},
     ip::{Ip, Ipv4, Ipv6, TCP},
     net::{
@@ -123,7 +123,7 @@ fn take_at_device<'a, I: Ip>(
     if is_still_tracked::<I>(parent, &packet, header, claim.child) {
         fall(packet, claim.child, Fall::Tracked)
     } else if arrive::fits::<I>(packet.skb(), claim, header) {
-        take::<I>(packet, header, claim, Shortcut::Device, None)
+        take::<I>(packet, header, claim, Shortcut::Device, Ahead::Unknown)
     } else {
         fall_for_good(
             packet,
@@ -176,12 +176,12 @@ fn take_past_forward<'a, I: Ip>(
     header: &I::Header,
     claim: &Claim<'a>,
     place: Shortcut,
-    connection: Option<Connection<'a>>,
+    ahead: Ahead<'a>,
 ) -> Verdict<'a> {
     if claim.shortcuts.contains(Shortcut::Device) && packet.skb().is_tracked() {
         note_established::<I>(parent, &packet, header, claim.child);
     }
-    take::<I>(packet, header, claim, place, connection)
+    take::<I>(packet, header, claim, place, ahead)
 }
 
 #[cold]
@@ -408,10 +408,10 @@ fn choose<'a, I: Ip>(
         && is_untracked::<I>(&packet)
         && I::len(header) <= claim.child.mtu();
     if plain && !shortcuts.contains(Shortcut::Socket) {
-        return take::<I>(packet, header, claim, Shortcut::Route, None);
+        return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);
     }
     if plain && arrive::goes_at_once::<I>(header, claim, packet.bh().read_side()) {
-        return take::<I>(packet, header, claim, Shortcut::Socket, None);
+        return take::<I>(packet, header, claim, Shortcut::Socket, Ahead::Nothing);
     }
     // Nor is there where the address is held for the port and it allows nothing else.
     let held = claim.is_near()
@@ -469,8 +469,9 @@ fn choose_among<'a, I: Ip>(
     if shortcuts.contains(Shortcut::Socket) && claim.way.is_local() {
         let (bh, protocol) = (packet.bh(), I::protocol(header));
         let found = Connection::find(packet.skb_mut(), claim.child, I::FAMILY, protocol, bh);
-        if found.is_some() {
-            return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Socket, found);
+        if let Some(found) = found {
+            let ahead = Ahead::Connection(found);
+            return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Socket, ahead);
         }
     }
     if claim.is_near() {
@@ -480,7 +481,14 @@ fn choose_among<'a, I: Ip>(
         return from_sibling::<I>(packet, header, claim);
     }
     if shortcuts.contains(Shortcut::Route) {
-        return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Route, None);
+        return take_past_forward::<I>(
+            parent,
+            packet,
+            header,
+            claim,
+            Shortcut::Route,
+            Ahead::Unknown,
+        );
     }
     packet.pass()
 }
@@ -503,7 +511,7 @@ fn from_sibling<'a, I: Ip>(
     if let Some(sender) = End::cast(dev).and_then(|port| port.driver().peer(rcu)) {
         sender.driver().departures().count_crossed();
     }
-    take::<I>(packet, header, claim, Shortcut::Output, None)
+    take::<I>(packet, header, claim, Shortcut::Output, Ahead::Unknown)
 }
 
 /// The packet's address is held for the port. Where no rule of the parent's comes before its
@@ -535,7 +543,7 @@ fn take<'a, I: Ip>(
     header: &I::Header,
     claim: &Claim<'a>,
     place: Shortcut,
-    connection: Option<Connection<'a>>,
+    ahead: Ahead<'a>,
 ) -> Verdict<'a> {
     let (bh, dev) = (packet.bh(), packet.dev());
     if !arrive::is_free(claim.child, bh.read_side()) {
@@ -545,7 +553,7 @@ fn take<'a, I: Ip>(
         return fall(packet, claim.child, Fall::Nested);
     }
     let (skb, verdict) = packet.take();
-    arrive::by_route::<I>(skb, header, claim, place, connection, bh);
+    arrive::by_route::<I>(skb, header, claim, place, ahead, bh);
     verdict
 }
 

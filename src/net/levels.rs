@@ -39,6 +39,7 @@ impl SkBuff {
 
     /// Notes that. The note lives where neither IP nor traffic control, nor a queue of received
     /// packets, keeps anything: who has a packet for longer forgets it, and with it the note.
+    #[inline(always)]
     pub(crate) fn note_levels(&mut self, levels: u32) {
         let note = LEVELS | (u64::from(levels) & NUMBER);
         // SAFETY: the skb is valid and ours.

@@ -503,24 +503,31 @@ impl SkBuff {
         }
     }
 
-    /// Cuts off what lies behind the first `len` bytes, such as a frame's padding. Fails with
-    /// `ENOMEM`. C: `pskb_trim_rcsum()`.
+    /// The packet without what lies behind its first `len` bytes, such as a frame's padding. None, and
+    /// it is dropped, without memory. C: `pskb_trim_rcsum()`.
     #[inline(always)]
-    pub(crate) fn trim(&mut self, len: u32) -> Result {
+    pub(crate) fn trimmed(self, len: u32) -> Option<Self> {
         if self.len() <= len {
-            return Ok(());
+            return Some(self);
         }
         self.cut(len)
     }
 
     #[cold]
-    fn cut(&mut self, len: u32) -> Result {
+    #[inline(never)]
+    fn cut(self, len: u32) -> Option<Self> {
         // What stands for many has no padding, and may be longer than its header can say.
         if self.is_gso() {
-            return Ok(());
+            return Some(self);
         }
-        // SAFETY: the skb is valid and ours; `&mut` says that no pointer into its data is in use.
-        to_result(unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) })
+        // SAFETY: the skb is valid and ours, and no pointer into its data is in use.
+        let cut =
+            to_result(unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) });
+        if cut.is_err() {
+            self.drop_with(DropReason::NOMEM);
+            return None;
+        }
+        Some(self)
     }
 
     /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.

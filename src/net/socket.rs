@@ -133,18 +133,27 @@ impl<'r> Connection<'r> {
                 return datagram.demux(dev, bh);
             }
         }
-        Self::pull_and_find(skb, dev, family, protocol, bh)
+        // SAFETY: the skb is valid and ours, and nobody else has it meanwhile.
+        unsafe { Self::pull_and_find(skb.as_raw(), dev, family, protocol, bh) }
     }
 
-    /// As [`Self::find`], for all packets.
+    /// As [`Self::find`], for all packets. Not by reference: what is lent has to be in memory, for all
+    /// others as well.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be valid, and the caller's own.
     #[inline(never)]
-    fn pull_and_find(
-        skb: &mut SkBuff,
+    unsafe fn pull_and_find(
+        skb: *mut bindings::sk_buff,
         dev: &'r NetDevice,
         family: Family,
         protocol: u8,
         bh: BottomHalf<'r>,
     ) -> Option<Self> {
+        // SAFETY: by the caller's promise; the reference stays with the caller.
+        let mut lent = ManuallyDrop::new(unsafe { SkBuff::from_raw(skb) });
+        let skb = &mut *lent;
         let behind = header_len(family);
         match protocol {
             TCP if skb.may_pull(behind + TCP_HEADER_LEN) => {
