@@ -5,6 +5,7 @@
 usage: output.py views|changes
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -365,6 +366,58 @@ def path_mtu(family):
         report(gather(there, 1) == [big], f"{name}: a datagram in fragments")
 
 
+def forgotten():
+    """What the parent has learned of a path is forgotten after a while: then its children send as
+    long packets again."""
+    far, size = "2001:db8:9::9", 1400
+    OUTSIDE.call("ip", "link", "add", "narrow", "mtu", "1300", "type", "dummy")
+    OUTSIDE.call("ip", "link", "set", "narrow", "up")
+    OUTSIDE.call("ip", "-6", "route", "add", "2001:db8:9::/64", "dev", "narrow")
+    OUTSIDE.sysctl(ipv6__conf__all__forwarding=1)
+    OUTSIDE.call("ip", "-6", "neigh", "add", far, "lladdr", "02:00:00:00:00:01", "dev", "narrow")
+    PARENT.call("ip", "-6", "route", "add", "2001:db8:9::/64", "via", V6.outside)
+    PARENT.sysctl(ipv6__route__mtu_expires=2)
+    watch(OUTSIDE, "udp dport 7930 meta length > 1300", ("pre",))
+
+    def sends(space, length=size):
+        with space.udp(V6) as sock, contextlib.suppress(OSError):
+            sock.setsockopt(*option(V6, 10, 23), DO)
+            sock.connect((far, 7930))
+            sock.send(bytes(length))
+            sock.send(bytes(length))
+        BLUE.call("ip", "-6", "route", "flush", "cache")
+
+    def knows():
+        return "mtu 1300" in PARENT.call("ip", "-6", "route", "get", far)
+
+    # A route is remembered from the second packet after a change on.
+    for _ in range(4):
+        sends(BLUE, 10)
+        time.sleep(0.1)
+    sends(PARENT)
+    report(until(knows), "IPv6, the MTU of a path: the parent learns it")
+    seen(OUTSIDE)
+    wrong, known, after = [], 0, 0
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and after < 3:
+        still = knows()
+        sends(BLUE)
+        time.sleep(0.05)
+        came = seen(OUTSIDE).get("pre", 0)
+        if still != knows():
+            continue
+        known, after = known + still, after + (not still)
+        if (came == 0) != still:
+            wrong.append((still, came))
+    report(known and after and not wrong, "IPv6, the MTU of a path: forgotten in the end, by what is remembered as well", known, after, wrong)
+    unwatch(OUTSIDE)
+    PARENT.sysctl(ipv6__route__mtu_expires=600)
+    PARENT.call("ip", "-6", "route", "del", "2001:db8:9::/64")
+    OUTSIDE.sysctl(ipv6__conf__all__forwarding=0)
+    OUTSIDE.call("ip", "link", "del", "narrow")
+    OUTSIDE.call("ip", "-6", "route", "replace", "default", "via", V6.uplink)
+
+
 def black_hole(family):
     """Somebody on the way swallows what is too long and says nothing: a child's TCP finds out
     by itself, as the host's would, for what is lost and what comes back is the child's to see."""
@@ -668,6 +721,7 @@ def main():
                 report(False, f"{family.name}: {act.__name__}: traffic gets through", error)
             print(f"# {act.__name__}: {time.monotonic() - began:.1f} s")
     if sys.argv[1] == "changes":
+        forgotten()
         deleted()
 
 

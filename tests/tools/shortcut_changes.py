@@ -76,6 +76,50 @@ def routes(story):
     story.end("a route that leads elsewhere")
 
 
+def until_it_ends(story, wanted, name):
+    """Whoever the kernel would ask has each packet, while a route comes to its end. `wanted` is who
+    that is by the device that the route leads to, in the order of time."""
+    wrong, order = [], []
+
+    def device():
+        words = PARENT.call(*ip(story, "route get DEST"), check=False).split()
+        return words[words.index("dev") + 1] if "dev" in words else None
+
+    end, after = time.monotonic() + PATIENCE, 0
+    while time.monotonic() < end and after < 5:
+        leads = device()
+        got = story.owner(silent=True).split(" (")[0]
+        if leads != device():
+            continue
+        if order[-1:] != [leads]:
+            order.append(leads)
+        if got != wanted.get(leads):
+            wrong.append((leads, got))
+        after += leads == list(wanted)[-1]
+    same((order, wrong), (list(wanted), []), f"IPv6, shortcut {story.words}: {name}")
+
+
+def ending(story):
+    """Routes that end at some time: what is remembered of them ends with them, and not when the
+    kernel comes by to remove them."""
+    if story.family is V4:
+        return
+    PARENT.call(*ip(story, "route add HOST dev p2 expires 2"))
+    until_it_ends(story, {"p2": "red", "p1": "blue"}, "a route that ends at some time")
+    PARENT.call(*ip(story, "route del HOST dev p2"), check=False)
+    story.then("blue")
+    # The route was there for ever, and was remembered as such, and is given an end.
+    for _ in range(5):
+        time.sleep(0.1)
+        story.then("blue")
+    address = f"{story.family.port(1)}/64"
+    PARENT.call("ip", "-6", "addr", "change", address, "dev", "p1", "valid_lft", "2", "preferred_lft", "2")
+    until_it_ends(story, {"p1": "blue", None: "nobody"}, "a route that an address has made, and ends with")
+    restore_child()
+    story.then("blue")
+    story.end("and afterwards")
+
+
 def nexthops(story):
     """A route that names an object, and the object becomes another."""
     story.then("blue", *ip(story, "nexthop add id 1 dev p1"))
@@ -397,7 +441,7 @@ def behind_child(story):
 
 
 CHAPTERS = {
-    "routes": (routes, errors, behind_child, nexthops, groups, shared, rules, tables, marks),
+    "routes": (routes, ending, errors, behind_child, nexthops, groups, shared, rules, tables, marks),
     "links": (links, childs_tables, setting, uplinks, pairs),
 }
 
