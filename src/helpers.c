@@ -491,18 +491,34 @@ static __always_inline int passthru_judge(struct sk_buff *skb)
 	return BPF_CGROUP_RUN_PROG_INET_EGRESS(skb->sk, skb);
 }
 
-/* What @net counts when it sends a packet, and then ip_finish_output(). */
+/* ip_finish_output(), and what @net counts when it sends a packet. */
 int passthru_helper_ip_judge(struct sk_buff *skb, struct net *net)
 {
-	IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
-	return passthru_judge(skb);
+	int answer = passthru_judge(skb);
+
+	if (likely(answer == NET_XMIT_SUCCESS || answer == NET_XMIT_CN))
+		IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
+	return answer;
 }
 
 /* ... and ip6_finish_output(). */
 int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net)
 {
-	IP6_UPD_PO_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
-	return passthru_judge(skb);
+	int answer = passthru_judge(skb);
+
+	if (likely(answer == NET_XMIT_SUCCESS || answer == NET_XMIT_CN))
+		IP6_UPD_PO_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
+	return answer;
+}
+
+/* What a packet that a device was given lacks of what IP's input would have said of it. */
+void passthru_helper_skb_enter_output(struct sk_buff *skb, unsigned int header_len)
+{
+	skb_set_transport_header(skb, header_len);
+#ifdef CONFIG_NET_SWITCHDEV
+	skb->offload_fwd_mark = 0;
+	skb->offload_l3_fwd_mark = 0;
+#endif
 }
 
 u32 passthru_helper_dst_mtu(const struct dst_entry *dst)

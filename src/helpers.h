@@ -116,6 +116,7 @@ void passthru_helper_ip6_depart(struct sk_buff *skb, struct net_device *port, st
 				unsigned long __percpu *counters, unsigned long amount);
 int passthru_helper_ip_judge(struct sk_buff *skb, struct net *net);
 int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net);
+void passthru_helper_skb_enter_output(struct sk_buff *skb, unsigned int header_len);
 u32 passthru_helper_dst_mtu(const struct dst_entry *dst);
 int passthru_helper_dev_recursion_level(void);
 void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);

@@ -152,9 +152,13 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         let Some(dst) = packet.skb().dst(rcu) else {
             return packet.pass();
         };
-        let Some(child) = End::cast(dst.device(rcu)) else {
+        let Some(child) = packet.dev().and_then(End::cast) else {
             return packet.pass();
         };
+        // Not yet, or not any more.
+        if !dst.device(rcu).is(child) {
+            return packet.pass();
+        }
         let Some(exits) = child.driver().exits(rcu) else {
             return packet.pass();
         };
@@ -438,6 +442,7 @@ fn leave<I: Outgoing>(
     match exit {
         Exit::Uplink(dst) => {
             skb.keep_inet_socket();
+            skb.enter_output(I::HEADER_LEN);
             let traffic = child.driver().departures().uplink(child, skb.len());
             Ok(I::depart(skb, &header, From::Device, port, dst, traffic, rcu).transmit())
         }

@@ -389,6 +389,19 @@ if can_load vxlan && can_load bridge; then
 		ip link set vx0 nomaster
 		ip link set p1 nomaster
 		is "$(headroom blue c0) $(headroom - p1)" "0 0" "headroom: out of the bridge none is asked for"
+		# Tunnels in tunnels, by bridges and pairs so that no limit of the kernel's ends it.
+		must ip -n blue link add w0 type dummy
+		for i in {1..12}; do
+			must ip -n blue link add v$i type veth peer name w$i
+			must ip -n blue link add br$i type bridge
+			must ip -n blue link add x$i type vxlan id $i dev w$((i - 1)) dstport 4789
+			must ip -n blue link set x$i master br$i
+			must ip -n blue link set v$i master br$i
+		done
+		must ip -n blue link set c0 master br12
+		at_least 600 headroom blue c0
+		result $? "headroom: a child may ask for much of itself"
+		is "$(headroom - p1)" 512 "headroom: but of its parent for no more than there is a use for"
 	fi
 	reset_net
 else

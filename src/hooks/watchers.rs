@@ -11,7 +11,7 @@ use crate::{
         device::Device,
         dst::Dst,
         netfilter::{Passing, Verdict, Watcher},
-        skb::{DropReason, Protocol},
+        skb::{DropReason, Protocol, SkBuff},
         socket::Connection,
     },
     passthru::{is_child, is_port, End, Fall},
@@ -454,7 +454,7 @@ fn choose_among<'a, I: Ip>(
         return fall(packet, claim.child, Fall::TooLong);
     }
     if !claim.is_near() || shortcuts.contains(Shortcut::Socket) {
-        match packet.skb().tracking() {
+        match tracking::<I>(packet.skb_mut(), I::protocol(header)) {
             Tracking::Untracked | Tracking::Settled => {}
             Tracking::Unknown if is_untracked::<I>(&packet) => {}
             // Where the address is held for the port INPUT has its say, tracked or not.
@@ -491,6 +491,28 @@ fn choose_among<'a, I: Ip>(
         );
     }
     packet.pass()
+}
+
+/// What tracking knows of the packet. Rules of FORWARD may have to do with both packets that begin a
+/// connection of TCP (the largest segment is agreed on by these), so the second one is like the first.
+#[inline(always)]
+fn tracking<I: Ip>(skb: &mut SkBuff, protocol: u8) -> Tracking {
+    match skb.tracking() {
+        Tracking::Settled if protocol == TCP && begins::<I>(skb) => Tracking::Unconfirmed,
+        known => known,
+    }
+}
+
+/// Whether a packet of TCP begins a connection, or nobody can tell.
+fn begins<I: Ip>(skb: &mut SkBuff) -> bool {
+    const FLAGS: u32 = 13;
+    const SYN: u8 = 2;
+    let at = I::HEADER_LEN + FLAGS;
+    !skb.may_pull(at + 1)
+        || skb
+            .linear()
+            .get(at as usize)
+            .is_none_or(|flags| flags & SYN != 0)
 }
 
 /// The packet came from another child, and crossed the pair because the parent tracks connections

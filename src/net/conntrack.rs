@@ -75,6 +75,23 @@ impl Namespace {
     }
 }
 
+/// Whether the source of packets of one direction is not what those of the other are sent to. IPVS
+/// translates by hooks of its own, and says so by tuples only. C: `ip_vs_update_conntrack()`.
+#[inline]
+fn changes_source(
+    this: &bindings::nf_conntrack_tuple,
+    other: &bindings::nf_conntrack_tuple,
+) -> bool {
+    // TCP, UDP and SCTP: others have no ports, or none that are alike in both directions.
+    const WITH_PORTS: [u8; 3] = [6, 17, 132];
+    // SAFETY: any bytes make addresses and ports. The other direction's may change until a connection
+    // is confirmed.
+    unsafe {
+        let ports = WITH_PORTS.contains(&this.dst.protonum);
+        this.src.u3.all != other.dst.u3.all || ports && this.src.u.all != other.dst.u.all
+    }
+}
+
 impl SkBuff {
     /// Whether tracking has noted anything on the packet.
     #[inline(always)]
@@ -125,14 +142,19 @@ impl SkBuff {
             return Tracking::Unsettled;
         }
         // The reply's source is what the original direction's destination was translated to.
-        let source = if info >= bindings::ip_conntrack_info_IP_CT_IS_REPLY {
-            DESTINATION
-        } else {
-            SOURCE
-        };
+        let is_reply = info >= bindings::ip_conntrack_info_IP_CT_IS_REPLY;
+        let source = if is_reply { DESTINATION } else { SOURCE };
+        // SAFETY: as above.
+        let tuples = unsafe { &(*connection).tuplehash };
         if status & CONFIRMED == 0 {
             Tracking::Unconfirmed
-        } else if has_helper || status & (source | READ_LATER) != 0 {
+        } else if has_helper
+            || status & (source | READ_LATER) != 0
+            || changes_source(
+                &tuples[usize::from(is_reply)].tuple,
+                &tuples[usize::from(!is_reply)].tuple,
+            )
+        {
             Tracking::Unsettled
         } else {
             Tracking::Settled

@@ -314,9 +314,10 @@ impl SkBuff {
 
     /// As [`Self::output`], for a child's packet that has passed hooks of the parent's.
     fn go_out(self, net: *mut bindings::net, sk: *mut bindings::sock, rcu: ReadSide<'_>) -> c_int {
+        // A VRF's own addresses are not on lo.
         let is_ours = self
             .dst(rcu)
-            .is_some_and(|dst| dst.device(rcu).is_loopback());
+            .is_some_and(|dst| dst.is_local_delivery() || dst.device(rcu).is_loopback());
         if is_ours {
             self.come_in().map_or_else(|error| error.to_errno(), |()| 0)
         } else {

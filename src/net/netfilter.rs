@@ -465,6 +465,7 @@ pub(crate) trait Watcher: Send + Sync + 'static {
 pub(crate) struct Sending<'a> {
     skb: SkBuff,
     sk: *mut bindings::sock,
+    dev: Option<&'a NetDevice>,
     namespace: &'a Namespace,
     rcu: ReadSide<'a>,
 }
@@ -485,6 +486,13 @@ impl<'a> Sending<'a> {
     #[inline(always)]
     pub(crate) fn is_from_socket_of(&self, namespace: &Namespace) -> bool {
         self.skb.is_owned_by(self.sk) && self.skb.is_sent_by(namespace)
+    }
+
+    /// The device that hooks are told of: the one that the packet's route leads to, unless a hook has
+    /// changed that, or the route is that of a VRF, which has its packets pass the hooks twice.
+    #[inline(always)]
+    pub(crate) fn dev(&self) -> Option<&'a NetDevice> {
+        self.dev
     }
 
     /// The namespace that the packet is sent in.
@@ -697,6 +705,7 @@ impl<W: Sender> Hook<W> {
             let packet = Sending {
                 skb: SkBuff::from_raw(skb),
                 sk: (*state).sk,
+                dev: (!(*state).out.is_null()).then(|| NetDevice::from_raw((*state).out)),
                 namespace: Namespace::from_raw((*state).net),
                 rcu: ReadSide::assume(&scope),
             };

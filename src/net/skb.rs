@@ -530,6 +530,13 @@ impl SkBuff {
         Some(self)
     }
 
+    /// Says of a packet that a device was to send what IP's input would say, for output: where its
+    /// header of `len` bytes ends, and that no switch has forwarded it. C: `ip_rcv_core()`.
+    pub(crate) fn enter_output(&mut self, len: u32) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_enter_output(self.as_raw(), len) };
+    }
+
     /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.
     pub(crate) fn pull(&mut self, len: u32) {
         // SAFETY: the skb is valid and ours, and has the bytes.

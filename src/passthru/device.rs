@@ -260,6 +260,10 @@ pub(super) fn shape(dev: &mut NewDevice<'_, End>, mode: Mode) {
     }
 }
 
+/// Room before each packet, in bytes, that senders to one end leave for the other end's sake. All
+/// headers of a tunnel in a tunnel take less.
+const MOST_FOR_OTHERS: u16 = 512;
+
 impl Driver for End {
     /// An Ethernet device, because the mode is not known yet: see [`shape`].
     fn setup(dev: &mut NewDevice<'_, Self>) {
@@ -335,16 +339,16 @@ impl Driver for End {
         }
     }
 
-    /// What one end receives the other one sends, so both ask their senders for the room.
+    /// What one end receives the other one sends, so both ask their senders for the room. But not for
+    /// any that the other's namespace comes up with: each packet may have to be copied for it.
     fn set_rx_headroom(dev: &Device<Self>, bytes: u16) {
         let guard = rcu::read_lock();
         let end = dev.driver();
         end.rx_headroom.store(bytes.into(), Relaxed);
         if let Some(peer) = end.peer((&guard).into()) {
-            let wanted = peer.driver().rx_headroom.load(Relaxed).max(bytes.into());
-            let wanted = wanted.try_into().unwrap_or(u16::MAX);
-            dev.set_needed_headroom(wanted);
-            peer.set_needed_headroom(wanted);
+            let others = peer.driver().rx_headroom.load(Relaxed) as u16;
+            dev.set_needed_headroom(bytes.max(others.min(MOST_FOR_OTHERS)));
+            peer.set_needed_headroom(others.max(bytes.min(MOST_FOR_OTHERS)));
         }
     }
 }

@@ -12,8 +12,9 @@ import struct
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, shortcut, udp_packet, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, shortcut, skip, udp_packet, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
@@ -649,6 +650,61 @@ def childs_firewall(family, words):
     BLUE.nft("delete table inet own\n")
 
 
+def agreed_on(family, words):
+    """Rules of FORWARD see both packets by which a connection of TCP begins: in each direction they
+    may say how large segments are. Unless the child's packets go by `output`, past FORWARD."""
+    name = f"{family.name}, shortcut {words}: FORWARD says how large segments are"
+    PARENT.nft(
+        """table inet clamp {
+        chain f { type filter hook forward priority 0; ct state established accept; }
+        chain s { type filter hook forward priority mangle; tcp flags syn tcp option maxseg size set 900; }
+        }
+        """
+    )
+    for ends in ((BLUE, OUTSIDE, family.outside), (OUTSIDE, BLUE, family.child(1))):
+        here, there = connected(*ends[:2], family, ends[2], port=7961)
+        with here, there:
+            report(exchange(here, there, 2, 100_000), f"{name}: all arrives")
+            sizes = [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 900 for sock in (here, there)]
+            # Each is told by the other end's packet.
+            want = [end is BLUE or words != "all" for end in ends[:2]]
+            same(sizes, want, f"{name}, from {ends[0].name}")
+    PARENT.nft("delete table inet clamp\n")
+
+
+# Requests of `ipvsadm`. C: `linux/ip_vs.h`.
+IPVS_ADD, IPVS_FLUSH, IPVS_ADD_SERVER = (1152 + number for number in (2, 5, 7))
+
+
+def balanced(words):
+    """IPVS translates what a server answers by a hook of its own at FORWARD, and no mark of NAT on the
+    connection tells of that."""
+    name = f"IPv4, shortcut {words}: a service of IPVS"
+    virtual, port = "10.96.0.1", 7962
+    PARENT.call("modprobe", "-q", "ip_vs", check=False)
+    if not Path("/proc/net/ip_vs").exists():
+        return skip(name, "this kernel has none")
+    PARENT.call("ip", "addr", "replace", f"{virtual}/32", "dev", "lo")
+    PARENT.nft("table inet t { chain f { type filter hook forward priority 0; ct state established accept; }\n}\n")
+    PARENT.sysctl(ipv4__vs__conntrack=1)
+    service = struct.pack("=H2x4sHxxI16sII4s", socket.IPPROTO_TCP, V4.raw(virtual), socket.htons(port), 0, b"rr", 0, 0, b"\xff" * 4)
+    server = struct.pack("=4sHxxIiII", V4.raw(V4.outside), socket.htons(7963), 0, 1, 0, 0)
+    with PARENT.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as control:
+        control.setsockopt(socket.IPPROTO_IP, IPVS_ADD, service)
+        control.setsockopt(socket.IPPROTO_IP, IPVS_ADD_SERVER, service + server)
+        with OUTSIDE.listener(V4, 7963) as listener, BLUE.socket(socket.AF_INET, socket.SOCK_STREAM) as child:
+            try:
+                child.connect((virtual, port))
+                with listener.accept()[0] as there:
+                    report(exchange(child, there, 3, 100_000), name)
+            except OSError as error:
+                report(False, name, error)
+        control.setsockopt(socket.IPPROTO_IP, IPVS_FLUSH, b"")
+    PARENT.nft("delete table inet t\n")
+    PARENT.call("ip", "addr", "del", f"{virtual}/32", "dev", "lo")
+    return None
+
+
 def no_entries_left():
     """Every connection that was tracked can be forgotten."""
     forget()
@@ -699,6 +755,11 @@ def main():
         for words in ("device", "route", "socket", "all"):
             shortcut("p1", words)
             chapter(childs_firewall, family, words)
+        for words in ("none", "route", "socket", "all"):
+            shortcut("p1", words)
+            chapter(agreed_on, family, words)
+            if family is V4:
+                chapter(balanced, words)
         shortcut("p1", "none")
     no_entries_left()
 

@@ -17,7 +17,7 @@ import sys
 import time
 
 import bpf
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, Wire, checksum, connected, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, udp_packet, until, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, Wire, checksum, connected, difference, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, statistics, udp_packet, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 DEBUG = os.environ.get("LAB") == "debug"
@@ -492,6 +492,44 @@ def keep_neighbour(family, mode, state):
         BLUE.call("ip", "neigh", "replace", family.port(1), "dev", "c0", *known)
 
 
+def from_vrf(family, words):
+    """What a child sends from a VRF of its own passes all rules of its OUTPUT, those for the device of
+    the pair too, and whoever listens on the VRF."""
+    name = f"{family.name}, shortcut {words}, from a VRF"
+    if "vrf0" not in RED.call("ip", "link", "add", "vrf0", "up", "type", "vrf", "table", "88", check=False) + RED.call("ip", "-br", "link"):
+        return skip(name, "this kernel has none")
+    RED.call("ip", "link", "set", "c0", "master", "vrf0")
+    moved("vrf", "vrf0")
+    listener = RED.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    with RED.udp(family) as child, OUTSIDE.udp(family, 7934) as there, listener:
+        child.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"vrf0")
+
+        def send(text, count=8):
+            for number in range(count):
+                with contextlib.suppress(PermissionError):
+                    child.sendto(b"%s %d" % (text, number), (family.outside, 7934))
+                time.sleep(0.05)
+
+        send(b"first")
+        gather(there, 8)
+        # It is known by now where they go.
+        listener.bind(("vrf0", 3))
+        before = statistics(PARENT, "p2")
+        send(b"heard")
+        came = len(gather(there, 8))
+        heard = sum(b"heard" in packet for packet in gather(listener, 8, b"heard", SILENCE))
+        same((came, heard), (8, 8), f"{name}: is heard on the VRF's device")
+        left = difference(statistics(PARENT, "p2"), before).get("tx_output", 0)
+        same(left, 0 if words == "none" else 8, f"{name}: and leaves by the shortcut")
+        RED.nft('table inet o { chain o { type filter hook output priority 0; oifname "c0" udp dport 7934 drop; }\n}\n')
+        send(b"refused")
+        same(drain(there, SILENCE), [], f"{name}: is refused by a rule for the device below")
+        RED.nft("delete table inet o\n")
+    RED.call("ip", "link", "del", "vrf0")
+    moved()
+    return None
+
+
 def both_modes(family, mode, wraps):
     """What is the same with a link layer and without."""
     for words in SETS:
@@ -515,6 +553,7 @@ def both_modes(family, mode, wraps):
         for port in ("p1", "p2"):
             shortcut(port, words)
         in_vrf(family, words)
+        from_vrf(family, words)
         if family is V6:
             ending(words)
     for port in ("p1", "p2"):

@@ -134,7 +134,8 @@ impl Exits {
             near: None,
             notes: [note(is_own, checks)],
         };
-        let unchanged = || self.generation.read() == generation;
+        // Who saw the port up may have come late: what is counted when it goes down is counted then.
+        let unchanged = || self.generation.read() == generation && port.is_up();
         self.ipv4.insert(&key, found, unchanged, bh);
         Ok(exit)
     }

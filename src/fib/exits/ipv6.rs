@@ -162,7 +162,8 @@ impl Exits {
             near: source,
             notes: [pair(route_cookie.0, source_cookie.0)],
         };
-        let unchanged = || self.ipv6_state(port, rcu) == Some(state);
+        // As for IPv4.
+        let unchanged = || self.ipv6_state(port, rcu) == Some(state) && port.is_up();
         self.ipv6.insert(&key, found, unchanged, bh);
         Ok(exit)
     }
