@@ -295,7 +295,9 @@ impl Parent {
         let ours = destination.dev.is_some_and(|dev| End::cast(dev).is_some());
         let namespace = question.dev.namespace(rcu);
         let stranger = stranger
-            .filter(|&(daddr, _)| !ours && namespace.ipv6_goes_from_anywhere(near, daddr, rcu));
+            .filter(|_| !ours)
+            .filter(|&(daddr, _)| namespace.ipv6_goes_from_anywhere(near, daddr, rcu))
+            .filter(|&(daddr, _)| namespace.ipv6_answer_stays(near, daddr, rcu));
         if let Some((daddr, state)) = stranger {
             self.ipv6_strangers.insert(daddr, state);
         }
@@ -368,7 +370,10 @@ impl Parent {
         };
         let parents = question.dev.namespace(rcu);
         let unchanged = || self.ipv6_state(parents) == question.state;
-        if settled {
+        if settled
+            && parents.ipv6_answer_stays(near, header.daddr, rcu)
+            && namespace.ipv6_answer_stays(far, header.daddr, rcu)
+        {
             question.remember(&self.ipv6, header, from_anywhere, found, unchanged);
         }
         Some(claim)

@@ -88,6 +88,21 @@ impl Dst<'_> {
     }
 }
 
+/// Whether a route of a table has come to its end, though it is still there. C: `fib6_check_expired()`.
+pub(super) fn has_ended(route: &bindings::fib6_info) -> bool {
+    // SAFETY: the route exists; single loads.
+    let (flags, end) = unsafe {
+        let flags = (&raw const route.fib6_flags).read_volatile();
+        (flags, (&raw const route.expires).read_volatile() as usize)
+    };
+    flags & bindings::RTF_EXPIRES != 0 && has_come(end)
+}
+
+/// Whether a time is over. C: `time_after()`.
+fn has_come(end: usize) -> bool {
+    (end.wrapping_sub(jiffies()) as isize) < 0
+}
+
 /// What decides whether an IPv6 route may be used again. C: `ip6_dst_check()`.
 struct Standing {
     obsolete: i16,
@@ -104,8 +119,7 @@ impl Standing {
     #[inline]
     fn cookie(&self) -> Option<Cookie> {
         let is_current = i32::from(self.obsolete) == bindings::DST_OBSOLETE_FORCE_CHK;
-        let has_ended = |end: usize| (end.wrapping_sub(jiffies()) as isize) < 0;
-        (is_current && !self.end.is_some_and(has_ended)).then_some(Cookie(self.sernum))
+        (is_current && !self.end.is_some_and(has_come)).then_some(Cookie(self.sernum))
     }
 
     /// Whether nothing ends the route but what [`Namespace::ipv6_state`] tells. It tells nothing of

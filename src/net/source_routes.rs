@@ -9,19 +9,15 @@
 //!
 //! C headers: `include/net/ip6_fib.h`.
 
-use super::{context::ReadSide, dst::Dst, ipv6::Address, namespace::Namespace};
+use super::{
+    context::ReadSide,
+    dst::Dst,
+    ipv6::Address,
+    ipv6_tree::{number, origin, root, way_down, Node, BITS},
+    namespace::Namespace,
+};
 use crate::net::bindings;
-use core::{iter, ptr};
-
-type Node = bindings::fib6_node;
-
-/// Bits of an address.
-const BITS: u16 = 128;
-
-/// An address as a number, whose highest bit is the first.
-fn number([high, low]: Address) -> u128 {
-    u128::from(u64::from_be(high)) << 64 | u128::from(u64::from_be(low))
-}
+use core::ptr;
 
 impl Namespace {
     /// Whether this IPv6 route is the answer to packets for `daddr` from whatever source: in a
@@ -54,7 +50,7 @@ impl Namespace {
         // read-side critical section lasts, and tables as long as the namespace. All that may change
         // is read by single loads.
         unsafe {
-            let [first, last] = self.ipv6_roots();
+            let [first, last] = self.plain_ipv6_tables().map(root);
             let node = (&raw const from.fib6_node).read_volatile().cast_const();
             let none = |from| !way_down(from, daddr).any(|node| depends_on_source(node, daddr));
             // A host looks for a neighbour that answers, up to the root, before it takes another.
@@ -65,63 +61,6 @@ impl Namespace {
             none(node) && (in_first || none(first))
         }
     }
-
-    /// The roots of the tables that are asked where there are no rules, in their order. The first
-    /// may be null.
-    fn ipv6_roots(&self) -> [*const Node; 2] {
-        // SAFETY: the namespace exists, and has its tables as long as it does, if it has IPv6.
-        unsafe {
-            let ipv6 = &raw const (*self.as_raw()).ipv6;
-            #[cfg(CONFIG_IPV6_MULTIPLE_TABLES)]
-            let local = (*ipv6).fib6_local_tbl;
-            #[cfg(not(CONFIG_IPV6_MULTIPLE_TABLES))]
-            let local: *const bindings::fib6_table = ptr::null();
-            [root(local), root((*ipv6).fib6_main_tbl)]
-        }
-    }
-}
-
-/// What an IPv6 route was made from.
-fn origin<'r>(route: Dst<'r>, _rcu: ReadSide<'r>) -> Option<&'r bindings::fib6_info> {
-    let route = route.as_raw().cast::<bindings::rt6_info>();
-    // SAFETY: an IPv6 route, which exists; what it was made from is freed after a grace period.
-    unsafe { (&raw const (*route).from).read_volatile().as_ref() }
-}
-
-/// The root of a table, or null.
-fn root(table: *const bindings::fib6_table) -> *const Node {
-    if table.is_null() {
-        return ptr::null();
-    }
-    // SAFETY: no access, only where it lies.
-    unsafe { &raw const (*table).tb6_root }
-}
-
-/// The nodes that a lookup comes by, from one of them on. C: `fib6_node_lookup_1()`.
-///
-/// # Safety
-///
-/// `from` must be null, or exist for the RCU read-side critical section that the caller is in, in
-/// which all that this gives must be used.
-unsafe fn way_down(from: *const Node, daddr: u128) -> impl Iterator<Item = *const Node> {
-    let existing = |node: *const Node| (!node.is_null()).then_some(node);
-    iter::successors(existing(from), move |&node| {
-        // SAFETY: by the caller's promise: nodes are freed after a grace period.
-        let next = unsafe {
-            let bit = (*node).fn_bit;
-            if bit >= BITS {
-                return None;
-            }
-            if daddr >> (BITS - 1 - bit) & 1 == 0 {
-                (&raw const (*node).left).read_volatile()
-            } else {
-                (&raw const (*node).right).read_volatile()
-            }
-        };
-        existing(next)
-    })
-    // Each is further down than the one before, unless the tree changes meanwhile.
-    .take(usize::from(BITS) + 1)
 }
 
 /// Whether packets for `daddr` that come by a node are asked for their source there.

@@ -227,8 +227,11 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
         return true;
     };
     // Under rules it may depend on more; adding the first one makes cookies worthless.
+    let lasts = settled
+        && !namespace.ipv6_has_rules()
+        && namespace.ipv6_answer_stays(dst.get(rcu), source, rcu);
     let cookie = dst.get(rcu).ipv6_cookie();
-    if let Some(cookie) = cookie.filter(|_| settled && !namespace.ipv6_has_rules()) {
+    if let Some(cookie) = cookie.filter(|_| lasts) {
         let found = Found {
             dev: None,
             dst,

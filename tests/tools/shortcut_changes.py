@@ -118,6 +118,29 @@ def ending(story):
     restore_child()
     story.then("blue")
     story.end("and afterwards")
+    revived(story)
+
+
+def revived(story):
+    """A route that has come to its end, and that the kernel has not removed yet, is there again once
+    somebody asks for it."""
+    PARENT.sysctl(ipv6__route__gc_interval=3600)
+    PARENT.call(*ip(story, "route add HOST dev p1 metric 200"))
+    PARENT.call(*ip(story, "route add HOST dev p2 metric 100 expires 1"))
+    until(lambda: "dev p1" in PARENT.call(*ip(story, "route get DEST")))
+    for _ in range(6):
+        story.then("blue")
+        time.sleep(0.1)
+    # The kernel says that it exists.
+    PARENT.call(*ip(story, "route append HOST dev p2 metric 100"), check=False)
+    report("dev p2" in PARENT.call(*ip(story, "route get DEST")), "IPv6: a route that had ended is there again")
+    story.then("red")
+    story.then("red")
+    for words in ("dev p1 metric 200", "dev p2 metric 100"):
+        PARENT.call(*ip(story, f"route del HOST {words}"))
+    PARENT.sysctl(ipv6__route__gc_interval=30)
+    story.then("blue")
+    story.end("a route that had ended is there again")
 
 
 def nexthops(story):

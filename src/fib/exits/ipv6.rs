@@ -142,6 +142,11 @@ impl Exits {
         if !settled || !self.ipv6.wants(&key, bh) {
             return Ok(exit);
         }
+        let stays = |dst, address| namespace.ipv6_answer_stays(dst, address, rcu);
+        let by = source.as_ref().and_then(|source| source.by.as_ref());
+        if !stays(near, header.daddr) || by.is_some_and(|by| !stays(by.get(rcu), header.saddr)) {
+            return Ok(exit);
+        }
         // What has none is right for this packet, and asked for again for the next.
         let Some(route_cookie) = near.ipv6_cookie() else {
             return Ok(exit);

@@ -101,6 +101,9 @@ impl Parent {
         if destination.kind != Kind::Local || !destination.is_plain() {
             return;
         }
+        if !namespace.ipv6_answer_stays(dst, header.daddr, rcu) {
+            return;
+        }
         let Some(cookie) = dst.ipv6_cookie() else {
             return;
         };

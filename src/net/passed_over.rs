@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IPv6 routes that a lookup passes over although they are there, and may not another time.
+//!
+//! A route that has come to its end stays for up to half a minute until the kernel removes it, and
+//! is given another end, or none, by an advertisement or a request for the same route once more.
+//! Of those of one metric that share nothing it depends on routers and on whose turn it is which
+//! one is the answer. Neither changes [`Namespace::ipv6_state`], nor a cookie.
+//!
+//! C headers: `include/net/ip6_fib.h`, `include/net/ip6_route.h`.
+
+use super::{
+    context::ReadSide,
+    dst::Dst,
+    ipv6::Address,
+    ipv6_cookie::has_ended,
+    ipv6_tree::{number, origin, root, way_down, Node},
+    namespace::Namespace,
+};
+use crate::net::bindings;
+use core::{iter, ptr};
+
+type Info = bindings::fib6_info;
+type Table = bindings::fib6_table;
+
+impl Namespace {
+    /// Whether no other route may come to be the answer for `daddr` in place of this one, which is,
+    /// with nothing that tells. C: `find_rr_leaf()`, `fib6_add_rt2node()`.
+    pub(crate) fn ipv6_answer_stays(
+        &self,
+        route: Dst<'_>,
+        daddr: Address,
+        rcu: ReadSide<'_>,
+    ) -> bool {
+        let Some(from) = origin(route, rcu) else {
+            return false;
+        };
+        let daddr = number(daddr);
+        // SAFETY: tables exist as long as the namespace, nodes and routes that are found in them
+        // until a grace period after they are gone.
+        let stays = |table| unsafe { !has_passed_over(table, from, daddr) };
+        if self.ipv6_has_rules() {
+            self.all_ipv6_tables().all(stays)
+        } else {
+            self.plain_ipv6_tables().into_iter().all(stays)
+        }
+    }
+
+    /// All tables, whichever rules ask for.
+    fn all_ipv6_tables(&self) -> impl Iterator<Item = *const Table> {
+        const HEADS: usize = bindings::FIB6_TABLE_HASHSZ as usize;
+        // SAFETY: the namespace exists, and has its tables as long as it does, if it has IPv6; they
+        // are the first members of what links them with each other.
+        let heads = unsafe { (*self.as_raw()).ipv6.fib_table_hash };
+        const { assert!(core::mem::offset_of!(Table, tb6_hlist) == 0) };
+        (0..HEADS).flat_map(move |at| {
+            // SAFETY: as above; single loads.
+            let first = unsafe { (&raw const (*heads.add(at)).first).read_volatile() };
+            let existing = |link: *mut bindings::hlist_node| (!link.is_null()).then_some(link);
+            iter::successors(existing(first), move |&link| {
+                // SAFETY: as above.
+                existing(unsafe { (&raw const (*link).next).read_volatile() })
+            })
+            .map(|link| link.cast::<Table>().cast_const())
+        })
+    }
+}
+
+/// Whether a lookup for `daddr` passes over a route of a table that may be found in place of the one
+/// that was made `from` this.
+///
+/// # Safety
+///
+/// `table` must be null or exist, and the caller be in an RCU read-side critical section.
+unsafe fn has_passed_over(table: *const Table, from: &Info, daddr: u128) -> bool {
+    // SAFETY: by the caller's promise. What may change is read by single loads.
+    unsafe {
+        if table.is_null() {
+            return false;
+        }
+        let may_end = !(&raw const (*table).tb6_gc_hlist.first)
+            .read_volatile()
+            .is_null();
+        way_down(root(table), daddr).any(|node| {
+            // Routes by source below it are not looked at one by one.
+            may_end && has_subtree(node)
+                || routes_at(node).any(|other| {
+                    !ptr::eq(other, from) && (has_ended(&*other) || is_rival(&*other, from))
+                })
+        })
+    }
+}
+
+/// Routes of a node, or of one below that where it has none.
+///
+/// # Safety
+///
+/// `node` must exist, and the caller be in an RCU read-side critical section, in which all that this
+/// gives must be used.
+unsafe fn routes_at(node: *const Node) -> impl Iterator<Item = *const Info> {
+    let existing = |route: *mut Info| (!route.is_null()).then_some(route.cast_const());
+    // SAFETY: by the caller's promise.
+    let first = unsafe { (&raw const (*node).leaf).read_volatile() };
+    iter::successors(existing(first), move |&route| {
+        // SAFETY: as above.
+        existing(unsafe { (&raw const (*route).fib6_next).read_volatile() })
+    })
+}
+
+/// Whether two routes of the same node are alike to the kernel, until it asks their routers.
+fn is_rival(other: &Info, from: &Info) -> bool {
+    // SAFETY: both exist; single loads.
+    let nodes = unsafe { [other, from].map(|route| (&raw const route.fib6_node).read_volatile()) };
+    ptr::eq(nodes[0], nodes[1]) && other.fib6_metric == from.fib6_metric
+}
+
+/// Whether routes by source hang below a node.
+///
+/// # Safety
+///
+/// As for [`routes_at`].
+unsafe fn has_subtree(node: *const Node) -> bool {
+    #[cfg(CONFIG_IPV6_SUBTREES)]
+    // SAFETY: by the caller's promise.
+    let has = unsafe { !(&raw const (*node).subtree).read_volatile().is_null() };
+    #[cfg(not(CONFIG_IPV6_SUBTREES))]
+    let has = {
+        let _ = node;
+        false
+    };
+    has
+}
