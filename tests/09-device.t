@@ -392,11 +392,11 @@ if can_load vxlan && can_load bridge; then
 		# Tunnels in tunnels, by bridges and pairs so that no limit of the kernel's ends it.
 		must ip -n blue link add w0 type dummy
 		for i in {1..12}; do
-			must ip -n blue link add v$i type veth peer name w$i
-			must ip -n blue link add br$i type bridge
-			must ip -n blue link add x$i type vxlan id $i dev w$((i - 1)) dstport 4789
-			must ip -n blue link set x$i master br$i
-			must ip -n blue link set v$i master br$i
+			must ip -n blue link add "v$i" type veth peer name "w$i"
+			must ip -n blue link add "br$i" type bridge
+			must ip -n blue link add "x$i" type vxlan id "$i" dev "w$((i - 1))" dstport 4789
+			must ip -n blue link set "x$i" master "br$i"
+			must ip -n blue link set "v$i" master "br$i"
 		done
 		must ip -n blue link set c0 master br12
 		at_least 600 headroom blue c0

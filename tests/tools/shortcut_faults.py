@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from world import FAMILIES, PLACES, PORT, V6, Ears, Space, connected, difference, drain, exchange, outside_wire, places_taken, report, same, shortcut, udp_packet
+from world import FAMILIES, PORT, V6, Ears, Space, connected, difference, drain, exchange, outside_wire, places_taken, report, same, shortcut, udp_packet
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 KNOBS = Path("/sys/kernel/debug")
