@@ -70,9 +70,9 @@ impl Dst<'_> {
             let all = (&raw const (*from).fib6_flags).read_volatile();
             // What was learned of a path ends before the route that it was learned on.
             let end = if own & bindings::RTF_EXPIRES != 0 {
-                Some((&raw const (*self.as_raw()).expires).read_volatile() as usize)
+                Some((&raw const (*self.as_raw()).expires).read_volatile())
             } else if all & bindings::RTF_EXPIRES != 0 {
-                Some((&raw const (*from).expires).read_volatile() as usize)
+                Some((&raw const (*from).expires).read_volatile())
             } else {
                 None
             };
@@ -93,7 +93,7 @@ pub(super) fn has_ended(route: &bindings::fib6_info) -> bool {
     // SAFETY: the route exists; single loads.
     let (flags, end) = unsafe {
         let flags = (&raw const route.fib6_flags).read_volatile();
-        (flags, (&raw const route.expires).read_volatile() as usize)
+        (flags, (&raw const route.expires).read_volatile())
     };
     flags & bindings::RTF_EXPIRES != 0 && has_come(end)
 }
