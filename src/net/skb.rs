@@ -521,9 +521,8 @@ impl SkBuff {
             return Some(self);
         }
         // SAFETY: the skb is valid and ours, and no pointer into its data is in use.
-        let cut =
-            to_result(unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) });
-        if cut.is_err() {
+        let error = unsafe { bindings::passthru_helper_pskb_trim_rcsum(self.as_raw(), len) };
+        if to_result(error).is_err() {
             self.drop_with(DropReason::NOMEM);
             return None;
         }
