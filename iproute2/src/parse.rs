@@ -19,11 +19,11 @@ MODE: l3 | l2
 LIST: none | all | SHORTCUT[,SHORTCUT]...
 SHORTCUT: device | route | netfilter | socket | output
     Where a packet for the child may leave the parent early, and skip the rest
-    of the parent's path:
+    of the parent's path, FORWARD rules among it (man passthru, SECURITY):
     device     before the parent's IP layer
     route      at the parent's routing decision
     netfilter  after the parent's INPUT rules, for local routes on the port
-    socket     for connections of the child, straight to its socket
+    socket     as route, for connections of the child, whose sockets it finds
     and what the child sends, skip the parent's input path:
     output     on by the parent's output path, or to the child of another port
 

@@ -168,7 +168,8 @@ refuses_unsigned() {
 # Where modprobe, ip and man look.
 installed_files() {
 	printf '%s\n' "build/native/passthru.ko /lib/modules/$1/updates/passthru.ko" \
-		"docs/passthru.8 /usr/share/man/man8/passthru.8"
+		"docs/passthru.8 /usr/share/man/man8/passthru.8" \
+		"docs/guide.md /usr/share/doc/passthru/guide.md"
 }
 
 # index_modules RELEASE - let modprobe know what there is. A root's path may lack
@@ -203,7 +204,8 @@ install_native() {
 # From every kernel: what is built now need not be what was installed.
 uninstall_native() {
 	local module release
-	rm -f "${DESTDIR:-}/usr/share/man/man8/passthru.8"
+	rm -f "${DESTDIR:-}/usr/share/man/man8/passthru.8" "${DESTDIR:-}/usr/share/doc/passthru/guide.md"
+	rmdir "${DESTDIR:-}/usr/share/doc/passthru" 2>/dev/null || true
 	for module in "${DESTDIR:-}"/lib/modules/*/updates/passthru.ko; do
 		[ -e "$module" ] || continue
 		release=${module%/updates/*}
@@ -212,4 +214,5 @@ uninstall_native() {
 		index_modules "$release"
 	done
 	make -s -C "$TOP/iproute2" DESTDIR="${DESTDIR:-}" uninstall
+	say "uninstalled; a module that is loaded stays, with its pairs, until 'rmmod passthru'"
 }
