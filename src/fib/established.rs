@@ -56,7 +56,9 @@ pub(crate) struct Established {
     /// Counts what happens to ports and children: another child may come to have the address in
     /// memory of one that is gone.
     generation: Once32,
+    /// Those of IPv4.
     pub(crate) ipv4: Ipv4Flows,
+    /// Those of IPv6.
     pub(crate) ipv6: Ipv6Flows,
 }
 

@@ -413,7 +413,7 @@ fn choose<'a, I: Ip>(
     if plain && arrive::goes_at_once::<I>(header, claim, packet.bh().read_side()) {
         return take::<I>(packet, header, claim, Shortcut::Socket, Ahead::Nothing);
     }
-    // Nor is there where the address is held for the port and it allows nothing else.
+    // There is no choice either where the address is held for the port, which allows nothing else.
     let held = claim.is_near()
         && shortcuts.contains(Shortcut::Netfilter)
         && !shortcuts.contains(Shortcut::Socket);

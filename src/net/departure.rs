@@ -59,7 +59,8 @@ impl NetDevice {
     #[inline(always)]
     pub(crate) fn sends_all(&self, _rcu: ReadSide<'_>) -> bool {
         let dev = self.as_raw();
-        // SAFETY: as above.
+        // SAFETY: fields of a device that exists, by single loads; a queueing discipline is freed
+        // after a grace period.
         let limits = unsafe {
             let qdisc = (&raw const (*dev).qdisc).read_volatile();
             (&raw const (*dev).tcx_egress).read_volatile() as usize
@@ -90,7 +91,8 @@ impl NetDevice {
 
     /// Whether what this device is given to send may wait in a queueing discipline.
     pub(crate) fn has_queue(&self, _rcu: ReadSide<'_>) -> bool {
-        // SAFETY: as above.
+        // SAFETY: fields of a device that exists, by single loads; a queueing discipline is freed
+        // after a grace period.
         unsafe {
             let qdisc = (&raw const (*self.as_raw()).qdisc).read_volatile();
             (&raw const (*qdisc).enqueue).read_volatile().is_some()

@@ -11,6 +11,7 @@ use crate::net::bindings;
 pub(crate) struct Features(pub(super) bindings::netdev_features_t);
 
 impl Features {
+    /// The mask of a feature, by its number. C: `__NETIF_F_BIT()`.
     pub(super) const fn bit(bit: u32) -> u64 {
         1 << bit
     }

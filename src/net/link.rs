@@ -113,6 +113,7 @@ impl<T: LinkType> LinkOperations<T> {
         }
     }
 
+    /// The pointer to hand to C.
     pub(super) fn as_raw(&self) -> *mut bindings::rtnl_link_ops {
         self.ops.get()
     }

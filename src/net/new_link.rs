@@ -114,7 +114,7 @@ impl<'a> PeerInfo<'a> {
         })
     }
 
-    /// The attributes.
+    /// What is asked of the device besides its header. C: `IFLA_*`.
     pub(crate) fn attributes(&self) -> Attributes<'_> {
         // SAFETY: by the type's invariant.
         unsafe { Attributes::from_table(&self.table) }
@@ -125,7 +125,7 @@ impl<'a> PeerInfo<'a> {
         self.header.ifi_index
     }
 
-    /// The header.
+    /// What every message of the kind begins with. C: `struct ifinfomsg`.
     pub(crate) fn header(&self) -> &'a LinkHeader {
         self.header
     }

@@ -74,7 +74,7 @@ pub(crate) trait Notes {
     fn forget(&self, flow: &Self::Flow, bh: BottomHalf<'_>);
 }
 
-/// The table.
+/// Flows that were noted lately: a new one drives out one of those in its place.
 pub(crate) struct Recent<const K: usize, const HASHED: usize> {
     slots: KVVec<Slot<K>>,
     seeds: [u64; K],

@@ -39,6 +39,7 @@ impl<'a, D: Driver> NewDevice<'a, D> {
         }
     }
 
+    /// The pointer to hand to C.
     pub(super) fn as_raw(&self) -> *mut bindings::net_device {
         self.dev.as_ptr()
     }

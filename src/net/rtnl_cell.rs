@@ -25,7 +25,7 @@ impl<T> RtnlCell<T> {
 }
 
 impl<T: Copy> RtnlCell<T> {
-    /// The value.
+    /// A copy of what is in it now.
     pub(crate) fn get(&self, _rtnl: &Rtnl) -> T {
         // SAFETY: as above.
         unsafe { *self.0.get() }

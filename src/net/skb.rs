@@ -139,6 +139,7 @@ impl SkBuff {
         Self { skb }
     }
 
+    /// The pointer to hand to C, which must not free the packet.
     pub(super) fn as_raw(&self) -> *mut bindings::sk_buff {
         self.skb.as_ptr()
     }

@@ -51,12 +51,12 @@ pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
     c"fall_port_tc",
 ];
 
-/// Packets and bytes.
+/// What came or went, of all CPUs together.
 #[derive(Default)]
 pub(crate) struct Traffic {
-    /// Packets.
+    /// How many packets.
     pub(crate) packets: u64,
-    /// Bytes.
+    /// How many bytes, link layer headers of the mode among them.
     pub(crate) bytes: u64,
 }
 

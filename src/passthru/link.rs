@@ -21,10 +21,10 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The link type.
+/// The link type `passthru`, as rtnetlink asks for it.
 pub(crate) struct Passthru;
 
-/// Its registration.
+/// What the kernel keeps of the link type while the module is loaded. C: `struct rtnl_link_ops`.
 pub(super) static OPERATIONS: LinkOperations<Passthru> = LinkOperations::new();
 
 /// The attributes in `IFLA_INFO_DATA`, by type. Peer info is described more loosely than the
