@@ -127,7 +127,7 @@ impl Claim<'_> {
         self.way.is_local() || !serves_others(self.child)
     }
 
-    /// Whether there is a `near` route. To ask this is less than to look for it.
+    /// Whether the parent's route is local. To ask this is less than to look for it.
     #[inline(always)]
     pub(crate) fn is_near(&self) -> bool {
         self.way.bits & Way::NEAR != 0

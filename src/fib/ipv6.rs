@@ -29,7 +29,8 @@ use crate::{
 /// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
 /// have rules or, for this destination, routes by source, there is no source, and the flow is
 /// [`ANY`], so that all packets for a destination are one flow: a source is not validated. Noted are
-/// the cookies of both routes, of which the nearer one is there where it is asked for its own; the state of the child's, and what [`Claim::to_note`] says.
+/// the cookies of both routes; the state of the child's, and what [`Claim::to_note`] says. The nearer
+/// route is kept where its cookie is to be asked for, or where it is local.
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// No packet's flow: theirs are smaller.
@@ -295,7 +296,7 @@ impl Parent {
         let ours = destination.dev.is_some_and(|dev| End::cast(dev).is_some());
         let namespace = question.dev.namespace(rcu);
         let stranger = stranger
-            .filter(|_| !ours)
+            .filter(|_| !ours && may_be_outlived(near, &destination, rcu))
             .filter(|&(daddr, _)| namespace.ipv6_goes_from_anywhere(near, daddr, rcu))
             .filter(|&(daddr, _)| namespace.ipv6_answer_stays(near, daddr, rcu));
         if let Some((daddr, state)) = stranger {
@@ -335,7 +336,7 @@ impl Parent {
             return None;
         }
         let (port, child) = owner(dev, rcu)?;
-        let near_cookie = near.ipv6_cookie()?;
+        let near_cookie = near.ipv6_cookie(rcu)?;
         let namespace = child.namespace(rcu);
         if namespace.ipv6_rules_look_deeper() {
             return None;
@@ -344,7 +345,7 @@ impl Parent {
         let settling = child.driver().settling();
         let settled = settling.is_done(namespace, state, question.bh) && settled;
         let far = route_in_child(skb, question, child)?;
-        let far_cookie = far.ipv6_cookie()?;
+        let far_cookie = far.ipv6_cookie(rcu)?;
         let claim = Claim {
             child,
             way: Way::new(far, 0, is_local),
@@ -356,7 +357,14 @@ impl Parent {
         }
         let from_anywhere = question.goes_from_anywhere(header, near)
             && namespace.ipv6_goes_from_anywhere(far, header.daddr, rcu);
+        let parents = question.dev.namespace(rcu);
         let found = || {
+            // Last, as it takes a while.
+            if !parents.ipv6_answer_stays(near, header.daddr, rcu)
+                || !namespace.ipv6_answer_stays(far, header.daddr, rcu)
+            {
+                return None;
+            }
             let asked = is_local || near_cookie != Cookie::STEADY;
             Some(Found {
                 dev: Some(child),
@@ -368,16 +376,18 @@ impl Parent {
                 ],
             })
         };
-        let parents = question.dev.namespace(rcu);
         let unchanged = || self.ipv6_state(parents) == question.state;
-        if settled
-            && parents.ipv6_answer_stays(near, header.daddr, rcu)
-            && namespace.ipv6_answer_stays(far, header.daddr, rcu)
-        {
+        if settled {
             question.remember(&self.ipv6, header, from_anywhere, found, unchanged);
         }
         Some(claim)
     }
+}
+
+/// Whether it does no harm to believe in a route that leads to no child when it is gone: the packet
+/// goes on by the kernel's own lookup, unless it is before the parent's sockets.
+fn may_be_outlived(route: Dst<'_>, destination: &Destination<'_>, rcu: ReadSide<'_>) -> bool {
+    destination.kind != Kind::Local || route.ipv6_cookie(rcu) == Some(Cookie::STEADY)
 }
 
 /// The port that the destination of a packet in the parent's input is held for. What is said on

@@ -144,16 +144,14 @@ impl SkBuff {
         // The reply's source is what the original direction's destination was translated to.
         let is_reply = info >= bindings::ip_conntrack_info_IP_CT_IS_REPLY;
         let source = if is_reply { DESTINATION } else { SOURCE };
-        // SAFETY: as above.
-        let tuples = unsafe { &(*connection).tuplehash };
+        // SAFETY: as above; what tracking goes by does not change once a connection is confirmed.
+        let [this, other] = unsafe {
+            let tuples = &raw const (*connection).tuplehash;
+            [is_reply, !is_reply].map(|of| (&raw const (*tuples)[usize::from(of)].tuple).read())
+        };
         if status & CONFIRMED == 0 {
             Tracking::Unconfirmed
-        } else if has_helper
-            || status & (source | READ_LATER) != 0
-            || changes_source(
-                &tuples[usize::from(is_reply)].tuple,
-                &tuples[usize::from(!is_reply)].tuple,
-            )
+        } else if has_helper || status & (source | READ_LATER) != 0 || changes_source(&this, &other)
         {
             Tracking::Unsettled
         } else {

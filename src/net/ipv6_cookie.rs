@@ -4,8 +4,15 @@
 //!
 //! C headers: `include/net/ip6_fib.h`, `include/net/ip6_route.h`.
 
-use super::{dst::Dst, jiffies::jiffies};
+use super::{
+    context::ReadSide,
+    device::NetDevice,
+    dst::Dst,
+    ipv6_tree::{covers, Info},
+    jiffies::has_come,
+};
 use crate::net::bindings;
+use core::ptr;
 
 /// What an IPv6 route is worth: the state of the tree of routes that it was found in. C: the
 /// cookie of `dst_check()`.
@@ -26,16 +33,20 @@ impl Dst<'_> {
     /// The cookie of an IPv6 route; none for one that is not to be kept: it is no longer current, or
     /// is so by another measure. C: `rt6_get_cookie()`, `ip6_dst_check()`.
     ///
-    /// A route found to have the cookie that it had before is the answer that a lookup would give.
-    pub(crate) fn ipv6_cookie(self) -> Option<Cookie> {
+    /// A route that has the cookie that it had before is there, and no other has come to be before
+    /// it, but for those of which [`Namespace::ipv6_answer_stays`] tells.
+    ///
+    /// [`Namespace::ipv6_answer_stays`]: super::namespace::Namespace::ipv6_answer_stays
+    pub(crate) fn ipv6_cookie(self, rcu: ReadSide<'_>) -> Option<Cookie> {
         let route = self.as_raw().cast::<bindings::rt6_info>();
         // SAFETY: an IPv6 route, which exists; the field never changes.
         let sernum = unsafe { (&raw const (*route).sernum).read_volatile() };
         // With a number of its own the route is valid by another measure.
         let standing = self.ipv6_standing().filter(|_| sernum == 0)?;
         match standing.cookie()? {
-            _ if standing.is_steady() => Some(Cookie::STEADY),
-            Cookie::STEADY => None,
+            _ if standing.is_steady(self.device(rcu)) => Some(Cookie::STEADY),
+            // Nor what a router that does not answer leaves, as often as that happens.
+            Cookie::STEADY | Cookie(u32::MAX) => None,
             cookie => Some(cookie),
         }
     }
@@ -68,49 +79,31 @@ impl Dst<'_> {
             }
             let own = (&raw const (*route).rt6i_flags).read_volatile();
             let all = (&raw const (*from).fib6_flags).read_volatile();
-            // What was learned of a path ends before the route that it was learned on.
-            let end = if own & bindings::RTF_EXPIRES != 0 {
-                Some((&raw const (*self.as_raw()).expires).read_volatile())
-            } else if all & bindings::RTF_EXPIRES != 0 {
-                Some((&raw const (*from).expires).read_volatile())
-            } else {
-                None
-            };
+            // What was learned of a path has an end of its own besides.
+            let ends = [
+                (own, (&raw const (*self.as_raw()).expires).read_volatile()),
+                (all, (&raw const (*from).expires).read_volatile()),
+            ];
+            let has_ended = ends
+                .into_iter()
+                .any(|(flags, end)| flags & bindings::RTF_EXPIRES != 0 && has_come(end));
             Some(Standing {
                 obsolete: (&raw const (*self.as_raw()).obsolete).read_volatile(),
                 flags: own | all,
-                kind: (*from).fib6_type.into(),
-                protocol: (*from).fib6_protocol.into(),
-                end,
+                from,
+                has_ended,
                 sernum: (&raw const (*node).fn_sernum).read_volatile() as u32,
             })
         }
     }
 }
 
-/// Whether a route of a table has come to its end, though it is still there. C: `fib6_check_expired()`.
-pub(super) fn has_ended(route: &bindings::fib6_info) -> bool {
-    // SAFETY: the route exists; single loads.
-    let (flags, end) = unsafe {
-        let flags = (&raw const route.fib6_flags).read_volatile();
-        (flags, (&raw const route.expires).read_volatile())
-    };
-    flags & bindings::RTF_EXPIRES != 0 && has_come(end)
-}
-
-/// Whether a time is over. C: `time_after()`.
-fn has_come(end: usize) -> bool {
-    (end.wrapping_sub(jiffies()) as isize) < 0
-}
-
 /// What decides whether an IPv6 route may be used again. C: `ip6_dst_check()`.
 struct Standing {
     obsolete: i16,
     flags: u32,
-    kind: u32,
-    protocol: u32,
-    /// When the route ends, in jiffies, if it does at some time.
-    end: Option<usize>,
+    from: *const Info,
+    has_ended: bool,
     sernum: u32,
 }
 
@@ -119,23 +112,69 @@ impl Standing {
     #[inline]
     fn cookie(&self) -> Option<Cookie> {
         let is_current = i32::from(self.obsolete) == bindings::DST_OBSOLETE_FORCE_CHK;
-        (is_current && !self.end.is_some_and(has_come)).then_some(Cookie(self.sernum))
+        (is_current && !self.has_ended).then_some(Cookie(self.sernum))
     }
 
-    /// Whether nothing ends the route but what [`Namespace::ipv6_state`] tells. It tells nothing of
-    /// what was learned of a path and is forgotten, of a router that does not answer, and of routes
-    /// that were to stay for ever and come to be given an end: those of prefixes that addresses and
-    /// advertisements bring along. C: `rt6_remove_exception()`, `ip6_link_failure()`,
-    /// `modify_prefix_route()`, `addrconf_prefix_rcv()`.
+    /// Whether nothing ends the route, which leads to `dev`, but what [`Namespace::ipv6_state`] tells.
+    /// It tells nothing of what was learned of a path and is forgotten, of a router that does not
+    /// answer, and of routes that were to stay for ever and come to be given an end: those of prefixes
+    /// that advertisements bring along, and whatever has the prefix of an address of its device.
+    /// C: `rt6_remove_exception()`, `ip6_link_failure()`, `addrconf_prefix_rcv()`,
+    /// `modify_prefix_route()`.
     ///
     /// [`Namespace::ipv6_state`]: super::namespace::Namespace::ipv6_state
-    fn is_steady(&self) -> bool {
+    fn is_steady(&self, dev: &NetDevice) -> bool {
         const PASSING: u32 = bindings::RTF_CACHE
             | bindings::RTF_DEFAULT
             | bindings::RTF_ADDRCONF
             | bindings::RTF_EXPIRES;
-        const BROUGHT_ALONG: [u32; 2] = [bindings::RTPROT_KERNEL, bindings::RTPROT_RA];
-        let stays = self.kind == bindings::RTN_LOCAL || !BROUGHT_ALONG.contains(&self.protocol);
+        const LOCAL: u32 = bindings::rt_class_t_RT_TABLE_LOCAL;
+        // SAFETY: what the route was made from exists, and its table; neither field changes.
+        let is_of_local_table = unsafe {
+            let table = (*self.from).fib6_table;
+            !table.is_null() && (*table).tb6_id == LOCAL
+        };
+        let stays = is_of_local_table
+            || self.flags & bindings::RTF_GATEWAY != 0
+            // SAFETY: as above.
+            || unsafe { !is_of_address(self.from, dev) };
         self.flags & PASSING == 0 && stays
     }
+}
+
+/// Whether a device has an address, or is to reach one, with the prefix that a route is for. An
+/// address that comes later brings a route along.
+///
+/// # Safety
+///
+/// `route` must exist, and the caller be in an RCU read-side critical section.
+unsafe fn is_of_address(route: *const Info, dev: &NetDevice) -> bool {
+    type Owned = bindings::inet6_ifaddr;
+    const LINK: usize = core::mem::offset_of!(Owned, if_list);
+    // SAFETY: by the caller's promise; what a device has of IPv6, and addresses, are freed after a
+    // grace period. The list is one of RCU's; single loads.
+    unsafe {
+        let idev = (&raw const (*dev.as_raw()).ip6_ptr).read_volatile();
+        if idev.is_null() {
+            return false;
+        }
+        let head = &raw const (*idev).addr_list;
+        let mut link = (&raw const (*head).next).read_volatile();
+        while !ptr::eq(link, head) {
+            let owned = link.byte_sub(LINK).cast::<Owned>();
+            let bits = (&raw const (*owned).prefix_len).read_volatile();
+            let has_prefix = |address: *const bindings::in6_addr| {
+                let bytes = address.cast::<[u8; 16]>().read_volatile();
+                covers(route, u128::from_be_bytes(bytes))
+            };
+            if bits == (*route).fib6_dst.plen as u32
+                && (has_prefix(&raw const (*owned).addr)
+                    || has_prefix(&raw const (*owned).peer_addr))
+            {
+                return true;
+            }
+            link = (&raw const (*link).next).read_volatile();
+        }
+    }
+    false
 }

@@ -4,12 +4,15 @@
 //!
 //! C header: `include/net/ip6_fib.h`.
 
-use super::{context::ReadSide, dst::Dst, ipv6::Address, namespace::Namespace};
+use super::{context::ReadSide, dst::Dst, ipv6::Address, jiffies::has_come, namespace::Namespace};
 use crate::net::bindings;
-use core::{iter, ptr};
+use core::{iter, ptr, ptr::NonNull};
 
 /// A node.
 pub(super) type Node = bindings::fib6_node;
+
+/// A route of a table. Others write it while it is read: it is not for references.
+pub(super) type Info = bindings::fib6_info;
 
 /// Bits of an address.
 pub(super) const BITS: u16 = 128;
@@ -34,11 +37,49 @@ impl Namespace {
     }
 }
 
-/// What an IPv6 route was made from.
-pub(super) fn origin<'r>(route: Dst<'r>, _rcu: ReadSide<'r>) -> Option<&'r bindings::fib6_info> {
+/// What an IPv6 route was made from, which exists for the read-side critical section.
+pub(super) fn origin(route: Dst<'_>, _rcu: ReadSide<'_>) -> Option<NonNull<Info>> {
     let route = route.as_raw().cast::<bindings::rt6_info>();
     // SAFETY: an IPv6 route, which exists; what it was made from is freed after a grace period.
-    unsafe { (&raw const (*route).from).read_volatile().as_ref() }
+    NonNull::new(unsafe { (&raw const (*route).from).read_volatile() })
+}
+
+/// Flags of a route, `RTF_*`.
+///
+/// # Safety
+///
+/// `route` must exist.
+pub(super) unsafe fn flags_of(route: *const Info) -> u32 {
+    // SAFETY: by the caller's promise; a single load.
+    unsafe { (&raw const (*route).fib6_flags).read_volatile() }
+}
+
+/// Whether a route has come to its end, though it is still there. C: `fib6_check_expired()`.
+///
+/// # Safety
+///
+/// `route` must exist.
+pub(super) unsafe fn has_ended(route: *const Info) -> bool {
+    // SAFETY: by the caller's promise; a single load.
+    let end = unsafe { (&raw const (*route).expires).read_volatile() };
+    // SAFETY: as above.
+    unsafe { flags_of(route) & bindings::RTF_EXPIRES != 0 && has_come(end) }
+}
+
+/// Whether a route is for an address. What it is for never changes.
+///
+/// # Safety
+///
+/// `route` must exist.
+pub(super) unsafe fn covers(route: *const Info, daddr: u128) -> bool {
+    // SAFETY: by the caller's promise.
+    let (prefix, bits) = unsafe {
+        let key = &raw const (*route).fib6_dst;
+        let bytes = (&raw const (*key).addr).cast::<[u8; 16]>().read();
+        (u128::from_be_bytes(bytes), (*key).plen as u32)
+    };
+    let rest = u32::from(BITS).saturating_sub(bits);
+    (daddr ^ prefix).checked_shr(rest).unwrap_or(0) == 0
 }
 
 /// The root of a table, or null.

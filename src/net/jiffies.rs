@@ -14,6 +14,12 @@ pub(crate) fn jiffies() -> usize {
     unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
+/// Whether a time, in jiffies, is over. Callable in any context. C: `time_after()`.
+#[inline(always)]
+pub(crate) fn has_come(end: usize) -> bool {
+    (end.wrapping_sub(jiffies()) as isize) < 0
+}
+
 /// The number of the present second. One that has passed does not come back while anything of it is
 /// remembered: there are 136 years of them. Callable in any context.
 #[inline(always)]

@@ -2,10 +2,11 @@
 
 //! IPv6 routes that a lookup passes over although they are there, and may not another time.
 //!
-//! A route that has come to its end stays for up to half a minute until the kernel removes it, and
-//! is given another end, or none, by an advertisement or a request for the same route once more.
-//! Of those of one metric that share nothing it depends on routers and on whose turn it is which
-//! one is the answer. Neither changes [`Namespace::ipv6_state`], nor a cookie.
+//! A route that has come to its end stays until the kernel removes it (up to `gc_interval`, half a
+//! minute), and is given another end, or none, by an advertisement or a request for the same route
+//! once more. Of those of one metric that share nothing it depends on routers and on whose turn it is
+//! which one is the answer; in a namespace that does not forward, of any by a router, whether that
+//! answers. None of this changes [`Namespace::ipv6_state`], nor a cookie.
 //!
 //! C headers: `include/net/ip6_fib.h`, `include/net/ip6_route.h`.
 
@@ -13,14 +14,12 @@ use super::{
     context::ReadSide,
     dst::Dst,
     ipv6::Address,
-    ipv6_cookie::has_ended,
-    ipv6_tree::{number, origin, root, way_down, Node},
+    ipv6_tree::{covers, flags_of, has_ended, number, origin, root, way_down, Info, Node},
     namespace::Namespace,
 };
 use crate::net::bindings;
 use core::{iter, ptr};
 
-type Info = bindings::fib6_info;
 type Table = bindings::fib6_table;
 
 impl Namespace {
@@ -36,9 +35,10 @@ impl Namespace {
             return false;
         };
         let daddr = number(daddr);
+        let (from, asks_routers) = (from.as_ptr().cast_const(), !self.ipv6_forwards());
         // SAFETY: tables exist as long as the namespace, nodes and routes that are found in them
         // until a grace period after they are gone.
-        let stays = |table| unsafe { !has_passed_over(table, from, daddr) };
+        let stays = |table| unsafe { !has_passed_over(table, from, daddr, asks_routers) };
         if self.ipv6_has_rules() {
             self.all_ipv6_tables().all(stays)
         } else {
@@ -67,12 +67,17 @@ impl Namespace {
 }
 
 /// Whether a lookup for `daddr` passes over a route of a table that may be found in place of the one
-/// that was made `from` this.
+/// that was made `from` this; `asks_routers` where it does so for those that do not answer.
 ///
 /// # Safety
 ///
-/// `table` must be null or exist, and the caller be in an RCU read-side critical section.
-unsafe fn has_passed_over(table: *const Table, from: &Info, daddr: u128) -> bool {
+/// `table` must be null or exist, `from` exist, and the caller be in an RCU read-side critical section.
+unsafe fn has_passed_over(
+    table: *const Table,
+    from: *const Info,
+    daddr: u128,
+    asks_routers: bool,
+) -> bool {
     // SAFETY: by the caller's promise. What may change is read by single loads.
     unsafe {
         if table.is_null() {
@@ -81,11 +86,16 @@ unsafe fn has_passed_over(table: *const Table, from: &Info, daddr: u128) -> bool
         let may_end = !(&raw const (*table).tb6_gc_hlist.first)
             .read_volatile()
             .is_null();
+        let others = |node| {
+            routes_at(node).filter(move |&other| !ptr::eq(other, from) && covers(other, daddr))
+        };
         way_down(root(table), daddr).any(|node| {
             // Routes by source below it are not looked at one by one.
             may_end && has_subtree(node)
-                || routes_at(node).any(|other| {
-                    !ptr::eq(other, from) && (has_ended(&*other) || is_rival(&*other, from))
+                || others(node).any(|other| {
+                    has_ended(other)
+                        || is_alike(other, from)
+                        || asks_routers && depends_on_router(other, from)
                 })
         })
     }
@@ -108,10 +118,33 @@ unsafe fn routes_at(node: *const Node) -> impl Iterator<Item = *const Info> {
 }
 
 /// Whether two routes of the same node are alike to the kernel, until it asks their routers.
-fn is_rival(other: &Info, from: &Info) -> bool {
-    // SAFETY: both exist; single loads.
-    let nodes = unsafe { [other, from].map(|route| (&raw const route.fib6_node).read_volatile()) };
-    ptr::eq(nodes[0], nodes[1]) && other.fib6_metric == from.fib6_metric
+///
+/// # Safety
+///
+/// Both must exist.
+unsafe fn is_alike(other: *const Info, from: *const Info) -> bool {
+    // SAFETY: by the caller's promise; single loads. The metric never changes.
+    unsafe {
+        let nodes = [other, from].map(|route| (&raw const (*route).fib6_node).read_volatile());
+        ptr::eq(nodes[0], nodes[1]) && (*other).fib6_metric == (*from).fib6_metric
+    }
+}
+
+/// Whether it depends on a router that answers, or not, which of two routes for the same address is the
+/// answer. C: `rt6_score_route()`.
+///
+/// # Safety
+///
+/// As for [`is_alike`].
+unsafe fn depends_on_router(other: *const Info, from: *const Info) -> bool {
+    // SAFETY: by the caller's promise; kinds and prefixes never change.
+    unsafe {
+        let is_by_router = |route| flags_of(route) & bindings::RTF_GATEWAY != 0;
+        let is_way = u32::from((*other).fib6_type) == bindings::RTN_UNICAST;
+        let comes_first = (*other).fib6_dst.plen >= (*from).fib6_dst.plen
+            || !ptr::eq((*other).fib6_table, (*from).fib6_table);
+        is_way && (is_by_router(from) || is_by_router(other) && comes_first)
+    }
 }
 
 /// Whether routes by source hang below a node.

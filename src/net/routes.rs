@@ -11,6 +11,7 @@ use super::{
     dst::{Dst, HeldDst},
     ipv4::{Destination, Header, Kind},
     ipv6,
+    ipv6_tree::{has_ended, origin},
     namespace::Namespace,
 };
 use crate::net::bindings;
@@ -363,6 +364,11 @@ impl NetDevice {
         let destination = route.ipv6_destination(rcu);
         let held = destination.kind == Kind::Local;
         if !may_own(destination.kind, destination.by_kernel) || !route.is_made_for(self, rcu) {
+            return None;
+        }
+        // Lookups of this kind find it all the same, until the kernel has removed it.
+        // SAFETY: what the route was made from exists for the read-side critical section.
+        if origin(route, rcu).is_none_or(|from| unsafe { has_ended(from.as_ptr()) }) {
             return None;
         }
         // Local routes are of the loopback, or of a VRF, which may go.

@@ -13,10 +13,9 @@ use super::{
     context::ReadSide,
     dst::Dst,
     ipv6::Address,
-    ipv6_tree::{number, origin, root, way_down, Node, BITS},
+    ipv6_tree::{number, origin, root, way_down, Info, Node, BITS},
     namespace::Namespace,
 };
-use crate::net::bindings;
 use core::ptr;
 
 impl Namespace {
@@ -36,28 +35,34 @@ impl Namespace {
     ) -> bool {
         !self.ipv6_has_rules()
             && origin(route, rcu).is_some_and(|from| {
-                !self.ipv6_has_source_routes() || self.no_source_matters(from, daddr)
+                // SAFETY: it exists for the read-side critical section.
+                !self.ipv6_has_source_routes()
+                    || unsafe { self.no_source_matters(from.as_ptr(), daddr) }
             })
     }
 
     /// Whether no lookup for `daddr` comes by a route by source before it finds this one.
-    fn no_source_matters(&self, from: &bindings::fib6_info, daddr: Address) -> bool {
+    ///
+    /// # Safety
+    ///
+    /// `from` must exist, and the caller be in an RCU read-side critical section.
+    unsafe fn no_source_matters(&self, from: *const Info, daddr: Address) -> bool {
         let daddr = number(daddr);
-        if from.fib6_src.plen != 0 {
-            return false;
-        }
-        // SAFETY: a route that exists, as do its node and those below it for as long as the
-        // read-side critical section lasts, and tables as long as the namespace. All that may change
-        // is read by single loads.
+        // SAFETY: by the caller's promise a route that exists, as do its node and those below it for
+        // as long as the read-side critical section lasts, and tables as long as the namespace. All
+        // that may change is read by single loads.
         unsafe {
+            if (*from).fib6_src.plen != 0 {
+                return false;
+            }
             let [first, last] = self.plain_ipv6_tables().map(root);
-            let node = (&raw const from.fib6_node).read_volatile().cast_const();
+            let node = (&raw const (*from).fib6_node).read_volatile().cast_const();
             let none = |from| !way_down(from, daddr).any(|node| depends_on_source(node, daddr));
             // A host looks for a neighbour that answers, up to the root, before it takes another.
             if node.is_null() || !self.ipv6_forwards() {
                 return none(first) && none(last);
             }
-            let in_first = !first.is_null() && ptr::eq(root(from.fib6_table), first);
+            let in_first = !first.is_null() && ptr::eq(root((*from).fib6_table), first);
             none(node) && (in_first || none(first))
         }
     }

@@ -230,7 +230,7 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     let lasts = settled
         && !namespace.ipv6_has_rules()
         && namespace.ipv6_answer_stays(dst.get(rcu), source, rcu);
-    let cookie = dst.get(rcu).ipv6_cookie();
+    let cookie = dst.get(rcu).ipv6_cookie(rcu);
     if let Some(cookie) = cookie.filter(|_| lasts) {
         let found = Found {
             dev: None,

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, Ears, Space, V4, difference, places_taken, report, runs, same, seen, shortcut, until, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, Ears, Space, V4, V6, difference, places_taken, report, runs, same, seen, shortcut, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 
@@ -113,8 +113,9 @@ def ending(story):
         time.sleep(0.1)
         story.then("blue")
     address = f"{story.family.port(1)}/64"
+    PARENT.call("ip", "-6", "route", "replace", "fd00:1::/64", "dev", "p1", "proto", "static", "metric", "256")
     PARENT.call("ip", "-6", "addr", "change", address, "dev", "p1", "valid_lft", "2", "preferred_lft", "2")
-    until_it_ends(story, {"p1": "blue", None: "nobody"}, "a route that an address has made, and ends with")
+    until_it_ends(story, {"p1": "blue", None: "nobody"}, "a route with the prefix of an address, which gives it an end")
     restore_child()
     story.then("blue")
     story.end("and afterwards")
@@ -131,6 +132,9 @@ def revived(story):
     for _ in range(6):
         story.then("blue")
         time.sleep(0.1)
+    with RED.udp(V6, address=story.dest) as forger:
+        got = story.ears.owner(lambda data: forger.sendto(data, (V6.outside, PORT)), silent=True)
+        same(got, "nobody", "IPv6: whose route has ended may not send from there")
     # The kernel says that it exists.
     PARENT.call(*ip(story, "route append HOST dev p2 metric 100"), check=False)
     report("dev p2" in PARENT.call(*ip(story, "route get DEST")), "IPv6: a route that had ended is there again")

@@ -411,7 +411,7 @@ def bargain(family):
     before = ways()
     talk(family, f"{name}: TCP")
     counted = difference(ways(), before)
-    report(forwarded() == 1, f"{name}: FORWARD sees the beginning of the connection only", counted)
+    report(forwarded() == 2, f"{name}: FORWARD sees both packets that begin the connection, and no others", counted)
     report(counted.get("p1 tx_sibling", 0) > 10 and counted.get("p2 tx_sibling", 0) > 10, f"{name}: ... and the rest is short", counted)
     same(ping(BLUE, family, family.child(2), 3), 3, f"{name}: echo requests are answered")
     end_firewall()

@@ -148,14 +148,14 @@ impl Exits {
             return Ok(exit);
         }
         // What has none is right for this packet, and asked for again for the next.
-        let Some(route_cookie) = near.ipv6_cookie() else {
+        let Some(route_cookie) = near.ipv6_cookie(rcu) else {
             return Ok(exit);
         };
         let source = source.filter(|source| checks || source.held);
         let is_asked = source.is_some();
         let source = source.and_then(|source| source.by);
         let source_cookie = match &source {
-            Some(source) => source.get(rcu).ipv6_cookie(),
+            Some(source) => source.get(rcu).ipv6_cookie(rcu),
             None => (!is_asked).then_some(Cookie(0)),
         };
         let Some(source_cookie) = source_cookie else {

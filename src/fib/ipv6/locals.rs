@@ -104,7 +104,7 @@ impl Parent {
         if !namespace.ipv6_answer_stays(dst, header.daddr, rcu) {
             return;
         }
-        let Some(cookie) = dst.ipv6_cookie() else {
+        let Some(cookie) = dst.ipv6_cookie(rcu) else {
             return;
         };
         let from_anywhere = question.goes_from_anywhere(header, dst);
