@@ -109,11 +109,11 @@ def ending(story):
     PARENT.call(*ip(story, "route del HOST dev p2"), check=False)
     story.then("blue")
     # The route was there for ever, and was remembered as such, and is given an end.
+    PARENT.call("ip", "-6", "route", "replace", "fd00:1::/64", "dev", "p1", "proto", "static", "metric", "256")
     for _ in range(5):
         time.sleep(0.1)
         story.then("blue")
     address = f"{story.family.port(1)}/64"
-    PARENT.call("ip", "-6", "route", "replace", "fd00:1::/64", "dev", "p1", "proto", "static", "metric", "256")
     PARENT.call("ip", "-6", "addr", "change", address, "dev", "p1", "valid_lft", "2", "preferred_lft", "2")
     until_it_ends(story, {"p1": "blue", None: "nobody"}, "a route with the prefix of an address, which gives it an end")
     restore_child()
