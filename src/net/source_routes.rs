@@ -33,12 +33,12 @@ impl Namespace {
         daddr: Address,
         rcu: ReadSide<'_>,
     ) -> bool {
-        !self.ipv6_has_rules()
-            && origin(route, rcu).is_some_and(|from| {
-                // SAFETY: it exists for the read-side critical section.
-                !self.ipv6_has_source_routes()
-                    || unsafe { self.no_source_matters(from.as_ptr(), daddr) }
-            })
+        let Some(from) = origin(route, rcu) else {
+            return false;
+        };
+        // SAFETY: it exists for the read-side critical section.
+        let no_source_matters = || unsafe { self.no_source_matters(from.as_ptr(), daddr) };
+        !self.ipv6_has_rules() && (!self.ipv6_has_source_routes() || no_source_matters())
     }
 
     /// Whether no lookup for `daddr` comes by a route by source before it finds this one.
