@@ -297,6 +297,8 @@ impl Parent {
         let namespace = question.dev.namespace(rcu);
         let stranger = stranger
             .filter(|_| !ours && may_be_outlived(near, &destination, rcu))
+            // What comes from a child is asked for again and again.
+            .filter(|&(daddr, state)| !self.ipv6_strangers.contains(daddr, state))
             .filter(|&(daddr, _)| namespace.ipv6_goes_from_anywhere(near, daddr, rcu))
             .filter(|&(daddr, _)| namespace.ipv6_answer_stays(near, daddr, rcu));
         if let Some((daddr, state)) = stranger {
