@@ -59,7 +59,7 @@ impl<'r> Question<'r> {
     }
 
     /// Whether the packet's way depends on nothing that is not in its flow's key. Changing the
-    /// rules, or the policies of IPsec, makes all cookies worthless.
+    /// rules, or the policies of IPsec, changes the state.
     fn depends_on_key(&self, rcu: ReadSide<'_>) -> bool {
         depends_on_key::<Ipv6>(self.dev, rcu)
     }

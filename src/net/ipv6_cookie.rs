@@ -136,7 +136,8 @@ impl Standing {
         };
         let stays = is_of_local_table
             || self.flags & bindings::RTF_GATEWAY != 0
-            // SAFETY: as above.
+            // SAFETY: the route exists, and this is a part of the read-side critical section in which
+            // it was found.
             || unsafe { !is_of_address(self.from, dev) };
         self.flags & PASSING == 0 && stays
     }
@@ -151,8 +152,9 @@ impl Standing {
 unsafe fn is_of_address(route: *const Info, dev: &NetDevice) -> bool {
     type Owned = bindings::inet6_ifaddr;
     const LINK: usize = core::mem::offset_of!(Owned, if_list);
-    // SAFETY: by the caller's promise; what a device has of IPv6, and addresses, are freed after a
-    // grace period. The list is one of RCU's; single loads.
+    // SAFETY: by the caller's promise the route exists, and what a device has of IPv6, and its
+    // addresses, are freed a grace period after this read-side critical section at the earliest. The
+    // list is changed by RCU's functions only; single loads.
     unsafe {
         let idev = (&raw const (*dev.as_raw()).ip6_ptr).read_volatile();
         if idev.is_null() {

@@ -54,11 +54,11 @@ impl Namespace {
         let heads = unsafe { (*self.as_raw()).ipv6.fib_table_hash };
         const { assert!(core::mem::offset_of!(Table, tb6_hlist) == 0) };
         (0..HEADS).flat_map(move |at| {
-            // SAFETY: as above; single loads.
+            // SAFETY: there are so many heads, for as long as the namespace has IPv6; a single load.
             let first = unsafe { (&raw const (*heads.add(at)).first).read_volatile() };
             let existing = |link: *mut bindings::hlist_node| (!link.is_null()).then_some(link);
             iter::successors(existing(first), move |&link| {
-                // SAFETY: as above.
+                // SAFETY: a table is never taken out of the list while the namespace exists.
                 existing(unsafe { (&raw const (*link).next).read_volatile() })
             })
             .map(|link| link.cast::<Table>().cast_const())
@@ -112,7 +112,7 @@ unsafe fn routes_at(node: *const Node) -> impl Iterator<Item = *const Info> {
     // SAFETY: by the caller's promise.
     let first = unsafe { (&raw const (*node).leaf).read_volatile() };
     iter::successors(existing(first), move |&route| {
-        // SAFETY: as above.
+        // SAFETY: by the caller's promise: routes are freed a grace period after they are taken out.
         existing(unsafe { (&raw const (*route).fib6_next).read_volatile() })
     })
 }

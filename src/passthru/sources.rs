@@ -226,7 +226,7 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     let Some(dst) = owned.by else {
         return true;
     };
-    // Under rules it may depend on more; adding the first one makes cookies worthless.
+    // Under rules it may depend on more; adding the first one changes the state.
     let lasts = settled
         && !namespace.ipv6_has_rules()
         && namespace.ipv6_answer_stays(dst.get(rcu), source, rcu);

@@ -112,7 +112,7 @@ impl Exits {
         // Before anything is asked.
         let settled = self.settling.is_done(namespace, namespace.ipv6_state(), bh)
             && self.ipv6_state(port, rcu) == Some(state);
-        // Changing the rules, or the policies of IPsec, makes all cookies worthless.
+        // Changing the rules, or the policies of IPsec, changes the state.
         if !depends_on_key::<Ipv6>(port, rcu) || port.has_rx_handler() {
             return Err(Fall::Unrouted);
         }
@@ -156,7 +156,7 @@ impl Exits {
         let source = source.and_then(|source| source.by);
         let source_cookie = match &source {
             Some(source) => source.get(rcu).ipv6_cookie(rcu),
-            None => (!is_asked).then_some(Cookie(0)),
+            None => (!is_asked).then_some(Cookie::STEADY),
         };
         let Some(source_cookie) = source_cookie else {
             return Ok(exit);
