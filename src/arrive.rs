@@ -18,7 +18,7 @@ use crate::{
         skb::{DropReason, SkBuff},
         socket::{Connection, Datagram},
     },
-    passthru::{is_child, End},
+    passthru::{is_child, End, Outlook},
     shortcut::Shortcut,
 };
 
@@ -111,7 +111,7 @@ fn at_once<I: Ip>(
 ) {
     let connection = match (header.protocol, place) {
         (UDP, _) => connected::<I>(&mut skb, child, place, bh),
-        (protocol, Shortcut::Socket) => Connection::find(&mut skb, child, I::FAMILY, protocol, bh),
+        (protocol, Shortcut::Socket) => find::<I>(&mut skb, child, protocol, bh),
         _ => None,
     };
     let place = place_with(place, connection.is_some());
@@ -148,7 +148,7 @@ fn receive_in_place<I: Ip>(
     bh: BottomHalf<'_>,
 ) {
     let place = if place == Shortcut::Socket {
-        let found = Connection::find(&mut skb, child, I::FAMILY, protocol, bh);
+        let found = find::<I>(&mut skb, child, protocol, bh);
         place_with(place, found.is_some())
     } else {
         place
@@ -164,15 +164,49 @@ fn connected<'r, I: Ip>(
     place: Shortcut,
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
-    if child.driver().demux().is_off() {
+    let outlook = child.driver().demux().outlook();
+    if outlook == Outlook::Off {
         return None;
     }
     match Datagram::of(skb, I::FAMILY) {
+        Some(datagram) if outlook == Outlook::Sure => expect(datagram, child, place, bh),
         Some(datagram) if place == Shortcut::Socket => seek(datagram, child, bh),
         Some(datagram) => demux(datagram, child, bh),
-        None if place == Shortcut::Socket => Connection::find(skb, child, I::FAMILY, UDP, bh),
+        None if place == Shortcut::Socket => find::<I>(skb, child, UDP, bh),
         None => None,
     }
+}
+
+/// As [`connected`], where all were found until now. What follows on a first miss is in `demux()`.
+#[inline(always)]
+fn expect<'r>(
+    datagram: Datagram<'_>,
+    child: &'r Device<End>,
+    place: Shortcut,
+    bh: BottomHalf<'r>,
+) -> Option<Connection<'r>> {
+    let known = child.driver().demux();
+    if place != Shortcut::Socket && !child.namespace(bh.read_side()).demuxes_early(UDP) {
+        known.turn_off();
+        return None;
+    }
+    let found = datagram.demux(child, known.hashes(), bh);
+    if found.is_none() {
+        known.miss(datagram.port_low());
+    }
+    found
+}
+
+/// The connection of a packet in the child's namespace.
+#[inline(always)]
+pub(crate) fn find<'r, I: Ip>(
+    skb: &mut SkBuff,
+    child: &'r Device<End>,
+    protocol: u8,
+    bh: BottomHalf<'r>,
+) -> Option<Connection<'r>> {
+    let known = child.driver().demux().hashes();
+    Connection::find(skb, child, known, I::FAMILY, protocol, bh)
 }
 
 /// As [`connected`], for a port that asks for sockets, where the child may have any: then it asks
@@ -188,7 +222,7 @@ fn seek<'r>(
         return None;
     }
     let port = datagram.port_low();
-    let found = datagram.demux(child, bh);
+    let found = datagram.demux(child, known.hashes(), bh);
     match found {
         Some(_) => known.hit(),
         None => known.miss_again(port),
@@ -211,7 +245,7 @@ fn demux<'r>(
     if !known.pays(port) {
         return None;
     }
-    let found = datagram.demux(child, bh);
+    let found = datagram.demux(child, known.hashes(), bh);
     match found {
         Some(_) => known.hit(),
         None => known.miss(port),

@@ -16,6 +16,7 @@ mod strangers;
 use crate::{
     ip::Ip,
     net::{
+        address_hashes::AddressHashes,
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
         dst::{Dst, KeptDst},
@@ -49,6 +50,8 @@ pub(crate) struct Parent {
     ipv6_locals: ipv6::Flows,
     ipv6_settling: Settling,
     ipv6_strangers: strangers::Ipv6Strangers,
+    /// Of its own addresses.
+    address_hashes: AddressHashes,
     /// Ports note there what crosses them.
     established: Arc<Established>,
 }
@@ -67,8 +70,15 @@ impl Parent {
             ipv6_locals: ipv6::Flows::new(ipv6::locals::SIZE)?,
             ipv6_settling: Settling::new(),
             ipv6_strangers: strangers::Ipv6Strangers::new()?,
+            address_hashes: AddressHashes::new(),
             established: Arc::new(Established::new()?, GFP_KERNEL)?,
         })
+    }
+
+    /// Hashes of its own addresses.
+    #[inline(always)]
+    pub(crate) fn address_hashes(&self) -> &AddressHashes {
+        &self.address_hashes
     }
 
     /// Flows of connections that tracking knows.

@@ -556,11 +556,22 @@ struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh)
 	return nexthop_fib6_nh(nh);
 }
 
+/* The part of a hash of UDP's that is the destination's alone. */
+u32 passthru_helper_udp4_hash(const struct net *net, const struct iphdr *iph)
+{
+	return ipv4_portaddr_hash(net, iph->daddr, 0);
+}
+
+u32 passthru_helper_udp6_hash(const struct net *net, const struct ipv6hdr *iph)
+{
+	return ipv6_portaddr_hash(net, &iph->daddr, 0);
+}
+
 /*
  * __udp4_lib_demux_lookup(), of a packet without options: the first socket of the chain only, where
- * connected ones are.
+ * connected ones are. @hash is that of its destination.
  */
-struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph, int dif)
+struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph, int dif, u32 hash)
 {
 	const struct udphdr *uh = (const struct udphdr *)(iph + 1);
 	INET_ADDR_COOKIE(cookie, iph->saddr, iph->daddr);
@@ -569,14 +580,15 @@ struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph
 	struct udp_hslot *slot;
 	struct sock *sk;
 
-	slot = udp_hashslot2(net->ipv4.udp_table, ipv4_portaddr_hash(net, iph->daddr, port));
+	slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
 	udp_portaddr_for_each_entry_rcu(sk, &slot->head)
 		return inet_match(net, sk, cookie, ports, dif, 0) ? sk : NULL;
 	return NULL;
 }
 
 /* __udp6_lib_demux_lookup(), likewise. */
-struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *iph, int dif)
+struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *iph, int dif,
+					u32 hash)
 {
 	const struct udphdr *uh = (const struct udphdr *)(iph + 1);
 	unsigned short port = ntohs(uh->dest);
@@ -584,7 +596,7 @@ struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *i
 	struct udp_hslot *slot;
 	struct sock *sk;
 
-	slot = udp_hashslot2(net->ipv4.udp_table, ipv6_portaddr_hash(net, &iph->daddr, port));
+	slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
 	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
 		if (sk->sk_state == TCP_ESTABLISHED && sk->sk_family == AF_INET6 &&
 		    inet6_match(net, sk, &iph->saddr, &iph->daddr, ports, dif, 0))

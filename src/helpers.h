@@ -125,8 +125,12 @@ kuid_t passthru_helper_sock_net_uid(const struct net *net);
 int passthru_helper_l3mdev_master_ifindex(const struct net_device *dev);
 struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh);
 
-struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph, int dif);
-struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *iph, int dif);
+u32 passthru_helper_udp4_hash(const struct net *net, const struct iphdr *iph);
+u32 passthru_helper_udp6_hash(const struct net *net, const struct ipv6hdr *iph);
+struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph, int dif,
+					u32 hash);
+struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *iph, int dif,
+					u32 hash);
 
 void passthru_helper_nf_conn_lock(struct nf_conn *connection);
 void passthru_helper_nf_conn_unlock(struct nf_conn *connection);

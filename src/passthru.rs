@@ -17,6 +17,7 @@ mod sources;
 mod transmit;
 
 pub(crate) use arrivals::Fall;
+pub(crate) use demux::Outlook;
 pub(crate) use device::End;
 
 use crate::{

@@ -16,6 +16,10 @@ must sysctl -qw net.ipv4.tcp_child_ehash_entries=64
 child l3 green 3
 must sysctl -qw net.ipv4.tcp_child_ehash_entries=0
 is "$(in_ns green sysctl -n net.ipv4.tcp_ehash_entries)" 64 "a child has a table of its own for TCP"
+must sysctl -qw net.ipv4.udp_child_hash_entries=128
+child l3 violet 4
+netns_add amber
+must sysctl -qw net.ipv4.udp_child_hash_entries=0
 tool shortcut_sockets
 
 done_testing

@@ -287,18 +287,19 @@ fn stranger<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> 
             }
         }
     }
-    pass_routed::<I>(packet, I::protocol(&header))
+    pass_routed::<I>(parent, packet, I::protocol(&header))
 }
 
 /// Lets a packet go on that may have its route by now. With one the stack will not look for its
 /// connection before it is where the sockets are, so that rules which ask for it would not find it.
 /// C: `ip_rcv_finish_core()`.
 #[inline(always)]
-fn pass_routed<'a, I: Ip>(mut packet: Passing<'a>, protocol: u8) -> Verdict<'a> {
+fn pass_routed<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>, protocol: u8) -> Verdict<'a> {
     let (dev, bh) = (packet.dev(), packet.bh());
     let rcu = bh.read_side();
     if packet.skb().dst(rcu).is_some() && dev.namespace(rcu).demuxes_early(protocol) {
-        let found = Connection::find(packet.skb_mut(), dev, I::FAMILY, protocol, bh);
+        let known = parent.address_hashes();
+        let found = Connection::find(packet.skb_mut(), dev, known, I::FAMILY, protocol, bh);
         if let Some(connection) = found {
             connection.attach(packet.skb_mut());
         }
@@ -376,8 +377,8 @@ fn new_before_routing<'a, I: Ip>(
         Answer::Refused(reason) => packet.refuse(reason),
         Answer::Leaves => packet
             .send(is_child)
-            .unwrap_or_else(|packet| pass_routed::<I>(packet, I::protocol(&header))),
-        Answer::Held | Answer::Pass => pass_routed::<I>(packet, I::protocol(&header)),
+            .unwrap_or_else(|packet| pass_routed::<I>(parent, packet, I::protocol(&header))),
+        Answer::Held | Answer::Pass => pass_routed::<I>(parent, packet, I::protocol(&header)),
     }
 }
 
@@ -468,7 +469,7 @@ fn choose_among<'a, I: Ip>(
     }
     if shortcuts.contains(Shortcut::Socket) && claim.way.is_local() {
         let (bh, protocol) = (packet.bh(), I::protocol(header));
-        let found = Connection::find(packet.skb_mut(), claim.child, I::FAMILY, protocol, bh);
+        let found = arrive::find::<I>(packet.skb_mut(), claim.child, protocol, bh);
         if let Some(found) = found {
             let ahead = Ahead::Connection(found);
             return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Socket, ahead);

@@ -12,6 +12,7 @@
 //! - What a driver keeps beside its device is a Rust value with a lifetime of its own
 //!   ([`device::Device::driver`]): there before any callback that sees it, dropped after the last.
 
+pub(crate) mod address_hashes;
 pub(crate) mod backlog;
 pub(crate) mod bindings;
 pub(crate) mod bypass;

@@ -39,6 +39,14 @@ impl Namespace {
         }
     }
 
+    /// What tables that are everybody's mix into their hashes for this namespace.
+    /// C: `net_hash_mix()`.
+    #[inline(always)]
+    pub(super) fn hash_mix(&self) -> u32 {
+        // SAFETY: the namespace exists; this was set before anybody could see it.
+        unsafe { (*self.as_raw()).hash_mix }
+    }
+
     /// # Safety
     ///
     /// `net` must point to a namespace that exists for all of `'a`.

@@ -5,6 +5,7 @@
 //! C headers: `include/net/inet_hashtables.h`, `include/net/udp.h`.
 
 use super::{
+    address_hashes::AddressHashes,
     context::{BottomHalf, ReadSide},
     device::NetDevice,
     ipv4, ipv6,
@@ -71,11 +72,36 @@ impl<'a> Datagram<'a> {
         }
     }
 
-    /// The connected socket in the namespace of `dev` that it is for, as if it had come in by `dev`.
+    /// The connected socket in the namespace of `dev` that it is for, as if it had come in by `dev`;
+    /// `known` are hashes of that namespace's addresses, or of another where there was one before.
     /// C: `udp_v4_early_demux()`, `udp_v6_early_demux()`.
     #[inline(always)]
     pub(crate) fn demux<'r>(
         self,
+        dev: &'r NetDevice,
+        known: &AddressHashes,
+        bh: BottomHalf<'r>,
+    ) -> Option<Connection<'r>> {
+        let namespace = dev.namespace(bh.read_side());
+        // SAFETY: by the type's invariant a header of this family lies there, which is aligned in no
+        // particular way.
+        let hash = unsafe {
+            match self.family {
+                Family::Ipv4 => known.of_ipv4(ipv4_destination(self.header), namespace),
+                Family::Ipv6 => known.of_ipv6(ipv6_destination(self.header), namespace),
+            }
+        };
+        match hash {
+            Some(hash) => self.demux_by(hash, dev, bh),
+            None => self.demux_anew(dev, known, bh),
+        }
+    }
+
+    /// As [`Self::demux`], by the hash of its destination.
+    #[inline(always)]
+    fn demux_by<'r>(
+        self,
+        hash: u32,
         dev: &'r NetDevice,
         bh: BottomHalf<'r>,
     ) -> Option<Connection<'r>> {
@@ -85,8 +111,8 @@ impl<'a> Datagram<'a> {
         // RCU read-side critical section, for which sockets exist that are found.
         let sk = unsafe {
             match self.family {
-                Family::Ipv4 => bindings::passthru_helper_udp4_demux(net, header.cast(), dif),
-                Family::Ipv6 => bindings::passthru_helper_udp6_demux(net, header.cast(), dif),
+                Family::Ipv4 => bindings::passthru_helper_udp4_demux(net, header.cast(), dif, hash),
+                Family::Ipv6 => bindings::passthru_helper_udp6_demux(net, header.cast(), dif, hash),
             }
         };
         Some(Connection {
@@ -95,6 +121,59 @@ impl<'a> Datagram<'a> {
             scope: PhantomData,
         })
     }
+
+    /// As [`Self::demux`], for a destination whose hash is not known.
+    #[cold]
+    #[inline(never)]
+    fn demux_anew<'r>(
+        self,
+        dev: &'r NetDevice,
+        known: &AddressHashes,
+        bh: BottomHalf<'r>,
+    ) -> Option<Connection<'r>> {
+        let namespace = dev.namespace(bh.read_side());
+        let (header, net) = (self.header.as_ptr(), namespace.as_raw());
+        // SAFETY: the namespace exists, and by the type's invariant a header of this family lies there.
+        let hash = unsafe {
+            match self.family {
+                Family::Ipv4 => {
+                    let hash = bindings::passthru_helper_udp4_hash(net, header.cast());
+                    known.note_ipv4(ipv4_destination(self.header), namespace, hash);
+                    hash
+                }
+                Family::Ipv6 => {
+                    let hash = bindings::passthru_helper_udp6_hash(net, header.cast());
+                    known.note_ipv6(ipv6_destination(self.header), namespace, hash);
+                    hash
+                }
+            }
+        };
+        self.demux_by(hash, dev, bh)
+    }
+}
+
+/// The destination in a header of IPv4.
+///
+/// # Safety
+///
+/// The header must be there.
+#[inline(always)]
+unsafe fn ipv4_destination(header: NonNull<u8>) -> u32 {
+    const AT: usize = 16;
+    // SAFETY: by the caller; it is aligned in no particular way.
+    unsafe { header.add(AT).cast().read_unaligned() }
+}
+
+/// The destination in a header of IPv6.
+///
+/// # Safety
+///
+/// The header must be there.
+#[inline(always)]
+unsafe fn ipv6_destination(header: NonNull<u8>) -> ipv6::Address {
+    const AT: usize = 24;
+    // SAFETY: by the caller; it is aligned in no particular way.
+    unsafe { header.add(AT).cast().read_unaligned() }
 }
 
 /// Bytes of a network header without options.
@@ -116,13 +195,15 @@ pub(crate) struct Connection<'r> {
 
 impl<'r> Connection<'r> {
     /// The socket in the namespace of `dev` whose connection the packet belongs to, as if it had
-    /// come in by `dev`. The packet begins with its network header, without options.
+    /// come in by `dev`; `known` as for [`Datagram::demux`]. The packet begins with its network header,
+    /// without options.
     ///
     /// C: `tcp_v4_early_demux()`, `udp_v4_early_demux()` and their kin.
     #[inline(always)]
     pub(crate) fn find(
         skb: &mut SkBuff,
         dev: &'r NetDevice,
+        known: &AddressHashes,
         family: Family,
         protocol: u8,
         bh: BottomHalf<'r>,
@@ -130,11 +211,11 @@ impl<'r> Connection<'r> {
         // The headers of most datagrams lie there already.
         if protocol == UDP {
             if let Some(datagram) = Datagram::of(skb, family) {
-                return datagram.demux(dev, bh);
+                return datagram.demux(dev, known, bh);
             }
         }
         // SAFETY: the skb is valid and ours, and nobody else has it meanwhile.
-        unsafe { Self::pull_and_find(skb.as_raw(), dev, family, protocol, bh) }
+        unsafe { Self::pull_and_find(skb.as_raw(), dev, known, family, protocol, bh) }
     }
 
     /// As [`Self::find`], for all packets. Not by reference: what is lent has to be in memory, for all
@@ -147,6 +228,7 @@ impl<'r> Connection<'r> {
     unsafe fn pull_and_find(
         skb: *mut bindings::sk_buff,
         dev: &'r NetDevice,
+        known: &AddressHashes,
         family: Family,
         protocol: u8,
         bh: BottomHalf<'r>,
@@ -160,7 +242,7 @@ impl<'r> Connection<'r> {
                 Self::find_established(skb, dev, family, bh)
             }
             UDP if skb.may_pull(behind + UDP_HEADER_LEN) => {
-                Datagram::of(skb, family)?.demux(dev, bh)
+                Datagram::of(skb, family)?.demux(dev, known, bh)
             }
             _ => None,
         }

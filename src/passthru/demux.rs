@@ -8,6 +8,7 @@
 //! thousands of children that get little each every datagram might be one, so trials are few in all.
 
 use crate::net::{
+    address_hashes::AddressHashes,
     jiffies::{jiffies, moment, MOMENT},
     once::{Once16, Once32, OnceAddress},
 };
@@ -55,32 +56,65 @@ const CREDIT: u32 = 64;
 
 /// What is known of a child's connected sockets.
 pub(crate) struct Demux {
-    /// Until when none is looked for, in jiffies.
+    /// Until when none is looked for, in jiffies; or [`SURE`].
     off_until: OnceAddress,
     /// Misses that may come yet. None, while there are trials only.
     credit: Once32,
-    /// The moment of the last miss, by port.
+    /// The moment of the last miss, by port and of all.
     missed: [Once16; PORTS],
+    missed_any: Once16,
+    hashes: AddressHashes,
+}
+
+/// Nothing was missed in this moment or since, so there is nothing else to ask. A time that has passed:
+/// the kernel begins to count later.
+const SURE: usize = 0;
+
+/// What is to be expected of a search.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// None is to be looked for now.
+    Off,
+    /// That has to be asked, with the datagram's port.
+    Open,
+    /// The datagrams of the child have sockets that are connected.
+    Sure,
 }
 
 impl Demux {
     /// None was looked for yet.
     pub(super) fn new() -> Self {
         Self {
-            off_until: OnceAddress::new(0),
+            off_until: OnceAddress::new(jiffies()),
             credit: Once32::new(0),
             missed: array::from_fn(|_| Once16::new(0)),
+            missed_any: Once16::new(0),
+            hashes: AddressHashes::new(),
         }
     }
 
-    /// Whether none is to be looked for now. Callable in any context. C: `time_before()`.
+    /// Hashes of the child's addresses.
     #[inline(always)]
-    pub(crate) fn is_off(&self) -> bool {
-        (jiffies().wrapping_sub(self.off_until.read()) as isize) < 0
+    pub(crate) fn hashes(&self) -> &AddressHashes {
+        &self.hashes
     }
 
-    /// Whether one is worth looking for, where none is off, for a datagram to a port that ends in
-    /// `port`: as [`Self::pays_at_all`], and there was no miss a moment ago. Callable in any context.
+    /// What is to be expected. Callable in any context. C: `time_before()`.
+    #[inline(always)]
+    pub(crate) fn outlook(&self) -> Outlook {
+        let off_until = self.off_until.read();
+        if (jiffies().wrapping_sub(off_until) as isize) < 0 {
+            Outlook::Off
+        } else if off_until == SURE {
+            Outlook::Sure
+        } else {
+            Outlook::Open
+        }
+    }
+
+    /// Whether one is worth looking for where the outlook is open, for a datagram to a port that ends
+    /// in `port`: as [`Self::pays_at_all`], and there was no miss a moment ago. Callable in any
+    /// context.
     pub(crate) fn pays(&self, port: u8) -> bool {
         if self.credit.read() == 0 {
             return self.may_try();
@@ -88,9 +122,9 @@ impl Demux {
         self.missed[usize::from(port) % PORTS].read() != moment()
     }
 
-    /// Whether one is worth looking for, where none is off: some were found, or it is a trial, of which
-    /// the next one is due one or two moments later, or some more where there are too many. Callable
-    /// in any context.
+    /// Whether one is worth looking for where the outlook is open: some were found, or it is a trial,
+    /// of which the next one is due one or two moments later, or some more where there are too many.
+    /// Callable in any context.
     #[inline(always)]
     pub(crate) fn pays_at_all(&self) -> bool {
         self.credit.read() != 0 || self.may_try()
@@ -107,25 +141,32 @@ impl Demux {
         may
     }
 
-    /// Notes that one was found. Callable in any context.
+    /// Notes that one was found, where the outlook was open. Callable in any context.
     #[inline(always)]
     pub(crate) fn hit(&self) {
         // Other CPUs read the line for each packet.
         if self.credit.read() != CREDIT {
             self.credit.write(CREDIT);
             self.off_until.write(jiffies());
+        } else if self.missed_any.read() != moment() {
+            self.off_until.write(SURE);
         }
     }
 
-    /// Notes that there was none, as for [`Self::pays`]. Callable in any context.
+    /// Notes that there was none. Callable in any context.
     #[cold]
     pub(crate) fn miss(&self, port: u8) {
-        self.missed[usize::from(port) % PORTS].write(moment());
+        let now = moment();
+        self.missed[usize::from(port) % PORTS].write(now);
+        self.missed_any.write(now);
         let left = self.credit.read().saturating_sub(1);
         self.credit.write(left);
-        // After a trial it is so already, for longer.
-        if left == 0 && !self.is_off() {
-            self.turn_off();
+        match self.outlook() {
+            // After a trial it is so already, for longer.
+            Outlook::Off => {}
+            _ if left == 0 => self.turn_off(),
+            Outlook::Sure => self.off_until.write(jiffies()),
+            Outlook::Open => {}
         }
     }
 

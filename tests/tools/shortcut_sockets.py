@@ -5,7 +5,8 @@
 usage: shortcut_sockets.py
 
 Wants the world of shortcuts.sh and a third child, `green`, behind the port `p3`,
-with a table of its own for TCP.
+with a table of its own for TCP; a fourth one, `violet`, behind `p4`, and a namespace `amber`,
+both with a table of their own for UDP.
 """
 
 import errno
@@ -189,6 +190,48 @@ def errors(case):
             same(got, [errno.ECONNREFUSED] * 2, f"{case.name}: {name}")
 
 
+def lodge(space):
+    """Gives the fourth child its addresses, more than are remembered; returns them by version."""
+    lodged = {}
+    for family in FAMILIES:
+        lodged[family] = [family.child(4)[:-1] + str(last) for last in range(10, 34)]
+        for address in lodged[family]:
+            space.call(*family.ip("addr", "add", family.host(address), "dev", "c0"))
+        space.call(*family.ip("route", "replace", "default", "dev", "c0"))
+    return lodged
+
+
+def of_each_address(space, lodged, name):
+    """A connected socket of each address is found, the first time and later, and then those of one of
+    them. One at a time: only what is first in a chain is looked at."""
+    for family, addresses in lodged.items():
+        with OUTSIDE.udp(family) as here:
+            before, missing = places_taken("p4")["socket"], []
+            for number, chosen in enumerate([addresses] * 6 + [addresses[2:3]] * 3):
+                for address in chosen:
+                    with space.udp(family, PORT, address) as sock:
+                        sock.connect((family.outside, here.getsockname()[1]))
+                        here.sendto(b"n", (address, PORT))
+                        came = len(gather(sock, 1))
+                    after = places_taken("p4")["socket"]
+                    # The first one of all may have come by the full path.
+                    if (came, after - before) != (1, 1) and (number, address) != (0, addresses[0]):
+                        missing.append((number, address))
+                    before = after
+                time.sleep(TRIAL)
+        same(missing, [], f"{family.name}, {name}: connected sockets of many addresses are found")
+
+
+def moves():
+    """Another namespace finds sockets otherwise."""
+    violet, amber = Space("violet"), Space("amber")
+    shortcut("p4", "route,socket")
+    of_each_address(violet, lodge(violet), "in one namespace")
+    violet.call("ip", "link", "set", "c0", "netns", "amber")
+    amber.call("ip", "link", "set", "c0", "up")
+    of_each_address(amber, lodge(amber), "in the next namespace")
+
+
 def main():
     """Each by each version and set."""
     for family in FAMILIES:
@@ -199,6 +242,7 @@ def main():
         PARENT.call(*route[0], "add", *route[1])
         run(Case(family, *HELD), (bound, beside))
         PARENT.call(*route[0], "del", *route[1])
+    moves()
 
 
 def run(case, acts):
