@@ -21,13 +21,15 @@ use crate::{
     passthru::{is_child, End, Outlook},
     shortcut::Shortcut,
 };
+use kernel::prelude::*;
 
-/// Whether a packet is short enough for the child's device. Packets that stand for many are: who
-/// takes them apart does so by the size that their sender chose. And so are those to an address that
-/// is held for the child: the parent receives them, which may even have put them together.
+/// Whether a packet is short enough to be sent to the child, as who forwards it would find. So are those
+/// to an address that is held for the child: the parent receives them, which may even have put them
+/// together. Of one that stands for many these have to be.
 #[inline(always)]
 pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -> bool {
-    I::len(header) <= claim.child.mtu() || skb.is_gso() || claim.is_near()
+    let longest = claim.child.driver().longest();
+    I::len(header) <= longest || claim.is_near() || skb.segments_fit(longest)
 }
 
 /// Whether nothing on the child's port has a say in what goes to the child: such packets have to
@@ -265,7 +267,22 @@ fn in_turn<I: Ip>(
     bh: BottomHalf<'_>,
 ) {
     I::enter(&mut skb, child, &header, traffic, bh);
+    let ruled = child.namespace(bh.read_side()).has_input_hooks(I::FAMILY);
+    let looked_at = ruled || !way.is_local();
+    if looked_at && child.driver().is_framed() && frame(&mut skb, child, bh).is_err() {
+        return skb.drop_with(DropReason::NOMEM);
+    }
     pass_on::<I>(skb, I::protocol(&header), child, way, connection, bh);
+}
+
+/// Puts the header of the link before a packet, which the child's rules may ask for.
+#[cold]
+#[inline(never)]
+fn frame(skb: &mut SkBuff, child: &Device<End>, bh: BottomHalf<'_>) -> Result {
+    match child.driver().peer(bh.read_side()) {
+        Some(port) => skb.wrap_in_ethernet(child, port),
+        None => Ok(()),
+    }
 }
 
 /// By the child's hooks before routing, if it has any.
@@ -356,21 +373,31 @@ fn go_on<I: Ip>(
     connection: Option<Connection<'_>>,
     bh: BottomHalf<'_>,
 ) {
-    if let Some(connection) = connection {
-        connection.attach(&mut skb);
+    let namespace = child.namespace(bh.read_side());
+    let ruled = way.is_local() && namespace.has_hooks_before_sockets(I::FAMILY);
+    match connection {
+        Some(connection) => connection.attach(&mut skb),
+        None if ruled => show_connection::<I>(&mut skb, protocol, child, bh),
+        None => {}
     }
     I::note(&mut skb, way);
     skb.set_dst(way.route);
     if way.is_local() {
         // What else there is may have more to do before the sockets.
-        let direct = is_of_sockets(protocol)
-            && !child
-                .namespace(bh.read_side())
-                .has_hooks_before_sockets(I::FAMILY);
-        skb.deliver(I::FAMILY, protocol, direct, bh);
+        skb.deliver(I::FAMILY, protocol, is_of_sockets(protocol) && !ruled, bh);
     } else {
         skb.follow_route(bh);
     }
+}
+
+/// Gives a packet its connection, if it has one: rules before the child's sockets may ask whose it is,
+/// as they can of what the kernel routes. The packet begins with a plain header.
+/// C: `ip_rcv_finish_core()`.
+#[cold]
+#[inline(never)]
+fn show_connection<I: Ip>(skb: &mut SkBuff, protocol: u8, child: &Device<End>, bh: BottomHalf<'_>) {
+    let known = child.driver().demux().hashes();
+    Connection::show(skb, child, known, I::FAMILY, protocol, bh);
 }
 
 /// The child has hooks before routing. What they do to the packet may make another route of it,
@@ -398,6 +425,9 @@ fn hooked<I: Ip>(
             let connection = connection
                 .filter(|_| !skb.has_assigned_socket() && ports::<I>(&skb) == was_between);
             return go_on::<I>(skb, I::protocol(&now), child, way, connection, bh);
+        }
+        if let Some(header) = I::plain(&skb) {
+            show_connection::<I>(&mut skb, I::protocol(&header), child, bh);
         }
         if let Err(reason) = I::route(&mut skb, child, bh) {
             return skb.drop_refused(reason);

@@ -313,6 +313,12 @@ pub(crate) fn serves_others(child: &Device<End>) -> bool {
     child.driver().is_framed() && child.has_rx_handler()
 }
 
+/// Whether the parent's route to a child sends shorter packets than the pair takes: who says so has
+/// longer ones refused, or made smaller, by routing.
+fn sends_less<I: Ip>(near: Dst<'_>, child: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    near.forward_mtu(I::FAMILY, rcu) < child.driver().longest()
+}
+
 /// The port that a route leads to, if it leads to one, and its child; both are up.
 fn owner<'r>(dev: &'r NetDevice, rcu: ReadSide<'r>) -> Option<(&'r Device<End>, &'r Device<End>)> {
     let port = End::cast(dev).filter(|port| port.driver().role() == Role::Port)?;

@@ -253,20 +253,31 @@ const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 pro
 	return &raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)];
 }
 
+/* What ip_protocol_deliver_rcu() does with a packet that begins with what @handler takes. */
+static __always_inline int passthru_ip_give(struct sk_buff *skb, struct net *net,
+					    int (*handler)(struct sk_buff *skb))
+{
+	int answer = handler(skb);
+
+	if (likely(answer >= 0))
+		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
+	return answer;
+}
+
+int passthru_helper_ip_give(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
+{
+	return passthru_ip_give(skb, dev_net_rcu(skb->dev), handler);
+}
+
 /*
- * What ip_local_deliver_finish() and ip_protocol_deliver_rcu() do with a packet for @handler, once
- * nobody cares any more when it is to be sent.
+ * ... and ip_local_deliver_finish() before it, once nobody cares any more when the packet is to be
+ * sent.
  */
 static __always_inline int passthru_ip_hand_over(struct sk_buff *skb, struct net *net,
 						 int (*handler)(struct sk_buff *skb))
 {
-	int answer;
-
 	__skb_pull(skb, sizeof(struct iphdr));
-	answer = handler(skb);
-	if (likely(answer >= 0))
-		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
-	return answer;
+	return passthru_ip_give(skb, net, handler);
 }
 
 int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
@@ -314,19 +325,31 @@ int passthru_helper_ip_arrive_at(struct sk_buff *skb, struct net_device *dev,
 	return passthru_ip_hand_over(skb, net, handler);
 }
 
-/* ... and ip6_input_finish() and ip6_protocol_deliver_rcu(). */
+/* ... ip6_protocol_deliver_rcu(), */
+static __always_inline int passthru_ip6_give(struct sk_buff *skb, struct net *net,
+					     struct inet6_dev *idev,
+					     int (*handler)(struct sk_buff *skb))
+{
+	int answer = handler(skb);
+
+	if (likely(answer == 0))
+		__IP6_INC_STATS(net, idev, IPSTATS_MIB_INDELIVERS);
+	return answer;
+}
+
+int passthru_helper_ip6_give(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
+{
+	return passthru_ip6_give(skb, dev_net_rcu(skb->dev), __in6_dev_get(skb->dev), handler);
+}
+
+/* ... and ip6_input_finish(). */
 static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct net *net,
 						  struct inet6_dev *idev,
 						  int (*handler)(struct sk_buff *skb))
 {
-	int answer;
-
 	__skb_pull(skb, sizeof(struct ipv6hdr));
 	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
-	answer = handler(skb);
-	if (likely(answer == 0))
-		__IP6_INC_STATS(net, idev, IPSTATS_MIB_INDELIVERS);
-	return answer;
+	return passthru_ip6_give(skb, net, idev, handler);
 }
 
 int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
@@ -524,6 +547,16 @@ void passthru_helper_skb_enter_output(struct sk_buff *skb, unsigned int header_l
 u32 passthru_helper_dst_mtu(const struct dst_entry *dst)
 {
 	return dst_mtu(dst);
+}
+
+u32 passthru_helper_ip_forward_mtu(const struct dst_entry *dst)
+{
+	return ip_dst_mtu_maybe_forward(dst, true);
+}
+
+u32 passthru_helper_ip6_forward_mtu(const struct dst_entry *dst)
+{
+	return ip6_dst_mtu_maybe_forward(dst, true);
 }
 
 int passthru_helper_dev_recursion_level(void)

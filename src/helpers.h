@@ -59,6 +59,8 @@ int passthru_helper_dst_input(struct sk_buff *skb);
 int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found);
 const struct hlist_head *passthru_helper_raw_v4_sockets(struct net *net, u32 protocol);
 const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 protocol);
+int passthru_helper_ip_give(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
+int passthru_helper_ip6_give(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
 int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
 int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb));
 
@@ -118,6 +120,8 @@ int passthru_helper_ip_judge(struct sk_buff *skb, struct net *net);
 int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net);
 void passthru_helper_skb_enter_output(struct sk_buff *skb, unsigned int header_len);
 u32 passthru_helper_dst_mtu(const struct dst_entry *dst);
+u32 passthru_helper_ip_forward_mtu(const struct dst_entry *dst);
+u32 passthru_helper_ip6_forward_mtu(const struct dst_entry *dst);
 int passthru_helper_dev_recursion_level(void);
 void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len);

@@ -279,7 +279,8 @@ fn may_meet<I: Ip>(
     if tracked {
         return Err(Fall::Tracked);
     }
-    if I::len(header) <= sibling.mtu() || skb.is_gso() {
+    let longest = sibling.driver().longest();
+    if I::len(header) <= longest || skb.segments_fit(longest) {
         Ok(())
     } else {
         Err(Fall::TooLong)

@@ -97,6 +97,19 @@ if unshare -Ur true 2>/dev/null; then
 		"${as_child[@]}" ip link add p0 type passthru shortcut route peer name c1
 	like "$("${as_child[@]}" ip -d link show p0)" "port shortcut route" "... it is shown there"
 	ip link del given
+	# A port that was given away does not open the namespace that its child device is in.
+	must ip link add port netns "$child_pid" type passthru shortcut route peer name host0
+	open=(ip link set port type passthru shortcut)
+	for list in none netfilter all; do
+		fails_like "root of a user namespace, behind whose port another's namespace is: $list" \
+			"Error: shortcuts take CAP_NET_ADMIN in the namespace of the child device too" "${as_child[@]}" "${open[@]}" "$list"
+	done
+	succeeds "... may ask for what there is" "${as_child[@]}" "${open[@]}" route
+	succeeds "... and say what its child may send" "${as_child[@]}" ip link set port type passthru spoofchk off
+	like "$("${as_child[@]}" ip -d link show port)" "port shortcut route spoofchk off" "... and that is so"
+	succeeds "who is root in both may" nsenter -t "$child_pid" -n "${open[@]}" socket
+	like "$("${as_child[@]}" ip -d link show port)" "port shortcut socket spoofchk off" "... and that is so, too"
+	ip link del host0
 else
 	skip "no user namespaces" "user namespaces"
 fi

@@ -10,7 +10,7 @@
 . "$TESTS/shortcuts.sh"
 load_module
 # The link layer has a part in some of it, and the rest is the same.
-modprobe -q -a ip_gre ip6_gre bridge macvlan vrf 2>/dev/null
+modprobe -q -a ip_gre ip6_gre ipip ip6_tunnel fou fou6 bridge macvlan vrf 2>/dev/null
 
 for mode in l3 l2; do
 	steady_code

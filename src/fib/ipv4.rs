@@ -6,8 +6,8 @@ pub(super) mod destinations;
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim,
-    Parent, Way, AFTER_CLAIM,
+    depends_on_key, holder, owner, pair, sends_less, shortcuts_between, shortcuts_in, Answer, At,
+    Claim, Parent, Way, AFTER_CLAIM,
 };
 use crate::{
     ip::Ipv4,
@@ -262,6 +262,9 @@ impl Parent {
         let (port, child) = owner(dev, rcu)?;
         let namespace = child.namespace(rcu);
         if namespace.ipv4_rules_look_deeper() {
+            return None;
+        }
+        if near.is_none() && sends_less::<Ipv4>(route.dst, child, rcu) {
             return None;
         }
         let generation = namespace.ipv4_generation();

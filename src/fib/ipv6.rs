@@ -5,8 +5,8 @@
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, owner, pair, shortcuts_between, shortcuts_in, Answer, At, Claim,
-    Parent, Way,
+    depends_on_key, holder, owner, pair, sends_less, shortcuts_between, shortcuts_in, Answer, At,
+    Claim, Parent, Way,
 };
 use crate::{
     ip::Ipv6,
@@ -338,6 +338,9 @@ impl Parent {
             return None;
         }
         let (port, child) = owner(dev, rcu)?;
+        if !is_local && sends_less::<Ipv6>(near, child, rcu) {
+            return None;
+        }
         let near_cookie = near.ipv6_cookie(rcu)?;
         let namespace = child.namespace(rcu);
         if namespace.ipv6_rules_look_deeper() {

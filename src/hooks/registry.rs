@@ -13,12 +13,12 @@ use crate::{
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
         namespace::{Inhabited, Namespace},
-        netfilter::{Family, Hook, Place},
+        netfilter::{Ending, Family, Hook, Place},
         notifier::{Event, Listener, Notifier, NotifierRegistration},
         rtnl_cell::RtnlCell,
         work::{Task, Work, WorkRegistration},
     },
-    passthru::{is_uplink, End, Role},
+    passthru::{self, is_uplink, End, Role},
     shortcut::{self, Set, Shortcut},
 };
 use kernel::{
@@ -36,6 +36,8 @@ struct Places {
     /// Ports that allow the shortcuts, by [`Set::index`].
     users: [usize; shortcut::COUNT],
     ingress: KVec<DeviceHook>,
+    /// Of devices that have gone.
+    ending: Ending<Ingress>,
     before_routing: Option<Both<BeforeRouting<Ipv4>, BeforeRouting<Ipv6>>>,
     before_sockets: Option<Both<BeforeSockets<Ipv4>, BeforeSockets<Ipv6>>>,
 }
@@ -62,6 +64,7 @@ impl Places {
             exits: None,
             users: [0; shortcut::COUNT],
             ingress: KVec::new(),
+            ending: Ending::new(),
             before_routing: None,
             before_sockets: None,
         })
@@ -203,8 +206,12 @@ impl Places {
     }
 
     /// Takes the hook off a device.
-    fn unwatch(&mut self, dev: &NetDevice) {
-        self.ingress.retain(|hook| hook.dev != outlets::number(dev));
+    fn unwatch(&mut self, dev: &NetDevice, rtnl: &Rtnl) {
+        let number = outlets::number(dev);
+        let place = self.ingress.iter().position(|hook| hook.dev == number);
+        if let Some(Ok(found)) = place.map(|place| self.ingress.remove(place)) {
+            self.ending.end(found.hook, rtnl);
+        }
     }
 }
 
@@ -398,6 +405,12 @@ impl Listener for Follower {
                 go(dev, rtnl);
                 Ok(())
             }
+            Event::Mtu => {
+                if let Some(port) = port_of(dev, rtnl) {
+                    passthru::match_mtu(port, rtnl);
+                }
+                Ok(())
+            }
             Event::Up | Event::Down | Event::Upper | Event::Name => {
                 if event == Event::Name {
                     changed_in(dev.namespace_locked(rtnl), rtnl);
@@ -473,7 +486,7 @@ fn go(dev: &NetDevice, rtnl: &Rtnl) {
     outlets::remove(dev, rtnl);
     let namespace = dev.namespace_locked(rtnl);
     with_places(namespace, rtnl, |places| {
-        places.unwatch(dev);
+        places.unwatch(dev, rtnl);
         // Another one may have its number at once.
         places.parent.established().changed();
     });

@@ -407,7 +407,7 @@ fn choose<'a, I: Ip>(
         && !shortcuts.contains(Shortcut::Output)
         && !claim.is_near()
         && is_untracked::<I>(&packet)
-        && I::len(header) <= claim.child.mtu();
+        && I::len(header) <= claim.child.driver().longest();
     if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);
     }

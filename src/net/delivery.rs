@@ -301,8 +301,8 @@ type HandOver =
     unsafe extern "C" fn(skb: *mut bindings::sk_buff, handler: Option<Handler>) -> c_int;
 
 /// What a protocol said of a packet that it was given. UDP, which has taken its header off, may say
-/// which protocol is inside, by IPv4 as a negative number: then it is to begin again with that.
-/// C: `ip_protocol_deliver_rcu()`, `ip6_protocol_deliver_rcu()`.
+/// which protocol is inside, by IPv4 as a negative number. C: `ip_protocol_deliver_rcu()`,
+/// `ip6_protocol_deliver_rcu()`.
 ///
 /// # Safety
 ///
@@ -312,25 +312,58 @@ unsafe fn taken(family: Family, skb: *mut bindings::sk_buff, answer: c_int) {
     if answer == 0 {
         return;
     }
-    let inside = match family {
-        Family::Ipv4 => answer.wrapping_neg(),
-        Family::Ipv6 => answer,
-    };
-    if inside <= 0 {
-        return;
-    }
-    // SAFETY: by the caller's promise; of a packet that is to begin again the handler gave back its
-    // reference.
-    let skb = unsafe { SkBuff::from_raw(skb) };
-    match family {
-        Family::Ipv4 => skb.resubmit_ipv4(inside as u8),
-        Family::Ipv6 => skb.resubmit_ipv6(inside as u8),
+    if let Some(protocol) = inside(family, answer) {
+        // SAFETY: by the caller's promise; of a packet that is to begin again the handler gave back
+        // its reference.
+        unsafe { SkBuff::from_raw(skb) }.resubmit(family, protocol);
     }
 }
 
+/// The protocol that a packet is to begin again with, if a handler's answer says so.
+#[inline(always)]
+fn inside(family: Family, answer: c_int) -> Option<u8> {
+    let protocol = match family {
+        Family::Ipv4 => answer.wrapping_neg(),
+        Family::Ipv6 => answer,
+    };
+    (protocol > 0).then_some(protocol as u8)
+}
+
 impl SkBuff {
+    /// The packet begins with what was inside. Hooks before the sockets were passed, or passed by,
+    /// before it was unwrapped, and are not asked again.
     #[cold]
     #[inline(never)]
+    fn resubmit(mut self, family: Family, mut protocol: u8) {
+        // The packet has its device, which exists; softirqs are disabled for its handler.
+        let scope = ();
+        loop {
+            // SAFETY: this is what a handler of the kernel's was called in.
+            let bh = unsafe { BottomHalf::assume(&scope) };
+            let Some(handler) = self.direct_here(family, protocol, true, bh) else {
+                return match family {
+                    Family::Ipv4 => self.resubmit_ipv4(protocol),
+                    Family::Ipv6 => self.resubmit_ipv6(protocol),
+                };
+            };
+            let give: HandOver = match family {
+                Family::Ipv4 => bindings::passthru_helper_ip_give,
+                Family::Ipv6 => bindings::passthru_helper_ip6_give,
+            };
+            // SAFETY: the skb is valid and ours, and begins with what the handler takes; of one that is
+            // to begin again it gives back its reference.
+            self = unsafe {
+                let skb = self.into_raw();
+                match inside(family, give(skb, Some(handler))) {
+                    Some(next) => protocol = next,
+                    None => return,
+                }
+                SkBuff::from_raw(skb)
+            };
+        }
+    }
+
+    /// Where others than a handler have to do with the packet: all of the way to the sockets.
     fn resubmit_ipv4(mut self, protocol: u8) {
         let Some(len) = self.network_header_len() else {
             return self.drop_with(DropReason::IP_INHDR);
@@ -345,8 +378,6 @@ impl SkBuff {
         unsafe { bindings::ip_local_deliver(self.into_raw()) };
     }
 
-    #[cold]
-    #[inline(never)]
     fn resubmit_ipv6(mut self, protocol: u8) {
         let Some(len) = self.network_header_len() else {
             return self.drop_with(DropReason::IP_INHDR);

@@ -59,6 +59,14 @@ impl NetDevice {
         unsafe { self.read_once(&raw const (*self.as_raw()).ifindex) }
     }
 
+    /// Whether who asks for a change of this device may do so where that concerns `namespace` as well:
+    /// because it is the device's own, or by `CAP_NET_ADMIN` there. In the process that asks.
+    /// C: `rtnl_dev_link_net_capable()`.
+    pub(crate) fn may_link_to(&self, namespace: &Namespace, _rtnl: &Rtnl) -> bool {
+        // SAFETY: both exist.
+        unsafe { bindings::rtnl_dev_link_net_capable(self.as_raw(), namespace.as_raw()) }
+    }
+
     /// The largest packet without the link layer header.
     pub(crate) fn mtu(&self) -> u32 {
         // SAFETY: a field of ours.

@@ -60,6 +60,19 @@ impl<'r> Dst<'r> {
         unsafe { !(*self.as_raw()).lwtstate.is_null() }
     }
 
+    /// Bytes of the longest packet that this route sends on, of what others sent. The route must be one of
+    /// `family`. C: `ip_dst_mtu_maybe_forward()`, `ip6_dst_mtu_maybe_forward()`.
+    pub(crate) fn forward_mtu(self, family: Family, _rcu: ReadSide<'r>) -> u32 {
+        let dst = self.as_raw();
+        // SAFETY: the route exists, and so does its device; this is a read-side critical section.
+        unsafe {
+            match family {
+                Family::Ipv4 => bindings::passthru_helper_ip_forward_mtu(dst),
+                Family::Ipv6 => bindings::passthru_helper_ip6_forward_mtu(dst),
+            }
+        }
+    }
+
     /// A reference that keeps the route; none if it is being freed. C: `dst_hold_safe()`.
     pub(crate) fn hold(self) -> Option<HeldDst> {
         // SAFETY: the route exists.

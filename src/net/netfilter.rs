@@ -5,13 +5,16 @@
 //! C header: `include/linux/netfilter.h`.
 
 use super::{
+    address_hashes::AddressHashes,
     context::{with_bottom_halves_disabled, BottomHalf, ReadSide, Rtnl},
     departure::Sent,
     device::NetDevice,
-    ipv4::Kind,
+    ipv4::{self, Kind},
+    ipv6,
     namespace::Namespace,
     rehome::Hooked,
     skb::{DropReason, SkBuff},
+    socket::Connection,
 };
 use crate::net::bindings;
 use core::{
@@ -429,6 +432,9 @@ unsafe extern "C" fn resume_ipv4(
         let dev = NetDevice::from_raw(skb.raw_dev().read());
         (skb, dev, BottomHalf::assume(&scope))
     };
+    if let Some(header) = ipv4::Header::plain(&skb) {
+        show(&mut skb, dev, Family::Ipv4, header.protocol, bh);
+    }
     match skb.route_ipv4_again(dev, bh) {
         Ok(()) => skb.follow_route(bh),
         Err(reason) => {
@@ -436,6 +442,11 @@ unsafe extern "C" fn resume_ipv4(
             bindings::NET_RX_DROP as c_int
         }
     }
+}
+
+/// As [`Connection::show`], where nothing is remembered.
+fn show(skb: &mut SkBuff, dev: &NetDevice, family: Family, protocol: u8, bh: BottomHalf<'_>) {
+    Connection::show(skb, dev, &AddressHashes::new(), family, protocol, bh);
 }
 
 /// As [`resume_ipv4`], for IPv6.
@@ -450,7 +461,14 @@ unsafe extern "C" fn resume_ipv6(
 ) -> c_int {
     let scope = ();
     // SAFETY: by the caller's promise.
-    let (mut skb, bh) = unsafe { (SkBuff::from_raw(skb), BottomHalf::assume(&scope)) };
+    let (mut skb, dev, bh) = unsafe {
+        let skb = SkBuff::from_raw(skb);
+        let dev = NetDevice::from_raw(skb.raw_dev().read());
+        (skb, dev, BottomHalf::assume(&scope))
+    };
+    if let Some(header) = ipv6::Header::plain(&skb) {
+        show(&mut skb, dev, Family::Ipv6, header.protocol, bh);
+    }
     let _ = skb.route_ipv6(bh);
     skb.follow_route(bh)
 }
@@ -771,6 +789,53 @@ impl<W> Hook<W> {
         // SAFETY: registered with the same namespace, which still exists, and not unregistered yet.
         unsafe { bindings::nf_unregister_net_hook(self.net, self.ops.get()) };
         self.net = ptr::null_mut();
+    }
+}
+
+/// Hooks that were taken away, of which some may still be in use: waiting for each of them would hold up
+/// all other changes of devices, where many go at once.
+pub(crate) struct Ending<W>(KVVec<(Hook<W>, GracePeriod)>);
+
+/// C: what `start_poll_synchronize_rcu()` returns.
+type GracePeriod = usize;
+
+impl<W> Ending<W> {
+    /// There are none.
+    pub(crate) const fn new() -> Self {
+        Self(KVVec::new())
+    }
+
+    /// Takes a hook away, and drops what is left of earlier ones that nobody uses any more. May sleep.
+    pub(crate) fn end(&mut self, hook: Hook<W>, _rtnl: &Rtnl) {
+        self.0.retain(|(_, grace_period)| !is_over(*grace_period));
+        // Without memory it is dropped here, and waited for.
+        if self.0.push((hook, 0), GFP_KERNEL).is_err() {
+            return;
+        }
+        if let Some((hook, grace_period)) = self.0.last_mut() {
+            hook.unregister();
+            // SAFETY: waits for nothing.
+            *grace_period = unsafe { bindings::start_poll_synchronize_rcu() };
+        }
+    }
+}
+
+/// Whether whoever had found a hook by then has left it.
+fn is_over(grace_period: GracePeriod) -> bool {
+    // SAFETY: only reads the state of RCU.
+    unsafe { bindings::poll_state_synchronize_rcu(grace_period) }
+}
+
+impl<W> Drop for Ending<W> {
+    fn drop(&mut self) {
+        if self
+            .0
+            .iter()
+            .any(|(_, grace_period)| !is_over(*grace_period))
+        {
+            // SAFETY: hooks end under the RTNL, where it is right to sleep.
+            unsafe { bindings::synchronize_net() };
+        }
     }
 }
 

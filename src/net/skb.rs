@@ -404,7 +404,7 @@ impl SkBuff {
     /// Puts an Ethernet header before the packet, as if `to` had just received it from `from`, and
     /// takes it off. Both have Ethernet addresses. Fails with `ENOMEM`.
     /// C: `eth_header()`, `eth_type_trans()`.
-    pub(super) fn wrap_in_ethernet(&mut self, to: &NetDevice, from: &NetDevice) -> Result {
+    pub(crate) fn wrap_in_ethernet(&mut self, to: &NetDevice, from: &NetDevice) -> Result {
         let protocol = u16::from_be(self.protocol().0);
         self.own_head_with(bindings::ETH_HLEN)?;
         let (skb, dev) = (self.as_raw(), to.as_raw());
@@ -414,6 +414,7 @@ impl SkBuff {
         unsafe {
             bindings::eth_header(skb, dev, protocol, to.cast(), from.cast(), (*skb).len);
             (*skb).__bindgen_anon_4.headers.as_mut().protocol = bindings::eth_type_trans(skb, dev);
+            (*skb).mac_len = bindings::ETH_HLEN as u16;
         }
         Ok(())
     }
@@ -547,6 +548,14 @@ impl SkBuff {
     pub(crate) fn push(&mut self, len: u32) {
         // SAFETY: the skb is valid and ours, and had the bytes before.
         unsafe { bindings::passthru_helper_skb_push(self.as_raw(), len) };
+    }
+
+    /// Whether the packet stands for many, and none of those is longer than `mtu` with its network header.
+    /// C: `skb_gso_validate_network_len()`.
+    #[inline(always)]
+    pub(crate) fn segments_fit(&self, mtu: u32) -> bool {
+        // SAFETY: the skb is valid, and stands for many where it is asked.
+        self.is_gso() && unsafe { bindings::skb_gso_validate_network_len(self.as_raw(), mtu) }
     }
 
     /// Forgets a sum over all of the packet that whoever received it has made. C: `skb_forward_csum()`.

@@ -218,6 +218,29 @@ impl<'r> Connection<'r> {
         unsafe { Self::pull_and_find(skb.as_raw(), dev, known, family, protocol, bh) }
     }
 
+    /// Finds the connection of a packet that is about to be routed in the namespace of `dev`, and gives
+    /// it to the packet, if that has none yet and the namespace wants it. As for [`Self::find`].
+    /// C: `ip_rcv_finish_core()`, `ip6_rcv_finish_core()`.
+    pub(crate) fn show(
+        skb: &mut SkBuff,
+        dev: &'r NetDevice,
+        known: &AddressHashes,
+        family: Family,
+        protocol: u8,
+        bh: BottomHalf<'r>,
+    ) {
+        let namespace = dev.namespace(bh.read_side());
+        if !matches!(protocol, TCP | UDP)
+            || skb.has_assigned_socket()
+            || !namespace.demuxes_early(protocol)
+        {
+            return;
+        }
+        if let Some(connection) = Self::find(skb, dev, known, family, protocol, bh) {
+            connection.attach(skb);
+        }
+    }
+
     /// As [`Self::find`], for all packets. Not by reference: what is lent has to be in memory, for all
     /// others as well.
     ///

@@ -21,6 +21,7 @@ use crate::{
         device::{Device, NetDevice},
         driver::{Driver, OtherTraffic, Transmit},
         features::Features,
+        once::Once32,
         own_addresses::OwnAddresses,
         rcu_arc::RcuArc,
         rcu_device::RcuDevice,
@@ -51,6 +52,8 @@ pub(crate) struct End {
     role: Role,
     /// Bytes of the link layer header.
     framing_len: u32,
+    /// At the child: bytes of the longest packet that comes to it whole.
+    longest: Once32,
     /// The other end. Empty before the pair is tied and when it is being taken down.
     peer: RcuDevice<End>,
     drops: Drops,
@@ -88,6 +91,7 @@ impl End {
             mode,
             role,
             framing_len: mode.framing().header_len() as u32,
+            longest: Once32::new(0),
             peer: RcuDevice::new(),
             drops: Drops::new()?,
             arrivals: Arrivals::new()?,
@@ -191,6 +195,13 @@ impl End {
         self.framing_len as usize
     }
 
+    /// How long packets may be that come to this end, if it is a child, where they are routed: longer
+    /// ones are told of that, or are made smaller.
+    #[inline(always)]
+    pub(crate) fn longest(&self) -> u32 {
+        self.longest.read()
+    }
+
     /// The counters of what this end did not send.
     pub(super) fn drops(&self) -> &Drops {
         &self.drops
@@ -233,6 +244,15 @@ impl End {
 pub(super) fn tie(port: &Device<End>, child: &Device<End>, rtnl: &Rtnl) {
     port.driver().peer.set(child, rtnl);
     child.driver().peer.set(port, rtnl);
+    match_mtu(port, rtnl);
+}
+
+/// Takes note of how long packets of a port may be: as its namespace sends them to it, and as its
+/// child takes them.
+pub(crate) fn match_mtu(port: &Device<End>, rtnl: &Rtnl) {
+    if let Some(child) = port.driver().peer_locked(rtnl) {
+        child.driver().longest.write(port.mtu().min(child.mtu()));
+    }
 }
 
 /// Unties an end from the other one, which it returns; none if that was done before.

@@ -234,6 +234,15 @@ fn change_policy(dev: &Device<End>, data: Attributes<'_>, ack: ExtAck<'_>, rtnl:
     }
     let check = requested_check(data, ack)?;
     if let Some(set) = requested_shortcuts(data, ack)? {
+        // They pass by rules of the child's namespace as well, and have hooks there.
+        let changes = set != dev.driver().policy().shortcuts();
+        let child = dev.driver().peer_locked(rtnl);
+        if changes
+            && child.is_some_and(|child| !dev.may_link_to(child.namespace_locked(rtnl), rtnl))
+        {
+            let message = c"shortcuts take CAP_NET_ADMIN in the namespace of the child device too";
+            return Err(ack.refuse_attribute(EPERM, first, message));
+        }
         set_shortcuts(dev, set, rtnl)
             .map_err(|error| ack.refuse_attribute(error, first, c"cannot set the shortcuts"))?;
     }

@@ -169,6 +169,64 @@ def own_rules(family, words):
     BLUE.nft("delete table inet own")
 
 
+def link_rules(family):
+    """On a link the child's rules can ask which address of it a packet came from."""
+    mac = mac_of(PARENT, "p1")
+    for words in ("none", "device", "route", "route,socket", "all"):
+        shortcut("p1", words)
+        for chains in (("in",), ("pre", "in")):
+            with OUTSIDE.udp(family) as here, BLUE.udp(family, 7930) as there:
+                there.connect((family.outside, here.getsockname()[1]))
+                here.sendto(b"first", (family.child(1), 7930))
+                gather(there, 1)
+                watch(BLUE, f"ether saddr {mac} udp dport 7930", chains)
+                for _ in range(3):
+                    here.sendto(b"next", (family.child(1), 7930))
+                gather(there, 3)
+                same(seen(BLUE), dict.fromkeys(chains, 3), f"{family.name}, shortcut {words}: rules in {' and '.join(chains)} by the address on the link")
+                unwatch(BLUE)
+    shortcut("p1", "none")
+
+
+def unwrapped(family):
+    """A tunnel in datagrams, into a child that lets in just that."""
+    name = f"{family.name}: a tunnel in datagrams"
+    kind, encap = (("ipip", "fou"), ("ip6tnl", "fou"))[family is V6]
+    number = "4" if family is V4 else "41"
+    ends = ((BLUE, family.child(1), family.outside), (OUTSIDE, family.outside, family.child(1)))
+    for at, (space, local, remote) in enumerate(ends):
+        space.call(*family.ip("fou", "add", "port", "5555", "ipproto", number), check=False)
+        mode = ("mode", "ip6ip6") if family is V6 else ()
+        words = ("ip", "link", "add", "t1", "type", kind, *mode, "local", local, "remote", remote)
+        space.call(*words, "encap", encap, "encap-sport", "5555", "encap-dport", "5555", check=False)
+        if "t1" not in space.call("ip", "-br", "link"):
+            return skip(name, "this kernel has none")
+        space.call("ip", "link", "set", "t1", "up")
+        inner = family.host(f"10.78.0.{at + 1}" if family is V4 else f"fd78::{at + 1}")
+        space.call(*family.ip("addr", "add", inner, "dev", "t1"))
+        other = family.host(f"10.78.0.{2 - at}" if family is V4 else f"fd78::{2 - at}")
+        space.call(*family.ip("route", "add", other, "dev", "t1"))
+    BLUE.nft(
+        """table inet own {
+        chain i { type filter hook input priority 0; policy drop; udp dport 5555 accept; iifname "t1" accept;
+            icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; }
+        }"""
+    )
+    inner = "10.78.0.1" if family is V4 else "fd78::1"
+    for words in ("none", "route", "all"):
+        shortcut("p1", words)
+        same(arrives(family, OUTSIDE, BLUE, inner), True, f"{name}, shortcut {words}: is unwrapped")
+    for words in ("netfilter,output", "all"):
+        shortcut("p1", words)
+        with held(family):
+            same(arrives(family, OUTSIDE, BLUE, inner), True, f"{name}, held, shortcut {words}: is unwrapped")
+    BLUE.nft("delete table inet own")
+    shortcut("p1", "none")
+    for space in (BLUE, OUTSIDE):
+        space.call("ip", "link", "del", "t1")
+    return None
+
+
 def tunnel(family):
     """A program of the sender's cgroup judges a packet once: what its tunnel makes of it is not the sender's."""
     kind = "gre" if family is V4 else "ip6gre"
@@ -577,12 +635,15 @@ def main():
     cut_again()
     if mode == "l2":
         frames_stay()
+        for family in FAMILIES:
+            link_rules(family)
     else:
         # The link layer has no part in it, and it takes minutes on the stock kernel.
         reads_along()
         mirrored()
         for family in FAMILIES:
             sent_back(family)
+            unwrapped(family)
     routers(mode)
 
 

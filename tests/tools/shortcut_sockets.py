@@ -10,6 +10,7 @@ both with a table of their own for UDP.
 """
 
 import errno
+import json
 import socket
 import subprocess
 import sys
@@ -126,6 +127,47 @@ def raw(space, family):
     return space.socket(family.af, socket.SOCK_RAW, socket.IPPROTO_UDP)
 
 
+# What else the child's rules do to a packet before they ask whose it is.
+BEFORE = {"at once": "", "after others": "counter", "of packets that they marked": "meta mark set 1"}
+
+
+def owned(case):
+    """The child's rules before its sockets can ask whose a packet is."""
+    family = case.family
+    for when, first in BEFORE.items():
+        chain = f"chain p {{ type filter hook prerouting priority 0; {first}; }}" if first else ""
+        counters = "".join(
+            f"{protocol} dport {PORT} counter name all_{protocol}; meta skuid 0 {protocol} dport {PORT} counter name own_{protocol};\n"
+            for protocol in ("tcp", "udp")
+        )
+        named = "".join(f"counter {name} {{}}\n" for name in ("all_tcp", "own_tcp", "all_udp", "own_udp"))
+        with OUTSIDE.udp(family) as here, BLUE.udp(family, PORT) as there:
+            there.connect((family.outside, here.getsockname()[1]))
+            # What is told of a connection's first packets is the same with rules as without.
+            stream, end = connected(OUTSIDE, BLUE, family, family.child(1))
+            with stream, end:
+                for _ in range(3):
+                    here.sendto(b"k", (family.child(1), PORT))
+                gather(there, 3)
+                with Rules(BLUE, f"{named}{chain}\nchain i {{ type filter hook input priority 0; {counters} }}"):
+                    for number in range(3):
+                        here.sendto(b"%d" % number, (family.child(1), PORT))
+                        stream.send(b"x")
+                    gather(there, 3)
+                    time.sleep(0.05)
+                    counted = packets_counted(BLUE)
+        of_udp = (counted["all_udp"], counted["own_udp"])
+        same(of_udp, (3, 3), f"{case.name}: rules can ask {when} whose a datagram is")
+        of_tcp = (counted["all_tcp"] > 0, counted["all_tcp"] - counted["own_tcp"])
+        same(of_tcp, (True, 0), f"{case.name}: rules can ask {when} whose a connection is")
+
+
+def packets_counted(space):
+    """The counters of its rules."""
+    listing = json.loads(space.call("nft", "-j", "list", "counters", "table", "inet", "extra"))
+    return {entry["counter"]["name"]: entry["counter"]["packets"] for entry in listing["nftables"] if "counter" in entry}
+
+
 def redirected(case):
     """What the child's rules send to another port is not for the connection that it came for."""
     family, name = case.family, f"{case.name}: a datagram that the child redirects"
@@ -237,7 +279,7 @@ def main():
     for family in FAMILIES:
         for words, place in SETS:
             case = Case(family, words, place)
-            run(case, (own_table, bound, beside, redirected, cookies, errors))
+            run(case, (own_table, bound, beside, owned, redirected, cookies, errors))
         route = family.ip("route"), ("local", family.child(1), "dev", "p1")
         PARENT.call(*route[0], "add", *route[1])
         run(Case(family, *HELD), (bound, beside))

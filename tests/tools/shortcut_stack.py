@@ -187,20 +187,45 @@ def unreachable(case):
     same(errno.errorcode.get(got), "ECONNREFUSED", f"{case.name}: a closed port says so")
 
 
+def told(case, space, segment):
+    """What a sender hears of a packet that is too long, or of one that stands for three such."""
+    with space.udp(case.family) as sock:
+        sock.setsockopt(*case.option(10, 23), 2)  # *_MTU_DISCOVER, *_PMTUDISC_DO
+        sock.connect((case.dest, PORT))
+        # From the second one on it is known where these go.
+        for _ in range(3):
+            sock.send(b"short")
+        if segment:
+            sock.setsockopt(socket.IPPROTO_UDP, 103, 1440)  # UDP_SEGMENT
+        sock.send(bytes(3 * 1440 if segment else 1440))
+        select.select([sock], [], [], PATIENCE)
+        got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    for version in ("-4", "-6"):
+        space.call("ip", version, "route", "flush", "cache")
+    return errno.errorcode.get(got)
+
+
+def smaller_mtu(case, limit):
+    """Packets that are too long for the port, or for the parent's route to it, are told of."""
+    for space, name in ((OUTSIDE, "outside"), (RED, "a sibling")):
+        heard = [told(case, space, segment) for segment in (False, True)]
+        same(heard, ["EMSGSIZE"] * 2, f"{case.name}: a packet from {name} too long for the {limit} is told of, as are segments")
+
+
 def path_mtu(case):
     """A pair with a smaller MTU: what is too long is told of, or cut up, and
     never lost without a word."""
+    PARENT.call("ip", "link", "set", "p1", "mtu", "1400")
+    smaller_mtu(case, "port")
+    PARENT.call("ip", "link", "set", "p1", "mtu", "1500")
+    report(case.arrives(bytes(1440)), f"{case.name}: what is not too long any more arrives")
+    route = case.family.ip("route"), (case.family.host(case.dest), "dev", "p1", "mtu", "lock", "1400")
+    PARENT.call(*route[0], "add", *route[1])
+    smaller_mtu(case, "route")
+    PARENT.call(*route[0], "del", *route[1])
     for space, device in ((PARENT, "p1"), (BLUE, "c0")):
         space.call("ip", "link", "set", device, "mtu", "1400")
-    with OUTSIDE.udp(case.family) as sock:
-        sock.setsockopt(*case.option(10, 23), 2)  # *_MTU_DISCOVER, *_PMTUDISC_DO
-        sock.connect((case.dest, PORT))
-        sock.send(bytes(1440))
-        select.select([sock], [], [], PATIENCE)
-        got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        same(errno.errorcode.get(got), "EMSGSIZE", f"{case.name}: a packet too long for the pair is told of")
-    OUTSIDE.call("ip", "route", "flush", "cache")
-    OUTSIDE.call("ip", "-6", "route", "flush", "cache")
+    smaller_mtu(case, "pair")
     here, there = connected(OUTSIDE, BLUE, case.family, case.dest, 7300)
     with here, there:
         report(exchange(here, there, 1, 200_000), f"{case.name}: TCP into a pair with a small MTU")
