@@ -74,6 +74,12 @@ void passthru_helper_skb_tx_timestamp(struct sk_buff *skb)
 	skb_tx_timestamp(skb);
 }
 
+void passthru_helper_skb_sched_timestamp(struct sk_buff *skb)
+{
+	if (skb_shinfo(skb)->tx_flags & (SKBTX_SCHED_TSTAMP | SKBTX_BPF))
+		__skb_tstamp_tx(skb, NULL, NULL, skb->sk, SCM_TSTAMP_SCHED);
+}
+
 void passthru_helper_skb_reset_mac_header(struct sk_buff *skb)
 {
 	skb_reset_mac_header(skb);
@@ -439,6 +445,11 @@ void passthru_helper_ip_set_len(struct sk_buff *skb)
 	ip_send_check(ip_hdr(skb));
 }
 
+void passthru_helper_ip_count_request(struct net *net)
+{
+	IP_INC_STATS(net, IPSTATS_MIB_OUTREQUESTS);
+}
+
 struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb)
 {
 	return l3mdev_ip_out(NULL, skb);
@@ -489,10 +500,11 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 }
 
-/* What ip_local_out() sets besides. */
+/* What ip_local_out() sets and counts besides. */
 void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
 			       u8 tos, unsigned long __percpu *counters, unsigned long amount)
 {
+	IP_INC_STATS(dev_net_rcu(port), IPSTATS_MIB_OUTREQUESTS);
 	passthru_depart(skb, port, dst, counters, amount);
 	skb->priority = rt_tos2priority(tos);
 }
@@ -501,6 +513,7 @@ void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, str
 void passthru_helper_ip6_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
 				unsigned long __percpu *counters, unsigned long amount)
 {
+	IP6_INC_STATS(dev_net_rcu(port), ip6_dst_idev(dst), IPSTATS_MIB_OUTREQUESTS);
 	passthru_depart(skb, port, dst, counters, amount);
 	skb->priority = 0;
 }

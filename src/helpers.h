@@ -37,6 +37,7 @@ void passthru_helper_init_work(struct work_struct *work, work_func_t func);
 void passthru_helper_schedule_work(struct work_struct *work);
 bool passthru_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len);
 int passthru_helper_skb_orphan_frags(struct sk_buff *skb);
+void passthru_helper_skb_sched_timestamp(struct sk_buff *skb);
 void passthru_helper_skb_tx_timestamp(struct sk_buff *skb);
 void passthru_helper_skb_reset_mac_header(struct sk_buff *skb);
 void passthru_helper_skb_reset_network_header(struct sk_buff *skb);
@@ -108,6 +109,7 @@ bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short fami
 
 int passthru_helper_skb_cow_for_route(struct sk_buff *skb);
 void passthru_helper_ip_set_len(struct sk_buff *skb);
+void passthru_helper_ip_count_request(struct net *net);
 struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb);
 void passthru_helper_skb_clear_tstamp(struct sk_buff *skb);
 int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb);

@@ -167,7 +167,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         if !child.sends_unseen(namespace, I::FAMILY, rcu)
             || !dst.sends_plainly(I::FAMILY)
             || !packet.is_from_socket_of(namespace)
-            || !dst.fits(packet.skb(), I::FAMILY, rcu)
+            || !dst.fits(packet.skb(), I::FAMILY, child.driver().longest())
         {
             return packet.pass();
         }
@@ -191,10 +191,38 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
                 let from = From::Socket(namespace);
                 taken.tell(I::depart(skb, &header, from, port, dst, traffic, rcu))
             }
+            Some(Exit::Narrow(dst)) => by_narrow::<I>(packet, child, port, dst),
             Some(Exit::Sibling(sibling)) => to_sibling::<I>(packet, exits, child, sibling),
             None => new_after_output::<I>(packet, exits, child, port),
         }
     }
+}
+
+/// A packet by an uplink that does not take all that the pair does.
+#[cold]
+#[inline(never)]
+fn by_narrow<'a, I: Outgoing>(
+    packet: Sending<'a>,
+    child: &Device<End>,
+    port: &Device<End>,
+    dst: Dst<'_>,
+) -> Verdict<'a> {
+    let (rcu, namespace) = (packet.rcu(), packet.namespace());
+    let Some(header) = I::plain(packet.skb()) else {
+        return packet.pass();
+    };
+    if !fits_uplink::<I>(packet.skb(), dst, rcu) {
+        return packet.pass();
+    }
+    let (skb, taken) = packet.take();
+    let traffic = child.driver().departures().uplink(child, skb.len());
+    let from = From::Socket(namespace);
+    taken.tell(I::depart(skb, &header, from, port, dst, traffic, rcu))
+}
+
+/// Whether the parent's route takes the packet in one piece.
+fn fits_uplink<I: Ip>(skb: &SkBuff, dst: Dst<'_>, rcu: ReadSide<'_>) -> bool {
+    dst.fits(skb, I::FAMILY, dst.device(rcu).mtu())
 }
 
 /// A packet of which nothing is remembered. It may still go by the parent's route here the first
@@ -243,12 +271,16 @@ fn to_sibling<'a, I: Ip>(
         return packet.pass();
     }
     let (mut skb, taken) = packet.take();
-    if let Err(sent) = skb.run_egress_programs(I::FAMILY, child, rcu) {
-        skb.drop_with(DropReason::BPF_CGROUP_EGRESS);
-        return taken.tell(sent);
-    }
+    let sent = match skb.run_egress_programs(I::FAMILY, child, rcu) {
+        Ok(sent) => sent,
+        Err(refused) => {
+            skb.drop_with(DropReason::BPF_CGROUP_EGRESS);
+            return taken.tell(refused);
+        }
+    };
+    skb.sched_timestamp();
     with_bottom_halves_disabled(|bh| meet(skb, child, sibling, bh));
-    taken.tell(Sent::DONE)
+    taken.tell(sent)
 }
 
 /// Whether a packet may go to the child of another port at once.
@@ -374,6 +406,9 @@ fn leave<I: Outgoing>(
     let Some(port) = child.driver().peer(rcu).filter(|port| port.is_up()) else {
         return Err(skb);
     };
+    if skb.len() > child.driver().longest() && !skb.is_gso() {
+        return fall(skb, Fall::TooLong);
+    }
     if !port.receives_all(rcu) {
         return fall(skb, Fall::PortTc);
     }
@@ -419,8 +454,11 @@ fn leave<I: Outgoing>(
                 return fall(skb, reason);
             }
         }
+        Exit::Narrow(dst) if !fits_uplink::<I>(&skb, dst, rcu) => {
+            return fall(skb, Fall::TooLong);
+        }
         // A queue above the way out hides how deep packets are nested, too.
-        Exit::Uplink(dst) => {
+        Exit::Uplink(dst) | Exit::Narrow(dst) => {
             let dev = dst.device(rcu);
             let others = !skb.is_sent_by(child.namespace(rcu));
             if others && !is_child(dev) && dev.is_above(is_child, rcu) {
@@ -431,8 +469,9 @@ fn leave<I: Outgoing>(
     let Some(mut skb) = skb.unshare() else {
         return Ok(lost(child));
     };
-    // Others may look at what comes before the packet, where the uplink's header is written.
-    if skb.own_head().is_err() {
+    // Others may look at what comes before the packet, where the uplink's header is written. And what
+    // its sender can still write rules would see as it is not sent.
+    if skb.own_head().and_then(|()| skb.orphan_frags()).is_err() {
         skb.drop_with(DropReason::NOMEM);
         return Ok(lost(child));
     }
@@ -441,7 +480,7 @@ fn leave<I: Outgoing>(
         return Ok(lost(child));
     };
     match exit {
-        Exit::Uplink(dst) => {
+        Exit::Uplink(dst) | Exit::Narrow(dst) => {
             skb.keep_inet_socket();
             skb.enter_output(I::HEADER_LEN);
             let traffic = child.driver().departures().uplink(child, skb.len());

@@ -79,6 +79,10 @@ impl Exits {
 pub(crate) enum Exit<'r> {
     /// By the parent's route, as if the parent had sent it.
     Uplink(Dst<'r>),
+    /// Likewise, by a route that does not take the longest packets of the pair in one piece. By IPv6 what is
+    /// too long goes by the full path: its sender must not be in the midst of sending when it hears of
+    /// that, or it does not.
+    Narrow(Dst<'r>),
     /// To another child of the same parent.
     Sibling(&'r Device<End>),
 }
@@ -93,7 +97,7 @@ impl<'r> Exit<'r> {
     /// Who receives the packet, if it does not leave.
     fn sibling(self) -> Option<&'r Device<End>> {
         match self {
-            Self::Uplink(_) => None,
+            Self::Uplink(_) | Self::Narrow(_) => None,
             Self::Sibling(child) => Some(child),
         }
     }

@@ -406,6 +406,7 @@ impl Listener for Follower {
                 Ok(())
             }
             Event::Mtu => {
+                changed_in(dev.namespace_locked(rtnl), rtnl);
                 if let Some(port) = port_of(dev, rtnl) {
                     passthru::match_mtu(port, rtnl);
                 }

@@ -290,6 +290,7 @@ impl SkBuff {
         let skb = unsafe {
             let skb = self.into_raw();
             bindings::passthru_helper_ip_set_len(skb);
+            bindings::passthru_helper_ip_count_request(namespace.as_raw());
             let skb = bindings::passthru_helper_l3mdev_ip_out(skb);
             if skb.is_null() {
                 return;
@@ -352,17 +353,17 @@ impl SkBuff {
     }
 
     /// Has the programs of the sender's cgroups judge a packet that `dev` is to send, as they would
-    /// further on in the output path. Fails with what the sender is to hear if one says no; any
-    /// context. C: `BPF_CGROUP_RUN_PROG_INET_EGRESS()`.
+    /// further on in the output path. Returns what the sender is to hear, and fails with that if one says no;
+    /// any context. C: `BPF_CGROUP_RUN_PROG_INET_EGRESS()`.
     pub(crate) fn run_egress_programs(
         &mut self,
         family: Family,
         dev: &NetDevice,
         rcu: ReadSide<'_>,
-    ) -> Result<(), Sent> {
+    ) -> Result<Sent, Sent> {
         // SAFETY: the skb is valid and ours, and the device exists.
         unsafe { self.raw_dev().write(dev.as_raw()) };
-        self.run_programs(family, dev.namespace(rcu)).map(|_| ())
+        self.run_programs(family, dev.namespace(rcu))
     }
 }
 

@@ -60,6 +60,12 @@ impl<'r> Dst<'r> {
         unsafe { !(*self.as_raw()).lwtstate.is_null() }
     }
 
+    /// Bytes of the longest packet that goes by this route in one piece. C: `dst_mtu()`.
+    pub(crate) fn mtu(self) -> u32 {
+        // SAFETY: the route exists.
+        unsafe { bindings::passthru_helper_dst_mtu(self.as_raw()) }
+    }
+
     /// Bytes of the longest packet that this route sends on, of what others sent. The route must be one of
     /// `family`. C: `ip_dst_mtu_maybe_forward()`, `ip6_dst_mtu_maybe_forward()`.
     pub(crate) fn forward_mtu(self, family: Family, _rcu: ReadSide<'r>) -> u32 {
@@ -105,10 +111,10 @@ impl<'r> Dst<'r> {
             && !self.encapsulates()
     }
 
-    /// Whether the packet goes by this route in one piece, or in those that its sender chose.
-    /// C: `dst_mtu()`.
+    /// Whether the packet goes by this route in one piece, or in those that its sender chose, and in
+    /// none longer than `longest`, which is no more than the route's device takes. C: `dst_mtu()`.
     #[inline(always)]
-    pub(crate) fn fits(self, skb: &SkBuff, family: Family, rcu: ReadSide<'r>) -> bool {
+    pub(crate) fn fits(self, skb: &SkBuff, family: Family, longest: u32) -> bool {
         const FLAGS: usize = bindings::DST_METRICS_FLAGS as usize;
         const MTU: usize = bindings::RTAX_MTU as usize - 1;
         let dst = self.as_raw();
@@ -129,14 +135,13 @@ impl<'r> Dst<'r> {
         };
         // Where a route says nothing of itself the device does, or the least that there is.
         let least = match family {
-            Family::Ipv4 => self.device(rcu).mtu(),
-            Family::Ipv6 => bindings::IPV6_MIN_MTU,
+            Family::Ipv4 => longest,
+            Family::Ipv6 => bindings::IPV6_MIN_MTU.min(longest),
         };
         if told == 0 && skb.len() <= least {
             return true;
         }
-        // SAFETY: the route exists.
-        let mtu = unsafe { bindings::passthru_helper_dst_mtu(dst) };
+        let mtu = self.mtu().min(longest);
         if skb.len() <= mtu || !skb.is_gso() {
             return skb.len() <= mtu;
         }

@@ -173,11 +173,33 @@ impl SkBuff {
         let mut question = question_ipv4(namespace, daddr, saddr, dscp);
         question.__fl_common.flowic_mark = self.mark();
         question.__fl_common.flowic_proto = header.protocol;
+        if let Some([from, to]) = self.ports_ipv4(header.protocol) {
+            let ports = bindings::flowi_uli__bindgen_ty_1 {
+                dport: to,
+                sport: from,
+            };
+            question.uli.ports = ports;
+        }
         question.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
         let (dst, kind) = namespace.route_ipv4(&mut question)?;
         let dst = self.transform(namespace, dst, &mut question)?;
         self.set_held_dst(dst);
         Some(kind)
+    }
+
+    /// Both ports of a packet that begins with a header of IPv4, as they are there, if it has any.
+    fn ports_ipv4(&self, protocol: u8) -> Option<[u16; 2]> {
+        const TCP: u8 = 6;
+        const UDP: u8 = 17;
+        if !matches!(protocol, TCP | UDP) {
+            return None;
+        }
+        let (first, bytes) = self.linear().split_first()?;
+        let words: usize = (first & 15).into();
+        let is_later = u16::from_be_bytes([*bytes.get(5)?, *bytes.get(6)?]) & 0x1fff != 0;
+        let ports: &[u8; 4] = self.linear().get(4 * words..)?.first_chunk()?;
+        let [a, b, c, d] = *ports;
+        (!is_later).then(|| [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])])
     }
 
     /// What IPsec makes of a route. Its policies look at ports too. C: `xfrm_lookup()`.

@@ -265,6 +265,13 @@ impl Namespace {
         }
     }
 
+    /// Whether an IPv6 address is one of this namespace's. C: `ipv6_chk_addr()`.
+    fn holds_ipv6(&self, address: &ipv6::Address, _rcu: ReadSide<'_>) -> bool {
+        let address = in6_addr(address);
+        // SAFETY: the namespace exists, and any device will do.
+        unsafe { bindings::ipv6_chk_addr(self.as_raw(), &address, ptr::null(), 0) != 0 }
+    }
+
     /// As [`Self::route_output_ipv4`], for IPv6; it may be a route that refuses the packet.
     /// C: `ip6_route_output()`.
     pub(crate) fn route_output_ipv6(
@@ -342,22 +349,30 @@ impl NetDevice {
     }
 
     /// As [`Self::owns_ipv4`], for IPv6: by a route. It is the best one that is asked for, not the
-    /// best one by this device, which may be worth less than another's.
+    /// best one by this device, which may be worth less than another's. The other address is asked for
+    /// by rules; where it is the namespace's own the kernel would look for a route by its device.
     ///
     /// One of several ways, or by an object that may become another, is not to be kept: it may refer
     /// to devices that know nothing of who keeps it, and would wait for it when they go.
     pub(crate) fn owns_ipv6(
         &self,
         address: &ipv6::Address,
+        other: &ipv6::Address,
         rcu: ReadSide<'_>,
     ) -> Option<Owned<HeldDst>> {
+        let namespace = self.namespace(rcu);
         let mut question = question_ipv6(address);
+        let mut flags = 0;
+        if namespace.ipv6_has_rules() && !namespace.holds_ipv6(other, rcu) {
+            question.saddr = in6_addr(other);
+            flags = bindings::RT6_LOOKUP_F_HAS_SADDR as c_int;
+        }
         question.__fl_common.flowic_iif = bindings::LOOPBACK_IFINDEX as c_int;
         question.__fl_common.flowic_l3mdev = self.vrf(rcu);
         // SAFETY: the namespace exists. The route comes with a reference, which is ours.
         let by = unsafe {
-            let net = self.namespace(rcu).as_raw();
-            let dst = bindings::ip6_route_lookup(net, &mut question, ptr::null(), 0);
+            let net = namespace.as_raw();
+            let dst = bindings::ip6_route_lookup(net, &mut question, ptr::null(), flags);
             HeldDst::from_raw(NonNull::new(dst)?)
         };
         let route = by.get(rcu);

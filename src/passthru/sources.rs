@@ -191,8 +191,8 @@ fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_
 }
 
 fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'_>) -> bool {
-    let Some(header) = read::<24>(skb, at) else {
-        return is_no_packet(skb, at + 24);
+    let Some(header) = read::<40>(skb, at) else {
+        return is_no_packet(skb, at + 40);
     };
     let half = |at: usize| {
         header[at..]
@@ -220,7 +220,8 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     let settling = port.driver().settling();
     let settled = settling.is_done(namespace, namespace.ipv6_state(), bh)
         && u64::from(namespace.ipv6_state()) << 32 == state;
-    let Some(owned) = port.owns_ipv6(&source, rcu) else {
+    let destination = [half(24), half(32)];
+    let Some(owned) = port.owns_ipv6(&source, &destination, rcu) else {
         return false;
     };
     let Some(dst) = owned.by else {

@@ -46,7 +46,7 @@ from world import (
 
 PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
 COUNT = 20
-DONT, DO = 0, 2  # IP_PMTUDISC_*
+DONT, DO, PROBE = 0, 2, 3  # IP_PMTUDISC_*
 
 
 def option(family, v4, v6):
@@ -120,6 +120,9 @@ def views(family, words):
     match = f"{family.nft} daddr {family.outside} udp dport {PORT}"
     full = {"pre": COUNT, "fwd": COUNT, "post": COUNT}
     want = {"out": COUNT, "post": COUNT} if taken else full
+    protocol = "Ip" if family is V4 else "Ip6"
+    forwarded = "ForwDatagrams" if family is V4 else "OutForwDatagrams"
+    counters = ("OutRequests", forwarded, "OutTransmits")
     with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family, 4242) as here:
         here.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 7)
         here.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)
@@ -136,9 +139,13 @@ def views(family, words):
             rule = f"{match} meta mark 0 meta priority none iifname p1 counter"
             with Rules(PARENT, f"chain c {{ type filter hook postrouting priority 310; {rule}; }}"):
                 counts = ways(), pair()
+                before = [PARENT.snmp(protocol, counter) for counter in counters]
                 send(here, dest, marker)
                 title = f"{name}: hooks of the child {'+'.join(chains)}{', tapped' if tapped else ''}"
                 same(len(gather(there, COUNT)), COUNT, f"{title}: all arrive")
+                after = [PARENT.snmp(protocol, counter) for counter in counters]
+                asked, passed, went = (new - old for new, old in zip(after, before))
+                report(went >= COUNT and asked + passed == went, f"{title}: what the parent sends it has made or forwarded", asked, passed, went)
                 same(seen(PARENT), want, f"{title}: what the parent's chains see")
                 same(seen(BLUE), dict.fromkeys(chains, COUNT), f"{title}: what the child's chains see")
                 rules = PARENT.call("nft", "list", "table", "inet", "extra")
@@ -357,9 +364,34 @@ def path_mtu(family):
             here.setsockopt(socket.IPPROTO_IP, 10, DONT)
             here.sendto(b"x" * 1440, (family.outside, PORT))
             same([len(data) for data in gather(there, 1)], [1440], f"{name}: what may be cut up is")
+    # What answers it is too long for it, and is made by who cannot hear of that at once.
+    report(ping(OUTSIDE, family, family.child(1), 5, 1420) > 1, f"{name}: answers to pings that are too long for the uplink")
     for space, dev in ((PARENT, "up0"), (OUTSIDE, "out0")):
         space.call("ip", "link", "set", dev, "mtu", "1500")
     BLUE.call(*family.ip("route", "flush", "cache"))
+    PARENT.call(*family.ip("route", "add", family.host(family.outside), "dev", "up0", "mtu", "1300"))
+    with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
+        here.setsockopt(*option(family, 10, 23), PROBE)
+        here.connect((family.outside, PORT))
+        for _ in range(3):
+            here.send(b"known")
+        gather(there, 3)
+        # It may hear of that at once.
+        with contextlib.suppress(OSError):
+            here.send(bytes(1400))
+        same(drain(there, SILENCE), [], f"{name}: who asks for no MTU does not pass by the route's")
+    PARENT.call(*family.ip("route", "del", family.host(family.outside)))
+    BLUE.call(*family.ip("route", "flush", "cache"))
+    PARENT.call("ip", "link", "set", "p1", "mtu", "1400")
+    with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
+        for _ in range(3):
+            here.sendto(b"known", (family.outside, PORT))
+        gather(there, 3)
+        before = statistics(BLUE, "c0")["tx_drop_too_long"]
+        here.sendto(bytes(1440), (family.outside, PORT))
+        got = drain(there, SILENCE), statistics(BLUE, "c0")["tx_drop_too_long"] - before
+        same(got, ([], 1), f"{name}: what is too long for the port is dropped and counted")
+    PARENT.call("ip", "link", "set", "p1", "mtu", "1500")
     with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
         big = os.urandom(40_000)
         here.sendto(big, (family.outside, PORT))

@@ -25,7 +25,7 @@ COUNT, SIZE, BULK = 20, 1200, 1 << 20
 SO_ZEROCOPY, MSG_ZEROCOPY, MSG_ERRQUEUE = 60, 0x4000000, 0x2000
 SO_EE_ORIGIN_ZEROCOPY, SO_EE_ORIGIN_TIMESTAMPING = 5, 4
 SO_TIMESTAMPING = 37
-TX_SOFTWARE, SOFTWARE, OPT_ID, OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
+TX_SOFTWARE, SOFTWARE, OPT_ID, TX_SCHED, OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 8, 1 << 11
 
 
 def ways(family):
@@ -127,10 +127,10 @@ def from_file(sock, said, _):
         sock.sendfile(file, 0)
 
 
-def stamps(family, sender, receiver, address, name):
-    """Each datagram is stamped once, when the device takes it."""
+def stamps(family, sender, receiver, address, name, when):
+    """Each datagram is stamped once, when the device takes it, or when it is given to that."""
     with receiver.udp(family, PORT), sender.udp(family) as here:
-        here.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SOFTWARE | SOFTWARE | OPT_ID | OPT_TSONLY)
+        here.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, when | SOFTWARE | OPT_ID | OPT_TSONLY)
         here.connect((address, PORT))
         got = []
         for _ in range(COUNT):
@@ -155,7 +155,8 @@ def main():
             stream(*ends, f"{name}, TCP with MSG_ZEROCOPY", without_copy)
             if family is V4:
                 stream(*ends, f"{name}, sendfile()", from_file)
-            stamps(*ends, f"{name}, SO_TIMESTAMPING")
+            stamps(*ends, f"{name}, SO_TIMESTAMPING", TX_SOFTWARE)
+            stamps(*ends, f"{name}, SO_TIMESTAMPING before a queue", TX_SCHED)
 
 
 if __name__ == "__main__":

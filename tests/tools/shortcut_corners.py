@@ -536,6 +536,39 @@ def routers(mode):
     sock.close()
 
 
+def judged_once():
+    """What a child's root changes in the ring of a packet socket after the parent's rules have seen it is
+    not what is sent."""
+    PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "netem", "delay", "200ms", check=False)
+    if "netem" not in PARENT.call("tc", "qdisc", "show", "dev", "up0"):
+        return skip("a packet that changes while it waits", "this kernel has no netem")
+    PARENT.nft("table inet judge { chain o { type filter hook output priority 0; udp dport 7953 drop; }\nchain f { type filter hook forward priority 0; udp dport 7953 drop; }\n}\n")
+    offset = 32
+    packet = bytearray(udp_packet(V4, V4.child(1), V4.outside, b"judged", port=7952))
+    packet[26:28] = bytes(2)  # no checksum
+    sock = BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    sock.setsockopt(263, 10, 1)  # SOL_PACKET, PACKET_VERSION: TPACKET_V2
+    sock.setsockopt(263, 13, struct.pack("IIII", 4096, 1, 2048, 2))  # PACKET_TX_RING
+    ring = mmap.mmap(sock.fileno(), 4096)
+    for words in ("none", "output", "all"):
+        shortcut("p1", words)
+        with OUTSIDE.udp(V4, 7952) as allowed, OUTSIDE.udp(V4, 7953) as forbidden:
+            for slot in (0, 2048):
+                ring[slot + offset : slot + offset + len(packet)] = bytes(packet)
+                ring[slot : slot + 12] = struct.pack("III", 1, len(packet), 0)  # TP_STATUS_SEND_REQUEST
+            sock.sendto(b"", socket.MSG_DONTWAIT, ("c0", 0x0800))
+            for slot in (0, 2048):
+                where = slot + offset + 22
+                ring[where : where + 2] = struct.pack("!H", 7953)
+            got = len(gather(allowed, 2)), drain(forbidden, SILENCE)
+            same(got, (2, []), f"shortcut {words}: a packet that changes while it waits is sent as rules saw it")
+    shortcut("p1", "none")
+    sock.close()
+    PARENT.nft("delete table inet judge\n")
+    PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
+    return None
+
+
 def has_seg6():
     """Whether routes can wrap packets so."""
     route = ("3fff:9::/64", "encap", "seg6", "mode", "encap", "segs", "fd00:9::1", "dev", "p1")
@@ -640,6 +673,7 @@ def main():
     else:
         # The link layer has no part in it, and it takes minutes on the stock kernel.
         reads_along()
+        judged_once()
         mirrored()
         for family in FAMILIES:
             sent_back(family)

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Ears, Space, difference, drain, outside_wire, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Ears, Space, difference, drain, gather, outside_wire, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("netfilter", "netfilter,route", "all")
@@ -165,6 +165,30 @@ def from_held(words, ears):
     wire.close()
 
 
+def ruled(family, words):
+    """The parent's rules for what it sends itself, which may ask for ports and class, hold for what its
+    child sends from its address."""
+    name = f"{family.name}, shortcut {words}, from an address that is held"
+    rules = [(("dsfield", "0x10"), 7060, 0x10)]
+    if family is V4:
+        rules.append((("iif", "lo", "ipproto", "udp", "dport", "7061"), 7061, 0))
+    for rule, port, tos in rules:
+        with BLUE.udp(family) as here, OUTSIDE.udp(family, port) as there:
+            here.setsockopt(*((socket.IPPROTO_IP, socket.IP_TOS) if family is V4 else (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)), tos)
+
+            def arrive(count):
+                for _ in range(3):
+                    here.sendto(b"ruled", (family.outside, port))
+                return len(gather(there, count) if count else drain(there, SILENCE))
+
+            got = [arrive(3)]
+            PARENT.call(*family.ip("rule", "add", *rule, "pref", "50", "prohibit"))
+            got.append(arrive(0))
+            PARENT.call(*family.ip("rule", "del", *rule, "pref", "50", "prohibit"))
+            got.append(arrive(3))
+        same(got, [3, 0, 3], f"{name}: a rule by {rule[-2]} holds while it is there")
+
+
 def main():
     """All of it."""
     for family in FAMILIES:
@@ -177,6 +201,7 @@ def main():
             too_long(family, words)
             if family is V4:
                 from_held(words, ears)
+            ruled(family, words)
             for others in ("none", "device", "socket", "route"):
                 not_allowed(family, others, ears)
         shortcut("p1", "none")

@@ -191,6 +191,23 @@ def routes(means, family, words, ears):
     same(arrives(means, family, source, ears), "nowhere", f"{family.name}, shortcut {words}: ... no longer than that is there")
 
 
+def by_rules(means, family, words, ears):
+    """Rules may lead to the child from some sources only: then it is the child's for those."""
+    source = "10.77.0.1" if family is V4 else "fd00:77::1"
+    title = f"{family.name}, shortcut {words}: an address that rules lead to"
+    rule = ("from", family.host(family.outside), "lookup", "177")
+    PARENT.call(*family.ip("route", "add", family.host(source), "via", family.child(1), "dev", "p1", "table", "177"))
+    got = [arrives(means, family, source, ears)]
+    PARENT.call(*family.ip("rule", "add", *rule))
+    got += [arrives(means, family, source, ears) for _ in range(3)]
+    PARENT.call(*family.ip("rule", "del", *rule))
+    PARENT.call(*family.ip("rule", "add", "from", family.host(family.child(2)), "lookup", "177"))
+    got.append(arrives(means, family, source, ears))
+    PARENT.call(*family.ip("rule", "del", "from", family.host(family.child(2)), "lookup", "177"))
+    PARENT.call(*family.ip("route", "del", family.host(source), "dev", "p1", "table", "177"))
+    same(got, ["nowhere", *["outside"] * 3, "nowhere"], f"{title} from where it sends to, and only then")
+
+
 def lets_go(means, words, ears):
     """What is remembered of an address keeps no device that has a part in the route to it."""
     PARENT.call("ip", "link", "add", "d0", "up", "type", "dummy")
@@ -388,7 +405,7 @@ def main():
     for family in FAMILIES:
         for words in ("none", "output", "all"):
             shortcut("p1", words)
-            for act in (lies, routes, switch):
+            for act in (lies, routes, by_rules, switch):
                 act(means, family, words, ears)
     for words in ("none", "output"):
         shortcut("p1", words)

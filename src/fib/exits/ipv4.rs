@@ -102,12 +102,13 @@ impl Exits {
         }
         let source = port.owns_ipv4(header.saddr, header.daddr, header.dscp(), rcu);
         let held = source.as_ref().is_some_and(|source| source.held);
-        if refuses(source.is_some(), held, port) {
+        let ruled = namespace.ipv4_has_rules();
+        // Rules of output may ask for more than is known here.
+        if refuses(source.is_some(), held, port) || held && ruled {
             return Err(Fall::Unrouted);
         }
         // Of a group of nexthops nothing is remembered. Which route of output is by one is not told, nor
         // which that rules lead to.
-        let ruled = namespace.ipv4_has_rules();
         let may_be_group = (held || ruled) && namespace.has_nexthops();
         let lasts = !may_be_group && source.as_ref().is_none_or(|source| source.by.is_some());
         let checks = port.ipv4_checks(namespace, 0, rcu).ok_or(Fall::Unrouted)?;

@@ -9,7 +9,7 @@ use crate::{
     net::{
         context::{BottomHalf, ReadSide},
         device::Device,
-        dst::HeldDst,
+        dst::{Dst, HeldDst},
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::Kind,
         ipv6::Header,
@@ -21,8 +21,9 @@ use crate::{
 };
 
 /// The flows: addresses, port and switches, state and flow, which is [`ANY`] where the parent has no
-/// rules. Noted are the cookies of the route and of that to the source, where the source has a say.
-pub(super) type Flows = FlowTable<End, 6, 1>;
+/// rules. Noted are the cookies of the route and of that to the source, where the source has a say; and
+/// whether the route [`is_narrow`].
+pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// The key of a packet that `port`, which forwards or not, has from its child.
 ///
@@ -55,15 +56,15 @@ fn key(
 
 /// What is remembered, if it still holds.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 1>) -> Option<Exit<'r>> {
-    let [cookies] = flow.notes;
+fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Exit<'r>> {
+    let [cookies, narrow] = flow.notes;
     let route = Cookie((cookies >> 32) as u32);
     let source = Cookie(cookies as u32);
     let holds = flow.dst.still_has_ipv6_cookie(route)
         && flow
             .near
             .is_none_or(|near| near.still_has_ipv6_cookie(source));
-    holds.then_some(Exit::remembered(flow.dev, flow.dst))
+    holds.then(|| narrowed(Exit::remembered(flow.dev, flow.dst), narrow != 0))
 }
 
 impl Exits {
@@ -117,9 +118,10 @@ impl Exits {
             return Err(Fall::Unrouted);
         }
         let checks = port.driver().policy().checks_sources();
-        let source = port.owns_ipv6(&header.saddr, rcu);
+        let source = port.owns_ipv6(&header.saddr, &header.daddr, rcu);
         let held = source.as_ref().is_some_and(|source| source.held);
-        if refuses(source.is_some(), held, port) {
+        // Rules of output may ask for more than is known here.
+        if refuses(source.is_some(), held, port) || held && namespace.ipv6_has_rules() {
             return Err(Fall::Unrouted);
         }
         let dst = match &source {
@@ -138,7 +140,8 @@ impl Exits {
         if destination.kind == Kind::Local {
             return Err(Fall::Parents);
         }
-        let exit = by_route(near, port, Family::Ipv6, rcu)?;
+        let narrow = is_narrow(near, port, rcu);
+        let exit = narrowed(by_route(near, port, Family::Ipv6, rcu)?, narrow);
         if !settled || !self.ipv6.wants(&key, bh) {
             return Ok(exit);
         }
@@ -165,12 +168,27 @@ impl Exits {
             dev: exit.sibling(),
             dst,
             near: source,
-            notes: [pair(route_cookie.0, source_cookie.0)],
+            notes: [pair(route_cookie.0, source_cookie.0), narrow.into()],
         };
         // As for IPv4.
         let unchanged = || self.ipv6_state(port, rcu) == Some(state) && port.is_up();
         self.ipv6.insert(&key, found, unchanged, bh);
         Ok(exit)
+    }
+}
+
+/// Whether a route sends shorter packets than the pair of this port takes.
+fn is_narrow(dst: Dst<'_>, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    let child = port.driver().peer(rcu);
+    child.is_none_or(|child| dst.mtu() < child.driver().longest())
+}
+
+/// The same exit, for a route that [`is_narrow`] or not.
+#[inline(always)]
+fn narrowed(exit: Exit<'_>, narrow: bool) -> Exit<'_> {
+    match exit {
+        Exit::Uplink(dst) if narrow => Exit::Narrow(dst),
+        other => other,
     }
 }
 
