@@ -392,50 +392,61 @@ fn lost(child: &Device<End>) -> Transmit {
     Transmit::Dropped
 }
 
+/// A packet of one version of IP that the child's device is to send.
 fn leave<I: Outgoing>(
     child: &Device<End>,
     exits: &Exits,
     mut skb: SkBuff,
     bh: BottomHalf<'_>,
 ) -> Result<Transmit, SkBuff> {
-    let rcu = bh.read_side();
-    let fall = |skb, fall| {
-        child.driver().arrivals().count_fall(fall);
-        Err(skb)
-    };
-    let Some(port) = child.driver().peer(rcu).filter(|port| port.is_up()) else {
+    let port = child.driver().peer(bh.read_side());
+    let Some(port) = port.filter(|port| port.is_up()) else {
         return Err(skb);
     };
+    match find_way::<I>(child, port, exits, &mut skb, bh) {
+        Ok((header, exit)) => Ok(go::<I>(skb, &header, child, port, exit, bh)),
+        Err(reason) => {
+            if let Some(fall) = reason {
+                child.driver().arrivals().count_fall(fall);
+            }
+            Err(skb)
+        }
+    }
+}
+
+/// Where a packet goes on that `child` is to send, or why it goes by the full path, if that is counted.
+fn find_way<'r, I: Outgoing>(
+    child: &'r Device<End>,
+    port: &'r Device<End>,
+    exits: &Exits,
+    skb: &mut SkBuff,
+    bh: BottomHalf<'r>,
+) -> Result<(I::Header, Exit<'r>), Option<Fall>> {
+    let rcu = bh.read_side();
     if skb.len() > child.driver().longest() && !skb.is_gso() {
-        return fall(skb, Fall::TooLong);
+        return Err(Some(Fall::TooLong));
     }
     if !port.receives_all(rcu) {
-        return fall(skb, Fall::PortTc);
+        return Err(Some(Fall::PortTc));
     }
     if !skb.may_pull(I::HEADER_LEN) {
-        return Err(skb);
+        return Err(None);
     }
     skb.reset_network_header();
     // What stands for many may be longer than its header can say.
     let header = if skb.is_gso() {
-        I::plain(&skb)
+        I::plain(skb)
     } else {
-        I::checked(&skb)
+        I::checked(skb)
     };
     let header = header.filter(|_| !skb.writes_sum_before(I::HEADER_LEN));
-    let Some(header) = header else {
-        return fall(skb, Fall::Unrouted);
-    };
+    let header = header.ok_or(Fall::Unrouted)?;
     // Others of its flow went by the full path, and are not far yet.
     if port.driver().in_flight().is_ahead(|| I::kind(&header)) {
-        return Err(skb);
+        return Err(None);
     }
-    // Back where its socket is a packet would begin anew. And where a device has a queue nobody
-    // counts how deep packets are nested that others sent.
-    let returns = skb.is_sent_by(port.namespace(rcu));
-    let uncounted = child.has_queue(rcu) && !skb.is_sent_by(child.namespace(rcu));
-    if returns || uncounted || NetDevice::recursion_level(bh) > MOST_NESTED {
-        return fall(skb, Fall::Nested);
+    if is_nested(child, port, skb, bh) {
+        return Err(Some(Fall::Nested));
     }
     // What IPsec has said of the packet in the child is nothing for the parent to go by.
     if skb.has_extensions() {
@@ -443,52 +454,77 @@ fn leave<I: Outgoing>(
     }
     let exit = match I::recall_exit(exits, port, &header, rcu) {
         Some(exit) => exit,
-        None => match I::find_exit(exits, &mut skb, port, &header, bh) {
-            Ok(exit) => exit,
-            Err(reason) => return fall(skb, reason),
-        },
+        None => I::find_exit(exits, skb, port, &header, bh)?,
     };
-    match exit {
-        Exit::Sibling(sibling) => {
-            if let Err(reason) = may_meet::<I>(exits, sibling, &skb, &header, rcu) {
-                return fall(skb, reason);
-            }
-        }
-        Exit::Narrow(dst) if !fits_uplink::<I>(&skb, dst, rcu) => {
-            return fall(skb, Fall::TooLong);
-        }
-        // A queue above the way out hides how deep packets are nested, too.
-        Exit::Uplink(dst) | Exit::Narrow(dst) => {
-            let dev = dst.device(rcu);
-            let others = !skb.is_sent_by(child.namespace(rcu));
-            if others && !is_child(dev) && dev.is_above(is_child, rcu) {
-                return fall(skb, Fall::Nested);
-            }
-        }
+    may_go::<I>(child, exits, skb, &header, exit, rcu)?;
+    Ok((header, exit))
+}
+
+/// Whether a packet would begin anew, because it goes back to where its socket is; or nobody counts how
+/// deep it is nested, because others sent it and the device has a queue.
+fn is_nested(child: &Device<End>, port: &Device<End>, skb: &SkBuff, bh: BottomHalf<'_>) -> bool {
+    let rcu = bh.read_side();
+    skb.is_sent_by(port.namespace(rcu))
+        || child.has_queue(rcu) && !skb.is_sent_by(child.namespace(rcu))
+        || NetDevice::recursion_level(bh) > MOST_NESTED
+}
+
+/// Whether nothing at an exit speaks against it, for this packet.
+fn may_go<I: Ip>(
+    child: &Device<End>,
+    exits: &Exits,
+    skb: &SkBuff,
+    header: &I::Header,
+    exit: Exit<'_>,
+    rcu: ReadSide<'_>,
+) -> Result<(), Fall> {
+    let dst = match exit {
+        Exit::Sibling(sibling) => return may_meet::<I>(exits, sibling, skb, header, rcu),
+        Exit::Narrow(dst) if !fits_uplink::<I>(skb, dst, rcu) => return Err(Fall::TooLong),
+        Exit::Uplink(dst) | Exit::Narrow(dst) => dst,
+    };
+    // A queue above the way out hides how deep packets are nested, too.
+    let dev = dst.device(rcu);
+    let others = !skb.is_sent_by(child.namespace(rcu));
+    if others && !is_child(dev) && dev.is_above(is_child, rcu) {
+        return Err(Fall::Nested);
     }
+    Ok(())
+}
+
+/// Sends a packet by its exit, as long as its header says.
+fn go<I: Outgoing>(
+    skb: SkBuff,
+    header: &I::Header,
+    child: &Device<End>,
+    port: &Device<End>,
+    exit: Exit<'_>,
+    bh: BottomHalf<'_>,
+) -> Transmit {
     let Some(mut skb) = skb.unshare() else {
-        return Ok(lost(child));
+        return lost(child);
     };
     // Others may look at what comes before the packet, where the uplink's header is written. And what
     // its sender can still write rules would see as it is not sent.
     if skb.own_head().and_then(|()| skb.orphan_frags()).is_err() {
         skb.drop_with(DropReason::NOMEM);
-        return Ok(lost(child));
+        return lost(child);
     }
     skb.forward_csum();
-    let Some(mut skb) = skb.trimmed(I::len(&header)) else {
-        return Ok(lost(child));
+    let Some(mut skb) = skb.trimmed(I::len(header)) else {
+        return lost(child);
     };
     match exit {
         Exit::Uplink(dst) | Exit::Narrow(dst) => {
             skb.keep_inet_socket();
             skb.enter_output(I::HEADER_LEN);
             let traffic = child.driver().departures().uplink(child, skb.len());
-            Ok(I::depart(skb, &header, From::Device, port, dst, traffic, rcu).transmit())
+            let rcu = bh.read_side();
+            I::depart(skb, header, From::Device, port, dst, traffic, rcu).transmit()
         }
         Exit::Sibling(sibling) => {
             meet(skb, child, sibling, bh);
-            Ok(Transmit::Sent)
+            Transmit::Sent
         }
     }
 }
