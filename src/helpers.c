@@ -16,6 +16,11 @@ void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev)
 	netdev_lockdep_set_classes(dev);
 }
 
+bool passthru_helper_is_bridge_port(const struct net_device *dev)
+{
+	return netif_is_bridge_port(dev);
+}
+
 void passthru_helper_netdev_hold(struct net_device *dev, netdevice_tracker *tracker)
 {
 	netdev_hold(dev, tracker, GFP_KERNEL);
@@ -121,6 +126,8 @@ static __always_inline void passthru_reset_tc(struct sk_buff *skb)
 void passthru_helper_skb_scrub(struct sk_buff *skb, bool crosses)
 {
 	skb_scrub_packet(skb, crosses);
+	/* Generic XDP passes by what tc has redirected. */
+	skb_reset_redirect(skb);
 	passthru_reset_tc(skb);
 	skb->priority = 0;
 	skb_set_queue_mapping(skb, 0);

@@ -15,7 +15,7 @@ import sys
 
 from bpf import EXIT, MOV_IMM, Counter, instruction, load
 from rtnl import CHANGE, RTM_SETLINK, Rtnl, ifinfomsg, nest, u32
-from world import FAMILIES, PORT, SILENCE, Space, difference, drain, gather, report, same, shortcut, statistics
+from world import FAMILIES, PORT, SILENCE, Space, difference, drain, gather, report, same, shortcut, skip, statistics
 
 BPF_PROG_TYPE_XDP, XDP_DROP, XDP_PASS = 6, 1, 2
 IFLA_XDP, IFLA_XDP_FD, IFLA_XDP_FLAGS, XDP_FLAGS_SKB_MODE = 43, 1, 3, 1 << 1
@@ -87,6 +87,36 @@ class Way:
         self.sender.close()
 
 
+def redirected(family):
+    """What tc has sent on to the child's device, or to the port, is not hidden from the other end's program."""
+    for space, device, other, dest in ((BLUE, "c0", (PARENT, "p1"), family.port(1)), (PARENT, "p1", (BLUE, "c0"), family.child(1))):
+        name = f"{PREFIX}{family.name}: XDP on {other[1]}, of what tc redirects to {device}"
+        space.call("ip", "link", "add", "d0", "type", "dummy", check=False)
+        space.call("ip", "link", "set", "d0", "up", check=False)
+        space.call("tc", "qdisc", "add", "dev", "d0", "clsact", check=False)
+        act = ("matchall", "action", "mirred", "egress", "redirect", "dev", device)
+        space.call("tc", "filter", "add", "dev", "d0", "egress", *act, check=False)
+        if "mirred" not in space.call("tc", "filter", "show", "dev", "d0", "egress", check=False):
+            space.call("ip", "link", "del", "d0", check=False)
+            skip(name, "no mirred")
+            continue
+        source = family.child(1) if space is BLUE else family.port(1)
+        table = ("table", "177")
+        space.call(*family.ip("route", "add", family.host(dest), "dev", "d0", *table))
+        space.call(*family.ip("rule", "add", "to", family.host(dest), "lookup", "177", "pref", "5"))
+        with other[0].udp(family, 7954) as there, space.udp(family, address=source) as here:
+            counts = []
+            for verdict in (XDP_PASS, XDP_DROP):
+                with Program(*other, verdict) as seen:
+                    for _ in range(COUNT):
+                        here.sendto(b"xdp", (dest, 7954))
+                    got = gather(there, COUNT, b"xdp") if verdict == XDP_PASS else drain(there, SILENCE)
+                    counts.append((len(got), seen.read() >= COUNT))
+        same(counts, [(COUNT, True), (0, True)], f"{name}: it sees each, and drops them if it likes")
+        space.call(*family.ip("rule", "del", "to", family.host(dest), "lookup", "177", "pref", "5"))
+        space.call("ip", "link", "del", "d0")
+
+
 def main():
     """By each shortcut that comes behind the programs."""
     for family in FAMILIES:
@@ -103,6 +133,10 @@ def main():
             way.close()
     shortcut("p1", "none")
     shortcut("p2", "none")
+    # In l2 the frame would have to be for the other end's address.
+    if sys.argv[1:] == ["l3"]:
+        for family in FAMILIES:
+            redirected(family)
 
 
 if __name__ == "__main__":
