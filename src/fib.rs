@@ -131,10 +131,11 @@ const SHORTCUTS: u32 = 16;
 const AFTER_CLAIM: u32 = 23;
 
 impl Claim<'_> {
-    /// Whether the child itself does what the claim says. Where its device serves others, as the
-    /// port of a bridge does, those have addresses of the link, which the port's neighbours say.
+    /// Whether the child itself does what the claim says, by its device. Where that serves others, as the
+    /// port of a bridge does, those have addresses of the link, which the port's neighbours say. What is
+    /// for the child itself a bridge takes by the device's own, but macvlan by its devices'.
     fn is_childs_own(&self) -> bool {
-        self.way.is_local() || !serves_others(self.child)
+        !serves_others(self.child) || self.way.is_local() && self.child.is_in_bridge()
     }
 
     /// Whether the parent's route is local. To ask this is less than to look for it.

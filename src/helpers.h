@@ -24,6 +24,7 @@ enum { PASSTHRU_INPUT_QUEUE_TAIL = offsetof(struct softnet_data, input_queue_tai
 #endif
 
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev);
+bool passthru_helper_is_bridge_port(const struct net_device *dev);
 void passthru_helper_netdev_hold(struct net_device *dev, netdevice_tracker *tracker);
 void passthru_helper_netdev_put(struct net_device *dev, netdevice_tracker *tracker);
 void passthru_helper_eth_hw_addr_random(struct net_device *dev);

@@ -75,5 +75,31 @@ if ip -n red link add m0 link c0 type macvlan mode bridge 2>/dev/null; then
 else
 	skip "this kernel has no macvlan" "who shares a child's device"
 fi
+reset_net
+
+# What is for such a device in the child itself comes in by that, and by no other.
+steady_code
+world l2
+if ip -n red link add m0 link c0 type macvlan mode bridge 2>/dev/null; then
+	batch red "addr add 10.0.2.7/32 dev m0" "addr add fd00:2::7/128 dev m0 nodad" "link set m0 up"
+	must in_ns red nft -f - <<-'RULES'
+		table inet by {
+			chain i { type filter hook input priority 0; iifname "m0" ip daddr 10.0.2.7 accept; iifname "m0" ip6 daddr fd00:2::7 accept
+				ip daddr 10.0.2.7 drop; ip6 daddr fd00:2::7 icmpv6 type echo-request drop; }
+		}
+	RULES
+	# Who asks for the way back says where it came from, and that is not where it is.
+	for to in 10.0.2.7 fd00:2::7; do
+		must ip neigh replace "$to" lladdr "$(link_value red m0 address)" dev p2 nud permanent
+	done
+	for list in none route device,route all; do
+		must ip link set p2 type "$KIND" shortcut "$list"
+		for to in 10.0.2.7 fd00:2::7; do
+			ping_ok "shortcut $list: a macvlan of the child's own has what is for it ($to)" outside "$to" -c 3 -i 0.05
+		done
+	done
+else
+	skip "this kernel has no macvlan" "a macvlan of the child's own"
+fi
 
 done_testing

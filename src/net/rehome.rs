@@ -75,6 +75,12 @@ impl NetDevice {
         unsafe { (&raw const (*self.as_raw()).rx_handler).read_volatile() }.is_some()
     }
 
+    /// Whether the device is a port of a bridge. C: `netif_is_bridge_port()`.
+    pub(crate) fn is_in_bridge(&self) -> bool {
+        // SAFETY: the device exists.
+        unsafe { bindings::passthru_helper_is_bridge_port(self.as_raw()) }
+    }
+
     /// Whether the device is a part of a VRF, or is one: then routing begins anew elsewhere.
     pub(crate) fn is_in_vrf(&self) -> bool {
         const VRF: u32 = bindings::netdev_priv_flags_IFF_L3MDEV_MASTER
