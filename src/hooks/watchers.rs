@@ -8,6 +8,7 @@ use crate::{
     ip::{Ip, Ipv4, Ipv6, TCP},
     net::{
         conntrack::Tracking,
+        context::BottomHalf,
         device::Device,
         dst::Dst,
         netfilter::{Passing, Verdict, Watcher},
@@ -599,6 +600,18 @@ impl<I: Ip> Watcher for BeforeSockets<I> {
         }
         before_sockets::<I>(&self.parent, packet, state)
     }
+
+    /// A program has read the packet for tracking (a helper in user space).
+    fn late(packet: Passing<'_>) {
+        let bh = packet.bh();
+        let Some(port) = I::held_for(&packet) else {
+            let _dropped = packet.refuse(DropReason::NETFILTER_DROP);
+            return;
+        };
+        let holds = holds_for_others::<I>(port, bh);
+        let (skb, _taken) = packet.take();
+        arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh);
+    }
 }
 
 /// The packet may be a child's.
@@ -660,16 +673,21 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     if !packet.skb_mut().passes_policies(I::FAMILY) {
         return packet.refuse(DropReason::XFRM_POLICY);
     }
-    let rcu = bh.read_side();
-    let holds = port.driver().peer(rcu).is_some_and(|child| {
-        let namespace = child.namespace(rcu);
-        namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu)
-    });
+    let holds = holds_for_others::<I>(port, bh);
     let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);
     if let Some(skb) = skb {
         arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh);
     }
     verdict
+}
+
+/// Whether the child of a port holds addresses for children of its own.
+fn holds_for_others<I: Ip>(port: &Device<End>, bh: BottomHalf<'_>) -> bool {
+    let rcu = bh.read_side();
+    port.driver().peer(rcu).is_some_and(|child| {
+        let namespace = child.namespace(rcu);
+        namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu)
+    })
 }
 
 /// A packet of which nothing is remembered, before the sockets.
@@ -706,9 +724,25 @@ fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'
     let rcu = bh.read_side();
     let namespace = claim.child.namespace(rcu);
     let holds = namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu);
+    let len = packet.skb().len();
     let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);
-    if let Some(skb) = skb {
-        arrive::to_sockets::<I>(skb, header, claim, holds, bh);
+    match skb {
+        Some(skb) if skb.len() == len => arrive::to_sockets::<I>(skb, header, claim, holds, bh),
+        Some(skb) => changed_by_helper::<I>(skb, claim, holds, bh),
+        None => {}
     }
     verdict
+}
+
+/// Tracking has made another packet of this one, as helpers do where an address is in what it says.
+#[cold]
+#[inline(never)]
+fn changed_by_helper<I: Ip>(skb: SkBuff, claim: &Claim<'_>, holds: bool, bh: BottomHalf<'_>) {
+    if let Some(header) = I::plain(&skb) {
+        return arrive::to_sockets::<I>(skb, &header, claim, holds, bh);
+    }
+    match claim.child.driver().peer(bh.read_side()) {
+        Some(port) => arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh),
+        None => skb.drop_with(DropReason::DEV_READY),
+    }
 }

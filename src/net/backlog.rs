@@ -68,13 +68,13 @@ impl InFlight {
     }
 
     /// Notes that a packet of this kind was put into this CPU's backlog just now: for all who share
-    /// the note, or for its own flow `alone`. As long as the former are there that stays so.
+    /// the note, or for its own flow `alone`, as long as no other's is there.
     pub(crate) fn note(&self, kind: Kind, alone: bool, _bh: BottomHalf<'_>) {
         let mark = here();
         let note = &self.notes[kind.slot()];
         let alone = alone && {
             let before = note.read();
-            before >> WHOSE != 0 || !is_queued(before)
+            before >> WHOSE << WHOSE == kind.whose() || !is_queued(before)
         };
         note.write(mark | if alone { kind.whose() } else { 0 });
         self.pending.set(1 << kind.slot());

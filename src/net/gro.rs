@@ -74,13 +74,17 @@ impl Gro {
         Ok(())
     }
 
-    /// Takes a packet in that is `dev`'s to receive, or gives it back where GRO is off. The packet
-    /// has its device. C: `gro_cells_receive()`.
+    /// Takes a packet in that is `dev`'s to receive, or gives it back: where GRO is off, or others have a
+    /// part in its description (pktgen), which GRO may free. The packet has its device.
+    /// C: `gro_cells_receive()`.
     #[inline]
     pub(super) fn receive(&self, skb: SkBuff, rcu: ReadSide<'_>) -> Result<c_int, SkBuff> {
         let Some(cells) = self.0.get(rcu) else {
             return Err(skb);
         };
+        if skb.is_shared() {
+            return Err(skb);
+        }
         // SAFETY: the skb is valid, its reference passes to the callee, and the queues are there
         // for the read-side critical section. Only pointers to them are read from the structure.
         // Packets that sockets still answer for must not be put together as all others are.

@@ -143,7 +143,7 @@ impl<'a> Passing<'a> {
         let later = entries.iter().position(is_hook_of::<W>).map(|own| own + 1);
         match later.filter(|later| *later < entries.len()) {
             Some(later) => (
-                skb.pass_input_hooks(family, dev, hooks, later, rcu),
+                skb.pass_input_hooks::<W>(family, dev, hooks, later, rcu),
                 verdict,
             ),
             None => (Some(skb), verdict),
@@ -353,8 +353,8 @@ impl SkBuff {
     }
 
     /// Has the packet pass the hooks before the sockets from the one that stands at `first` on; none
-    /// if one of them took or dropped it.
-    fn pass_input_hooks(
+    /// if one of them took or dropped it, or delays it: then it is [`Watcher::late`].
+    fn pass_input_hooks<W: Watcher>(
         self,
         family: Family,
         dev: &NetDevice,
@@ -368,7 +368,7 @@ impl SkBuff {
             input: Some(dev),
             output: None,
             namespace: dev.namespace(rcu),
-            onward: no_way_on,
+            onward: late::<W>,
         };
         self.pass_hooks_at(&at, hooks, first).ok()
     }
@@ -399,19 +399,30 @@ impl SkBuff {
     }
 }
 
-/// Nothing that comes so late delays packets, and where they then belong is not known there.
+/// Where a packet goes on that came after all hooks before the sockets but one that had delayed it.
 ///
 /// # Safety
 ///
-/// `skb` must be valid, and the caller gives up its reference.
-unsafe extern "C" fn no_way_on(
+/// `skb` must be valid and have its device, which exists, and the caller give up its reference; softirqs
+/// are disabled, and an RCU read-side critical section lasts.
+unsafe extern "C" fn late<W: Watcher>(
     _net: *mut bindings::net,
     _sk: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
+    let scope = ();
     // SAFETY: by the caller's promise.
-    unsafe { SkBuff::from_raw(skb) }.drop_with(DropReason::NETFILTER_DROP);
-    bindings::NET_RX_DROP as c_int
+    let packet = unsafe {
+        let skb = SkBuff::from_raw(skb);
+        let dev = NetDevice::from_raw(skb.raw_dev().read());
+        Passing {
+            skb,
+            dev,
+            bh: BottomHalf::assume(&scope),
+        }
+    };
+    W::late(packet);
+    0
 }
 
 /// Where an IPv4 packet goes on that a hook before routing had delayed.
@@ -477,6 +488,12 @@ unsafe extern "C" fn resume_ipv6(
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// A packet comes by. In a softirq, under RCU.
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a>;
+
+    /// A packet that was taken by `Passing::take_after_all`, and then delayed. Under RCU, with softirqs
+    /// disabled.
+    fn late(packet: Passing<'_>) {
+        let _dropped = packet.refuse(DropReason::NETFILTER_DROP);
+    }
 }
 
 /// A packet that a socket of a namespace sends, at the end of the hooks of output.

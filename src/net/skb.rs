@@ -58,7 +58,7 @@ impl DropReason {
     pub(crate) const IP_INVALID_SOURCE: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_INVALID_SOURCE);
     /// A hook dropped it.
-    pub(super) const NETFILTER_DROP: Self =
+    pub(crate) const NETFILTER_DROP: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_NETFILTER_DROP);
     /// IPsec's policies do not let it in.
     pub(crate) const XFRM_POLICY: Self =
@@ -126,6 +126,17 @@ impl Framing {
 /// `skb` is a valid `struct sk_buff` of which this value owns one reference.
 pub(crate) struct SkBuff {
     skb: NonNull<bindings::sk_buff>,
+}
+
+/// As [`SkBuff::is_shared`].
+///
+/// # Safety
+///
+/// `skb` must be valid.
+#[inline(always)]
+unsafe fn is_shared(skb: *const bindings::sk_buff) -> bool {
+    // SAFETY: by the caller; a single load.
+    unsafe { (&raw const (*skb).users.refs.counter).read_volatile() != 1 }
 }
 
 impl SkBuff {
@@ -426,6 +437,12 @@ impl SkBuff {
         Ok(())
     }
 
+    /// Whether others have a part in the description of the packet. C: `skb_shared()`.
+    pub(super) fn is_shared(&self) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { is_shared(self.as_raw()) }
+    }
+
     /// A packet that no other has a part in the description of: the same one, or a copy of that.
     /// None, and the packet is dropped, without memory. C: `skb_share_check()`.
     #[inline]
@@ -434,7 +451,7 @@ impl SkBuff {
         // SAFETY: the skb is valid and ours, and the function frees it where it fails. A packet
         // with one user is ours alone, so that nobody can become another one.
         unsafe {
-            if (&raw const (*skb).users.refs.counter).read_volatile() == 1 {
+            if !is_shared(skb) {
                 return Some(Self::from_raw(skb));
             }
             let skb = bindings::passthru_helper_skb_share_check(skb);
