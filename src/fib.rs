@@ -21,6 +21,7 @@ use crate::{
         device::{Device, NetDevice},
         dst::{Dst, KeptDst},
         ipv4::{Destination, Kind},
+        netfilter::Family,
         once::Once32,
         own_addresses::OwnAddresses,
         settling::Settling,
@@ -316,8 +317,8 @@ pub(crate) fn serves_others(child: &Device<End>) -> bool {
 
 /// Whether the parent's route to a child sends shorter packets than the pair takes: who says so has
 /// longer ones refused, or made smaller, by routing.
-fn sends_less<I: Ip>(near: Dst<'_>, child: &Device<End>, rcu: ReadSide<'_>) -> bool {
-    near.forward_mtu(I::FAMILY, rcu) < child.driver().longest()
+fn sends_less(near: Dst<'_>, family: Family, child: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    near.forward_mtu(family, rcu) < child.driver().longest()
 }
 
 /// The port that a route leads to, if it leads to one, and its child; both are up.

@@ -133,9 +133,7 @@ fn by_route<'r>(
         None if is_port(dev) => Err(Fall::Unrouted),
         // The frame is for the child's device, and on a link it may be for who is behind that.
         Some((_, child)) if super::serves_others(child) => Err(Fall::Unrouted),
-        Some((_, child)) if dst.forward_mtu(family, rcu) < child.driver().longest() => {
-            Err(Fall::TooLong)
-        }
+        Some((_, child)) if super::sends_less(dst, family, child, rcu) => Err(Fall::TooLong),
         Some((_, child)) => Ok(Exit::Sibling(child)),
         None if dst.sends_plainly(family) => Ok(Exit::Uplink(dst)),
         None => Err(Fall::Unrouted),

@@ -18,7 +18,7 @@ use crate::{
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{destination, destination_of, Checks, Header, Kind, Route},
         namespace::Namespace,
-        netfilter::Passing,
+        netfilter::{Family, Passing},
         skb::SkBuff,
     },
     passthru::End,
@@ -264,7 +264,7 @@ impl Parent {
         if namespace.ipv4_rules_look_deeper() {
             return None;
         }
-        if near.is_none() && sends_less::<Ipv4>(route.dst, child, rcu) {
+        if near.is_none() && sends_less(route.dst, Family::Ipv4, child, rcu) {
             return None;
         }
         let generation = namespace.ipv4_generation();

@@ -19,7 +19,7 @@ use crate::{
         ipv6::{destination_of, is_discovery, is_ordinary, Address, Header},
         ipv6_cookie::Cookie,
         namespace::Namespace,
-        netfilter::Passing,
+        netfilter::{Family, Passing},
         skb::SkBuff,
     },
     passthru::End,
@@ -338,7 +338,7 @@ impl Parent {
             return None;
         }
         let (port, child) = owner(dev, rcu)?;
-        if !is_local && sends_less::<Ipv6>(near, child, rcu) {
+        if !is_local && sends_less(near, Family::Ipv6, child, rcu) {
             return None;
         }
         let near_cookie = near.ipv6_cookie(rcu)?;
