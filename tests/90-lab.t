@@ -261,10 +261,10 @@ guest() {
 # does not boot is paused from its first instruction on; in UML its first process
 # does nothing.
 guests() {
-	local lab=$1 said=15 unbooted=(--boot-timeout 4 --qemu=-S)
+	local lab=$1 said=15 unbooted=(--boot-timeout 4 --qemu=-S) first=rdinit=/none
 	case $lab in
-	debug) said=60 unbooted=(--boot-timeout 1 --qemu=-S) ;;
-	uml) unbooted=(--boot-timeout 2 --append 'init=/bin/sleep -- 1000') ;;
+	debug) said=60 unbooted=(--boot-timeout 1 --qemu=-S) first=init=/bin/false ;;
+	uml) first=init=/bin/false unbooted=(--boot-timeout 2 --append 'init=/bin/sleep -- 1000') ;;
 	esac
 	echo question >"$SCRATCH/ask"
 	# shellcheck disable=SC2016 # the guest expands
@@ -275,6 +275,8 @@ guests() {
 		bash -c 'echo last words >/dev/kmsg; sleep 1000'
 	guest 97 "a guest that does not boot" "stood still before the command began; once more.*did not come as far as its command" \
 		"${unbooted[@]}" -- true
+	guest 98 "a kernel that panics as it boots" "died before the command began; once more.*the kernel complained:.*Kernel panic" \
+		--append "$first" -- true
 	guest 97 "a guest that dies" "the guest died; its console ends:" -- bash -c 'echo o >/proc/sysrq-trigger; sleep 100'
 	guest 98 "a kernel that complains" "the kernel complained:.*WARNING: a fake" -- \
 		bash -c 'echo "WARNING: a fake one" >/dev/kmsg'
@@ -322,9 +324,13 @@ what_a_splat_is() {
 		print(*run.off_duty(args, "", " debug_locks:             1\n"), sep=", ")
 		print(*run.off_duty(args, None, " debug_locks:             0\n"), sep=", ")
 		print(*run.complaints("", "", "unreferenced object 0x1 (size 8)"))
+		log = "[1.0] fine\n[2.0] WARNING: a fake\n[3.0] Call Trace:\n"
+		args = argparse.Namespace(command=["./tests/00-none.t"])
+		sys.stderr = sys.stdout
+		run.complain(args, *run.excerpt(run.complaints("", run.START + "\n" + log, None), log))
 	END
 	)
-	is "$said" $'\nkmemleak: did not judge, lockdep: is off\nkmemleak: unreferenced objects:\nunreferenced object 0x1 (size 8)' \
+	is "$said" $'\nkmemleak: did not judge, lockdep: is off\nkmemleak: unreferenced objects:\nunreferenced object 0x1 (size 8)\n00-none.t: [2.0] WARNING: a fake\n00-none.t: its log goes on:\n00-none.t: [3.0] Call Trace:' \
 		"what the kernel says is known for what it is"
 }
 
