@@ -279,7 +279,7 @@ guests() {
 		--append "$first" -- true
 	guest 98 "a breakpoint of the emulator's" "died before the command said anything; once more.*the kernel complained:.*Oops: int3" -- \
 		bash -c 'echo "Oops: int3: 0000" >/dev/kmsg; sleep 1; echo o >/proc/sysrq-trigger; sleep 100'
-	guest 98 "a breakpoint, later" "^said[^;]*the kernel complained:[^;]*Oops: int3" -- bash -c 'echo said; echo "Oops: int3: 0000" >/dev/kmsg'
+	guest 98 "a breakpoint, later" "^said[[:space:]]+lab: the kernel complained:.*Oops: int3" -- bash -c 'echo said; echo "Oops: int3: 0000" >/dev/kmsg'
 	guest 97 "a guest that dies" "the guest died; its console ends:" -- bash -c 'echo o >/proc/sysrq-trigger; sleep 100'
 	guest 98 "a kernel that complains" "the kernel complained:.*WARNING: a fake" -- \
 		bash -c 'echo "WARNING: a fake one" >/dev/kmsg'
