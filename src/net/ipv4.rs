@@ -290,12 +290,24 @@ impl Checks {
 impl Namespace {
     /// A number that changes with each change of routes, rules or addresses, and when that has come
     /// true which [`Self::ipv4_has_custom_local_routes`] tells: the kernel says so after all else of
-    /// such a route. A sum of what only grows. C: `rt_genid_ipv4()`.
+    /// such a route. A sum of what only grows.
+    ///
+    /// The kernel does not count that a route goes or is another one which nobody has looked up so far,
+    /// and who does so just then would not be told: but listeners to routes are.
+    /// C: `rt_genid_ipv4()`, `call_fib4_notifiers()`.
     #[inline(always)]
     pub(crate) fn ipv4_generation(&self) -> u32 {
-        // SAFETY: the namespace exists; a single load.
-        let routes = unsafe { (&raw const (*self.as_raw()).ipv4.rt_genid.counter).read_volatile() };
-        (routes as u32).wrapping_add(self.ipv4_has_custom_local_routes().into())
+        // SAFETY: the namespace exists; single loads.
+        let (routes, told) = unsafe {
+            let ipv4 = &raw const (*self.as_raw()).ipv4;
+            (
+                (&raw const (*ipv4).rt_genid.counter).read_volatile(),
+                (&raw const (*ipv4).fib_seq).read_volatile(),
+            )
+        };
+        (routes as u32)
+            .wrapping_add(told)
+            .wrapping_add(self.ipv4_has_custom_local_routes().into())
     }
 
     /// Whether routes depend on more than addresses, DSCP, input device and mark.
