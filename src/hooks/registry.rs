@@ -406,10 +406,12 @@ impl Listener for Follower {
                 Ok(())
             }
             Event::Mtu => {
-                changed_in(dev.namespace_locked(rtnl), rtnl);
+                // First what is asked, and then that what was found out by it has passed.
                 if let Some(port) = port_of(dev, rtnl) {
                     passthru::match_mtu(port, rtnl);
+                    changed(port, rtnl);
                 }
+                changed_in(dev.namespace_locked(rtnl), rtnl);
                 Ok(())
             }
             Event::Up | Event::Down | Event::Upper | Event::Name => {

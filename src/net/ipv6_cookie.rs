@@ -62,6 +62,15 @@ impl Dst<'_> {
         self.ipv6_standing().and_then(|standing| standing.cookie()) == Some(cookie)
     }
 
+    /// Whether this is what was learned of an IPv6 path: its MTU may become smaller in place, and nothing
+    /// tells. C: `rt6_do_update_pmtu()`.
+    pub(crate) fn is_learned_ipv6(self) -> bool {
+        let route = self.as_raw().cast::<bindings::rt6_info>();
+        // SAFETY: an IPv6 route, which exists; a single load.
+        let flags = unsafe { (&raw const (*route).rt6i_flags).read_volatile() };
+        flags & bindings::RTF_CACHE != 0
+    }
+
     /// None where the route is in no table.
     #[inline]
     fn ipv6_standing(self) -> Option<Standing> {

@@ -177,10 +177,10 @@ impl Exits {
     }
 }
 
-/// Whether a route sends shorter packets than the pair of this port takes.
+/// Whether a route sends shorter packets than the pair of this port takes, or may come to do so.
 fn is_narrow(dst: Dst<'_>, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
     let child = port.driver().peer(rcu);
-    child.is_none_or(|child| dst.mtu() < child.driver().longest())
+    dst.is_learned_ipv6() || child.is_none_or(|child| dst.mtu() < child.driver().longest())
 }
 
 /// The same exit, for a route that [`is_narrow`] or not.
