@@ -228,15 +228,18 @@ impl NetDevice {
         Some(unsafe { self.namespace(rcu).known_ipv6_state() })
     }
 
-    /// Whether packets that come in by the device are forwarded. See [`NetDevice::ipv4_forwards`].
+    /// Whether packets that come in by the device are forwarded, where it has IPv6. See
+    /// [`NetDevice::ipv4_forwards`].
     #[inline(always)]
     pub(crate) fn ipv6_forwards(&self, rcu: ReadSide<'_>) -> bool {
-        // SAFETY: as above, and the namespace's own switches exist as long as that.
+        // SAFETY: the device exists, and what it points to is freed after a grace period. Where it has
+        // IPv6 its namespace has, and so switches of its own, for as long.
         unsafe {
-            let all = (*self.namespace(rcu).as_raw()).ipv6.devconf_all;
             let own = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
-            (&raw const (*all).forwarding).read_volatile() != 0
-                || !own.is_null() && (&raw const (*own).cnf.force_forwarding).read_volatile() != 0
+            let all = (*self.namespace(rcu).as_raw()).ipv6.devconf_all;
+            !own.is_null()
+                && ((&raw const (*all).forwarding).read_volatile() != 0
+                    || (&raw const (*own).cnf.force_forwarding).read_volatile() != 0)
         }
     }
 }

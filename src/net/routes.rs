@@ -92,6 +92,28 @@ impl Found {
     fn kind(&self) -> Kind {
         Kind::from_raw(self.0.type_.into())
     }
+
+    /// Whether the route has several ways.
+    fn is_multipath(&self, _rcu: ReadSide<'_>) -> bool {
+        // SAFETY: what was found exists for the read-side critical section.
+        unsafe {
+            self.0.fi.as_ref().is_some_and(|route| {
+                if route.nh.is_null() {
+                    route.fib_nhs > 1
+                } else {
+                    is_group_of_many(route.nh)
+                }
+            })
+        }
+    }
+
+    /// Whether it is a default route of several in its table. Of such a namespace takes another one for
+    /// what it sends itself when a gateway is silent. C: `fib_select_default()`.
+    fn is_default_of_many(&self, _rcu: ReadSide<'_>) -> bool {
+        // SAFETY: as above; a single load.
+        self.0.prefixlen == 0
+            && unsafe { (&raw const (*self.0.table).tb_num_default).read_volatile() > 1 }
+    }
 }
 
 /// Whether a nexthop that is an object of its own is a group which shares the load: what that is
@@ -126,29 +148,16 @@ pub(crate) fn destination_ipv4<'r>(
     let found = Found::look_up(namespace, &mut question, rcu)?;
     let (hop, route) = (found.0.nhc, found.0.fi);
     // SAFETY: what was found exists for the read-side critical section, and so do devices of routes.
-    let (dev, multipath, by_kernel) = unsafe {
+    let (dev, by_kernel) = unsafe {
         let dev = hop.as_ref().map_or(ptr::null_mut(), |hop| hop.nhc_dev);
         let dev = (!dev.is_null()).then(|| NetDevice::from_raw(dev));
-        if route.is_null() {
-            (dev, false, false)
-        } else if (*route).nh.is_null() {
-            (
-                dev,
-                (*route).fib_nhs > 1,
-                is_by_kernel((*route).fib_protocol),
-            )
-        } else {
-            (
-                dev,
-                is_group_of_many((*route).nh),
-                is_by_kernel((*route).fib_protocol),
-            )
-        }
+        let route = route.as_ref();
+        (dev, route.is_some_and(|route| is_by_kernel(route.fib_protocol)))
     };
     Some(Destination {
         kind: found.kind(),
         dev,
-        multipath,
+        multipath: found.is_multipath(rcu),
         by_kernel,
     })
 }
@@ -252,6 +261,22 @@ impl Namespace {
         self.route_ipv4(&mut question).map(|(dst, _)| dst)
     }
 
+    /// Whether [`Self::route_output_ipv4`] may answer otherwise the next time with nothing changed: by the
+    /// packet's ports, or by whether a gateway answers. C: `fib_select_path()`.
+    pub(crate) fn output_varies_ipv4(
+        &self,
+        daddr: u32,
+        saddr: u32,
+        dscp: u8,
+        rcu: ReadSide<'_>,
+    ) -> bool {
+        let mut question = question_ipv4(self, daddr, saddr, dscp);
+        // C: `LOOPBACK_IFINDEX`.
+        question.__fl_common.flowic_iif = 1;
+        Found::look_up(self, &mut question, rcu)
+            .is_some_and(|found| found.is_multipath(rcu) || found.is_default_of_many(rcu))
+    }
+
     /// As [`Self::route_output_ipv4`], for a question that may say more, in which the answer leaves
     /// what it has chosen; and of what kind the route is.
     pub(super) fn route_ipv4(&self, question: &mut bindings::flowi4) -> Option<(HeldDst, Kind)> {
@@ -263,6 +288,13 @@ impl Namespace {
             let kind = Kind::from_raw((*route).rt_type.into());
             Some((HeldDst::from_raw(dst), kind))
         }
+    }
+
+    /// Whether there are tables of IPv6 routes: none are in a kernel that began with `ipv6.disable=1`.
+    fn has_ipv6_routes(&self) -> bool {
+        // SAFETY: the namespace exists; the field is set before anybody can see it.
+        let main = unsafe { (&raw const (*self.as_raw()).ipv6.fib6_main_tbl).read_volatile() };
+        !main.is_null()
     }
 
     /// Whether an IPv6 address is one of this namespace's. C: `ipv6_chk_addr()`.
@@ -361,6 +393,9 @@ impl NetDevice {
         rcu: ReadSide<'_>,
     ) -> Option<Owned<HeldDst>> {
         let namespace = self.namespace(rcu);
+        if !namespace.has_ipv6_routes() {
+            return None;
+        }
         let mut question = question_ipv6(address);
         let mut flags = 0;
         if namespace.ipv6_has_rules() && !namespace.holds_ipv6(other, rcu) {
@@ -369,7 +404,7 @@ impl NetDevice {
         }
         question.__fl_common.flowic_iif = bindings::LOOPBACK_IFINDEX as c_int;
         question.__fl_common.flowic_l3mdev = self.vrf(rcu);
-        // SAFETY: the namespace exists. The route comes with a reference, which is ours.
+        // SAFETY: the namespace exists and has tables. The route comes with a reference, which is ours.
         let by = unsafe {
             let net = namespace.as_raw();
             let dst = bindings::ip6_route_lookup(net, &mut question, ptr::null(), flags);

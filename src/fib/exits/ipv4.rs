@@ -12,6 +12,7 @@ use crate::{
         dst::HeldDst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::{Checks, Header, Kind},
+        namespace::Namespace,
         netfilter::Family,
         skb::SkBuff,
     },
@@ -107,9 +108,9 @@ impl Exits {
         if refuses(source.is_some(), held, port) || held && ruled {
             return Err(Fall::Unrouted);
         }
-        // Of a group of nexthops nothing is remembered. Which route of output is by one is not told, nor
-        // which that rules lead to.
-        let may_be_group = (held || ruled) && namespace.has_nexthops();
+        // Of a group of nexthops nothing is remembered. Which route that rules lead to is by one is not
+        // told.
+        let may_be_group = ruled && namespace.has_nexthops();
         let lasts = !may_be_group && source.as_ref().is_none_or(|source| source.by.is_some());
         let checks = port.ipv4_checks(namespace, 0, rcu).ok_or(Fall::Unrouted)?;
         // Rules may ask for the device that an answer comes in by, and lead elsewhere.
@@ -119,10 +120,7 @@ impl Exits {
         };
         let dst = match source {
             // The parent's stack would take its own address for a forgery, coming from a child.
-            Some(source) if source.held => namespace
-                .route_output_ipv4(header.daddr, header.saddr, header.dscp())
-                .filter(|dst| dst.get(rcu).ipv4_kind() == Kind::Unicast)
-                .ok_or(Fall::Unrouted)?,
+            Some(source) if source.held => route_own(namespace, header, rcu)?,
             _ => route(skb, port, header, bh)?,
         };
         let exit = by_route(dst.get(rcu), port, Family::Ipv4, rcu)?;
@@ -140,6 +138,22 @@ impl Exits {
         self.ipv4.insert(&key, found, unchanged, bh);
         Ok(exit)
     }
+}
+
+/// The route of a packet that the parent sends as its own.
+fn route_own(
+    namespace: &Namespace,
+    header: &Header,
+    rcu: ReadSide<'_>,
+) -> Result<HeldDst, Fall> {
+    let (daddr, saddr, dscp) = (header.daddr, header.saddr, header.dscp());
+    if namespace.output_varies_ipv4(daddr, saddr, dscp, rcu) {
+        return Err(Fall::Unrouted);
+    }
+    namespace
+        .route_output_ipv4(daddr, saddr, dscp)
+        .filter(|dst| dst.get(rcu).ipv4_kind() == Kind::Unicast)
+        .ok_or(Fall::Unrouted)
 }
 
 /// The parent's route for a packet that came in by `port`, with nothing of the child's.
