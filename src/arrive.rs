@@ -18,18 +18,52 @@ use crate::{
         skb::{DropReason, SkBuff},
         socket::{Connection, Datagram},
     },
-    passthru::{is_child, End, Outlook},
+    passthru::{is_child, End, Fall, Outlook},
     shortcut::Shortcut,
 };
 use kernel::prelude::*;
 
-/// Whether a packet is short enough to be sent to the child, as who forwards it would find. So are those
-/// to an address that is held for the child: the parent receives them, which may even have put them
-/// together. Of one that stands for many these have to be.
+/// Whether a packet is short enough to be sent to the child, as who forwards it would find, and would be
+/// sent as it is. So are those to an address that is held for the child: the parent receives them, which
+/// may even have put them together.
 #[inline(always)]
-pub(crate) fn fits<I: Ip>(skb: &SkBuff, claim: &Claim<'_>, header: &I::Header) -> bool {
-    let longest = claim.child.driver().longest();
-    I::len(header) <= longest || claim.is_near() || skb.segments_fit(longest)
+pub(crate) fn fits<I: Ip>(
+    skb: &mut SkBuff,
+    claim: &Claim<'_>,
+    header: &I::Header,
+    rcu: ReadSide<'_>,
+) -> Result<(), Fall> {
+    // The header of one that stands for very many says nothing of its length.
+    if skb.len() <= claim.child.driver().unasked() || claim.is_near() {
+        return Ok(());
+    }
+    fits_whole(skb, I::len(header), claim.child, rcu)
+}
+
+/// As [`fits`], for a packet of which the child's port has to be asked, with `len` bytes by its own
+/// account. Of one that stands for many these have to be short enough.
+#[inline(never)]
+pub(crate) fn fits_whole(
+    skb: &mut SkBuff,
+    len: u32,
+    child: &Device<End>,
+    rcu: ReadSide<'_>,
+) -> Result<(), Fall> {
+    let longest = child.driver().longest();
+    let is_short = if skb.is_gso() {
+        skb.segments_fit(longest)
+    } else {
+        len <= longest
+    };
+    if !is_short {
+        return Err(Fall::TooLong);
+    }
+    let port = child.driver().peer(rcu).ok_or(Fall::Unrouted)?;
+    if skb.is_sent_whole_by(port) {
+        Ok(())
+    } else {
+        Err(Fall::PortTc)
+    }
 }
 
 /// Whether nothing on the child's port has a say in what goes to the child: such packets have to

@@ -16,6 +16,25 @@ void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev)
 	netdev_lockdep_set_classes(dev);
 }
 
+/* What a driver with several queues does with what comes in by one. */
+void passthru_helper_skb_record_rx_queue(struct sk_buff *skb, const struct net_device *dev,
+					 u16 queue)
+{
+	skb_record_rx_queue(skb, queue % READ_ONCE(dev->real_num_rx_queues));
+}
+
+u16 passthru_helper_skb_queue(const struct sk_buff *skb)
+{
+	return skb_get_queue_mapping(skb);
+}
+
+/* Whether another device has all that @dev receives. */
+bool passthru_helper_is_lower_of_all(const struct net_device *dev)
+{
+	return netif_is_bridge_port(dev) || netif_is_bond_slave(dev) || netif_is_team_port(dev) ||
+	       netif_is_ovs_port(dev);
+}
+
 bool passthru_helper_is_bridge_port(const struct net_device *dev)
 {
 	return netif_is_bridge_port(dev);
@@ -437,6 +456,19 @@ void passthru_helper_skb_orphan(struct sk_buff *skb)
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family)
 {
 	return xfrm_policy_check(NULL, XFRM_POLICY_IN, skb, family);
+}
+
+/* Whether @dev would send a packet as it is: validate_xmit_skb() would do nothing to it. */
+bool passthru_helper_skb_is_sent_whole(struct sk_buff *skb, struct net_device *dev)
+{
+	struct net_device *before = skb->dev;
+	netdev_features_t features;
+
+	skb->dev = dev;
+	features = netif_skb_features(skb);
+	skb->dev = before;
+	return !netif_needs_gso(skb, features) &&
+	       (skb->ip_summed != CHECKSUM_PARTIAL || features & NETIF_F_HW_CSUM);
 }
 
 /* Makes room before the packet for the headers that its route needs. */

@@ -24,6 +24,10 @@ enum { PASSTHRU_INPUT_QUEUE_TAIL = offsetof(struct softnet_data, input_queue_tai
 #endif
 
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev);
+void passthru_helper_skb_record_rx_queue(struct sk_buff *skb, const struct net_device *dev,
+					 u16 queue);
+u16 passthru_helper_skb_queue(const struct sk_buff *skb);
+bool passthru_helper_is_lower_of_all(const struct net_device *dev);
 bool passthru_helper_is_bridge_port(const struct net_device *dev);
 void passthru_helper_netdev_hold(struct net_device *dev, netdevice_tracker *tracker);
 void passthru_helper_netdev_put(struct net_device *dev, netdevice_tracker *tracker);
@@ -108,6 +112,7 @@ int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
 void passthru_helper_skb_orphan(struct sk_buff *skb);
 bool passthru_helper_xfrm_input_allowed(struct sk_buff *skb, unsigned short family);
 
+bool passthru_helper_skb_is_sent_whole(struct sk_buff *skb, struct net_device *dev);
 int passthru_helper_skb_cow_for_route(struct sk_buff *skb);
 void passthru_helper_ip_set_len(struct sk_buff *skb);
 void passthru_helper_ip_count_request(struct net *net);

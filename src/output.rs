@@ -257,7 +257,7 @@ fn new_after_output<'a, I: Outgoing>(
 /// A packet for another child of the parent.
 #[inline(never)]
 fn to_sibling<'a, I: Ip>(
-    packet: Sending<'a>,
+    mut packet: Sending<'a>,
     exits: &Exits,
     child: &Device<End>,
     sibling: &Device<End>,
@@ -267,7 +267,7 @@ fn to_sibling<'a, I: Ip>(
     let Some(header) = I::plain(packet.skb()) else {
         return packet.pass();
     };
-    if may_meet::<I>(exits, sibling, packet.skb(), &header, rcu).is_err() {
+    if may_meet::<I>(exits, sibling, packet.skb_mut(), &header, rcu).is_err() {
         return packet.pass();
     }
     let (mut skb, taken) = packet.take();
@@ -287,7 +287,7 @@ fn to_sibling<'a, I: Ip>(
 fn may_meet<I: Ip>(
     exits: &Exits,
     sibling: &Device<End>,
-    skb: &SkBuff,
+    skb: &mut SkBuff,
     header: &I::Header,
     rcu: ReadSide<'_>,
 ) -> Result<(), Fall> {
@@ -311,12 +311,10 @@ fn may_meet<I: Ip>(
     if tracked {
         return Err(Fall::Tracked);
     }
-    let longest = sibling.driver().longest();
-    if I::len(header) <= longest || skb.segments_fit(longest) {
-        Ok(())
-    } else {
-        Err(Fall::TooLong)
+    if skb.len() <= sibling.driver().unasked() {
+        return Ok(());
     }
+    arrive::fits_whole(skb, I::len(header), sibling, rcu)
 }
 
 /// From one child into the other: received there as from outside, from an empty stack on.
@@ -473,7 +471,7 @@ fn is_nested(child: &Device<End>, port: &Device<End>, skb: &SkBuff, bh: BottomHa
 fn may_go<I: Ip>(
     child: &Device<End>,
     exits: &Exits,
-    skb: &SkBuff,
+    skb: &mut SkBuff,
     header: &I::Header,
     exit: Exit<'_>,
     rcu: ReadSide<'_>,

@@ -18,7 +18,7 @@ mod transmit;
 
 pub(crate) use arrivals::Fall;
 pub(crate) use demux::Outlook;
-pub(crate) use device::{match_mtu, End};
+pub(crate) use device::{match_sizes, End};
 
 use crate::{
     net::{device::NetDevice, skb::Framing},

@@ -405,10 +405,10 @@ impl Listener for Follower {
                 go(dev, rtnl);
                 Ok(())
             }
-            Event::Mtu => {
+            Event::Size => {
                 // First what is asked, and then that what was found out by it has passed.
                 if let Some(port) = port_of(dev, rtnl) {
-                    passthru::match_mtu(port, rtnl);
+                    passthru::match_sizes(port, rtnl);
                     changed(port, rtnl);
                 }
                 changed_in(dev.namespace_locked(rtnl), rtnl);

@@ -114,7 +114,7 @@ fn by_flow_at_device<'a, I: Ip>(
 #[inline(always)]
 fn take_at_device<'a, I: Ip>(
     parent: &Parent,
-    packet: Passing<'a>,
+    mut packet: Passing<'a>,
     header: &I::Header,
     claim: &Claim<'a>,
 ) -> Verdict<'a> {
@@ -122,17 +122,12 @@ fn take_at_device<'a, I: Ip>(
         return packet.pass();
     }
     if is_still_tracked::<I>(parent, &packet, header, claim.child) {
-        fall(packet, claim.child, Fall::Tracked)
-    } else if arrive::fits::<I>(packet.skb(), claim, header) {
-        take::<I>(packet, header, claim, Shortcut::Device, Ahead::Unknown)
-    } else {
-        fall_for_good(
-            packet,
-            claim.child,
-            claim.shortcuts,
-            Shortcut::Device,
-            Fall::TooLong,
-        )
+        return fall(packet, claim.child, Fall::Tracked);
+    }
+    let (place, rcu) = (Shortcut::Device, packet.bh().read_side());
+    match arrive::fits::<I>(packet.skb_mut(), claim, header, rcu) {
+        Ok(()) => take::<I>(packet, header, claim, place, Ahead::Unknown),
+        Err(reason) => fall_for_good(packet, claim.child, claim.shortcuts, place, reason),
     }
 }
 
@@ -408,7 +403,7 @@ fn choose<'a, I: Ip>(
         && !shortcuts.contains(Shortcut::Output)
         && !claim.is_near()
         && is_untracked::<I>(&packet)
-        && I::len(header) <= claim.child.driver().longest();
+        && packet.skb().len() <= claim.child.driver().unasked();
     if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);
     }
@@ -452,8 +447,9 @@ fn choose_among<'a, I: Ip>(
     if !shortcuts.intersects(BEFORE_ROUTING) {
         return packet.pass();
     }
-    if !arrive::fits::<I>(packet.skb(), claim, header) {
-        return fall(packet, claim.child, Fall::TooLong);
+    let rcu = packet.bh().read_side();
+    if let Err(reason) = arrive::fits::<I>(packet.skb_mut(), claim, header, rcu) {
+        return fall(packet, claim.child, reason);
     }
     if !claim.is_near() || shortcuts.contains(Shortcut::Socket) {
         match tracking::<I>(packet.skb_mut(), I::protocol(header)) {

@@ -67,6 +67,13 @@ impl NetDevice {
         unsafe { bindings::rtnl_dev_link_net_capable(self.as_raw(), namespace.as_raw()) }
     }
 
+    /// Whether the device has more than one queue to receive by.
+    #[inline(always)]
+    pub(crate) fn has_rx_queues(&self) -> bool {
+        // SAFETY: a field of ours; a single load.
+        unsafe { self.read_once(&raw const (*self.as_raw()).real_num_rx_queues) > 1 }
+    }
+
     /// The largest packet without the link layer header.
     pub(crate) fn mtu(&self) -> u32 {
         // SAFETY: a field of ours.

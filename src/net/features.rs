@@ -4,6 +4,7 @@
 //!
 //! C header: `include/linux/netdev_features.h`.
 
+use super::device::NetDevice;
 use crate::net::bindings;
 
 /// A set of offload features, `netdev_features_t`.
@@ -71,5 +72,15 @@ impl Features {
     /// Either's features.
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+impl NetDevice {
+    /// Whether the device passes sums on that are yet to be written. C: `NETIF_F_HW_CSUM`.
+    pub(crate) fn leaves_sums(&self) -> bool {
+        const SUMS: u64 = Features::bit(bindings::NETIF_F_HW_CSUM_BIT);
+        // SAFETY: the device exists; a single load.
+        let features = unsafe { (&raw const (*self.as_raw()).features).read_volatile() };
+        features & SUMS != 0
     }
 }

@@ -30,8 +30,8 @@ pub(crate) enum Event {
     Down,
     /// It has joined another device, or left it: a bridge, a bond, a VRF.
     Upper,
-    /// It has another MTU.
-    Mtu,
+    /// It has another MTU, or other features of offload.
+    Size,
     /// It has another name, and rules of routes by names may be about it now, or no more.
     Name,
 }
@@ -96,7 +96,9 @@ impl<L: Listener> Notifier<L> {
             bindings::netdev_cmd_NETDEV_UP => Event::Up,
             bindings::netdev_cmd_NETDEV_DOWN => Event::Down,
             bindings::netdev_cmd_NETDEV_CHANGEUPPER => Event::Upper,
-            bindings::netdev_cmd_NETDEV_CHANGEMTU => Event::Mtu,
+            bindings::netdev_cmd_NETDEV_CHANGEMTU | bindings::netdev_cmd_NETDEV_FEAT_CHANGE => {
+                Event::Size
+            }
             bindings::netdev_cmd_NETDEV_CHANGENAME => Event::Name,
             _ => return bindings::NOTIFY_DONE as c_int,
         };

@@ -75,6 +75,13 @@ impl NetDevice {
         unsafe { (&raw const (*self.as_raw()).rx_handler).read_volatile() }.is_some()
     }
 
+    /// Whether nothing that the device receives is the IP stack's to have as this device's: a bridge, a
+    /// bond, a team or a virtual switch has it all. Under macvlan and the like some is.
+    pub(crate) fn gives_all_away(&self) -> bool {
+        // SAFETY: the device exists.
+        unsafe { bindings::passthru_helper_is_lower_of_all(self.as_raw()) }
+    }
+
     /// Whether the device is a port of a bridge. C: `netif_is_bridge_port()`.
     pub(crate) fn is_in_bridge(&self) -> bool {
         // SAFETY: the device exists.

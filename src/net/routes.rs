@@ -152,7 +152,10 @@ pub(crate) fn destination_ipv4<'r>(
         let dev = hop.as_ref().map_or(ptr::null_mut(), |hop| hop.nhc_dev);
         let dev = (!dev.is_null()).then(|| NetDevice::from_raw(dev));
         let route = route.as_ref();
-        (dev, route.is_some_and(|route| is_by_kernel(route.fib_protocol)))
+        (
+            dev,
+            route.is_some_and(|route| is_by_kernel(route.fib_protocol)),
+        )
     };
     Some(Destination {
         kind: found.kind(),

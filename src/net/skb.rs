@@ -582,6 +582,28 @@ impl SkBuff {
         self.is_gso() && unsafe { bindings::skb_gso_validate_network_len(self.as_raw(), mtu) }
     }
 
+    /// By which of its device's queues the packet is sent. C: `skb_get_queue_mapping()`.
+    pub(crate) fn queue(&self) -> u16 {
+        // SAFETY: the skb is valid.
+        unsafe { bindings::passthru_helper_skb_queue(self.as_raw()) }
+    }
+
+    /// Says by which queue of `dev` the packet was received: the one that another device's `queue`
+    /// leads to. C: `skb_record_rx_queue()`.
+    pub(crate) fn record_rx_queue(&mut self, dev: &NetDevice, queue: u16) {
+        // SAFETY: the skb is valid and ours, and the device exists and has a queue.
+        unsafe {
+            bindings::passthru_helper_skb_record_rx_queue(self.as_raw(), dev.as_raw(), queue)
+        };
+    }
+
+    /// Whether `dev` would send the packet as it is: in one piece if it stands for many, and with a sum
+    /// that is yet to be written. C: `validate_xmit_skb()`.
+    pub(crate) fn is_sent_whole_by(&mut self, dev: &NetDevice) -> bool {
+        // SAFETY: the skb is valid and ours, and the device exists; the packet's own is put back.
+        unsafe { bindings::passthru_helper_skb_is_sent_whole(self.as_raw(), dev.as_raw()) }
+    }
+
     /// Forgets a sum over all of the packet that whoever received it has made. C: `skb_forward_csum()`.
     pub(crate) fn forward_csum(&mut self) {
         // SAFETY: the skb is valid and ours.

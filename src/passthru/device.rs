@@ -54,6 +54,9 @@ pub(crate) struct End {
     framing_len: u32,
     /// At the child: bytes of the longest packet that comes to it whole.
     longest: Once32,
+    /// At the child: bytes of the longest packet of which the port need not be asked whether it would
+    /// send it as it is, if it does not stand for many.
+    unasked: Once32,
     /// The other end. Empty before the pair is tied and when it is being taken down.
     peer: RcuDevice<End>,
     drops: Drops,
@@ -92,6 +95,7 @@ impl End {
             role,
             framing_len: mode.framing().header_len() as u32,
             longest: Once32::new(0),
+            unasked: Once32::new(0),
             peer: RcuDevice::new(),
             drops: Drops::new()?,
             arrivals: Arrivals::new()?,
@@ -202,6 +206,13 @@ impl End {
         self.longest.read()
     }
 
+    /// How long packets may be that come to this end, if it is a child, with nothing more to ask about
+    /// them. None where the port finishes sums.
+    #[inline(always)]
+    pub(crate) fn unasked(&self) -> u32 {
+        self.unasked.read()
+    }
+
     /// The counters of what this end did not send.
     pub(super) fn drops(&self) -> &Drops {
         &self.drops
@@ -244,15 +255,19 @@ impl End {
 pub(super) fn tie(port: &Device<End>, child: &Device<End>, rtnl: &Rtnl) {
     port.driver().peer.set(child, rtnl);
     child.driver().peer.set(port, rtnl);
-    match_mtu(port, rtnl);
+    match_sizes(port, rtnl);
 }
 
 /// Takes note of how long packets of a port may be: as its namespace sends them to it, and as its
 /// child takes them.
-pub(crate) fn match_mtu(port: &Device<End>, rtnl: &Rtnl) {
-    if let Some(child) = port.driver().peer_locked(rtnl) {
-        child.driver().longest.write(port.mtu().min(child.mtu()));
-    }
+pub(crate) fn match_sizes(port: &Device<End>, rtnl: &Rtnl) {
+    let Some(child) = port.driver().peer_locked(rtnl) else {
+        return;
+    };
+    let longest = port.mtu().min(child.mtu());
+    let unasked = if port.leaves_sums() { longest } else { 0 };
+    child.driver().longest.write(longest);
+    child.driver().unasked.write(unasked);
 }
 
 /// Unties an end from the other one, which it returns; none if that was done before.

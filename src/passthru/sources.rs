@@ -10,7 +10,7 @@ use crate::{
     ip::{Ip, Ipv4, Ipv6},
     net::{
         context::{BottomHalf, ReadSide, Rtnl},
-        device::Device,
+        device::{Device, NetDevice},
         flow_table::{FlowTable, Found, Key},
         ipv6,
         ipv6_cookie::Cookie,
@@ -91,7 +91,10 @@ pub(super) fn are_own(
     mode: Mode,
     bh: BottomHalf<'_>,
 ) -> bool {
-    if !port.driver().policy().checks_sources() || port.has_rx_handler() {
+    if !port.driver().policy().checks_sources() {
+        return true;
+    }
+    if port.has_rx_handler() && !is_for_port(port, skb, mode) {
         return true;
     }
     let (protocol, at) = match mode {
@@ -115,6 +118,12 @@ pub(super) fn are_own(
         Protocol::IPV4 => is_own_ipv4(port, skb, at, bh.read_side()),
         _ => is_own_ipv6(port, skb, at, bh),
     }
+}
+
+/// Whether a packet may be for the parent's own stack, where others share the port.
+#[cold]
+fn is_for_port(port: &NetDevice, skb: &SkBuff, mode: Mode) -> bool {
+    !port.gives_all_away() && (mode == Mode::L3 || skb.is_frame_for(port))
 }
 
 /// What a frame carries for the parent's own stack, and where that begins. A tag of a VLAN makes it

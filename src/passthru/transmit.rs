@@ -137,7 +137,11 @@ fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHal
     if skb.is_tracked() {
         note_established(dev, peer, &skb, bh);
     }
+    let queue = peer.has_rx_queues().then(|| skb.queue());
     skb.scrub(dev.namespace(rcu) != peer.namespace(rcu));
+    if let Some(queue) = queue {
+        skb.record_rx_queue(peer, queue);
+    }
     dev.count_tx(len, bh);
     let framing = dev.driver().mode().framing();
     let kind = ip::kind_of(skb.linear().get(framing.header_len()..));

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, SILENCE, V4, V6, Ears, Space, checksum, mac_of, ping, report, same, shortcut, statistics, udp_packet
+from world import FAMILIES, PATIENCE, SILENCE, V4, V6, Ears, Space, checksum, mac_of, ping, report, same, shortcut, skip, statistics, udp_packet
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 TRACING = "/sys/kernel/tracing"
@@ -301,6 +301,30 @@ def bridged(means):
     same(saw, False, "... until it leaves the bridge")
 
 
+def shared(means):
+    """What shares the port with the parent's stack does not make that believe a lie."""
+    lie = udp_packet(V4, "203.0.113.9", V4.outside, b"beside others")
+
+    def is_lie(data):
+        return data.endswith(b"beside others")
+
+    for name, words in (("macvlan", ("mode", "bridge")), ("ipvlan", ("mode", "l3s"))):
+        PARENT.call("modprobe", "-q", name, check=False)
+        PARENT.call("ip", "link", "add", "link", "p1", "name", "u0", "up", "type", name, *words, check=False)
+        if not os.path.exists("/sys/class/net/u0"):
+            skip(f"a lie beside {name}", "this kernel has none")
+            continue
+        before = spoofed()[0]
+        saw = tap_sees("p1", lambda: means.send("packet socket", V4, lie), is_lie, SILENCE)
+        same((saw, spoofed()[0]), (False, before + 1), f"beside {name} a lie is not believed")
+        if name == "macvlan":
+            mac = bytes.fromhex(mac_of(PARENT, "u0").replace(":", ""))
+            with BLUE, socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as sock:
+                saw = tap_sees("u0", lambda: sock.sendto(lie, ("c0", 0x0800, 0, 0, mac)), is_lie)
+            same((saw, spoofed()[0]), (True, before + 1), "what macvlan has is not the parent's to judge")
+        PARENT.call("ip", "link", "del", "u0")
+
+
 def vlans():
     """A frame of a VLAN is another device's in the parent, and not judged; one with a tag of
     priority alone is the port's."""
@@ -415,6 +439,7 @@ def main():
         lets_go(means, words, ears)
     if mode == "l2":
         bridged(means)
+        shared(means)
         vlans()
     reason(means)
     ears.close()

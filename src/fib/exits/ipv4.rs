@@ -141,11 +141,7 @@ impl Exits {
 }
 
 /// The route of a packet that the parent sends as its own.
-fn route_own(
-    namespace: &Namespace,
-    header: &Header,
-    rcu: ReadSide<'_>,
-) -> Result<HeldDst, Fall> {
+fn route_own(namespace: &Namespace, header: &Header, rcu: ReadSide<'_>) -> Result<HeldDst, Fall> {
     let (daddr, saddr, dscp) = (header.daddr, header.saddr, header.dscp());
     if namespace.output_varies_ipv4(daddr, saddr, dscp, rcu) {
         return Err(Fall::Unrouted);
