@@ -304,6 +304,15 @@ if tc qdisc add dev p1 clsact && tc filter add dev p1 egress matchall action skb
 	send_udp - 10.0.1.2 40 64
 	eventually 5 "from the fourth queue to a device with two: all arrive" at_least $((before + 40)) counter blue c0 rx packets
 	is "$(dmesg | grep 'received packet on queue')" "" "from the fourth queue to a device with two: by one of them"
+	mkdir -p "$SCRATCH/second"
+	if [ "$KIND" = passthru ] && mount -t bpf bpf "$SCRATCH/second" && python3 -S "$TOOLS/xdp.py" second "$SCRATCH/second/it"; then
+		must ip -n blue link set c0 xdpgeneric pinned "$SCRATCH/second/it"
+		fails "a program that drops what comes in by the second has it" pings - 10.0.1.2
+		must tc filter del dev p1 egress
+		ping_ok "... and what is sent by the first comes in by the first" - 10.0.1.2
+	else
+		skip "no XDP" "a program that drops what comes in by the second"
+	fi
 else
 	skip "no skbedit" "from the fourth queue to a device with two"
 fi
