@@ -103,8 +103,8 @@ pub(crate) fn by_route<I: Ip>(
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
     if child.is_watched(namespace) || is_behind::<I>(child, header) {
-        let (protocol, onward) = (I::protocol(header), !claim.way.is_local());
-        return receive_in_place::<I>(skb, protocol, child, place, len, onward, bh);
+        let protocol = I::protocol(header);
+        return receive_in_place::<I>(skb, protocol, child, place, len, bh);
     }
     let way = claim.way;
     let connection = match ahead {
@@ -180,7 +180,6 @@ fn receive_in_place<I: Ip>(
     child: &Device<End>,
     place: Shortcut,
     len: u32,
-    onward: bool,
     bh: BottomHalf<'_>,
 ) {
     let place = if place == Shortcut::Socket {
@@ -189,7 +188,7 @@ fn receive_in_place<I: Ip>(
     } else {
         place
     };
-    receive_again(skb, child, place, len, onward, bh);
+    receive_again(skb, child, place, len, true, bh);
 }
 
 /// The connected socket of a datagram, where it pays to look for one.
@@ -504,7 +503,8 @@ fn count_levels(skb: &mut SkBuff, dev: &NetDevice) -> bool {
 }
 
 /// Has the child of `port` receive a packet that begins with its network header, whatever it is;
-/// `onward` where it may go on by a shortcut there.
+/// `onward` where it may go on from there by a shortcut, whether the child's stack sends it on or a
+/// program that redirects. An address that is held is the parent's own, to which there is no hop.
 #[cold]
 pub(crate) fn by_device(
     skb: SkBuff,
@@ -549,8 +549,8 @@ fn receive_from(
     onward: bool,
     bh: BottomHalf<'_>,
 ) {
-    // A BPF program keeps something of its own where it is noted how deep the packet is. So that
-    // it does not go in circles this has to be a hop.
+    // A BPF program keeps something of its own where it is noted how deep the packet is, and what is
+    // redirected begins anew. So that it does not go in circles this has to be a hop.
     if onward && child.has_ingress_programs() && skb.count_hop().is_err() {
         return skb.drop_with(DropReason::RECURSION_LIMIT);
     }
@@ -570,5 +570,5 @@ fn receive_from(
 /// header, as long as its header says if that is checked.
 pub(crate) fn from_sibling(skb: SkBuff, child: &Device<End>, bh: BottomHalf<'_>) {
     let len = skb.len();
-    receive_again(skb, child, Shortcut::Output, len, false, bh);
+    receive_again(skb, child, Shortcut::Output, len, true, bh);
 }

@@ -163,6 +163,7 @@ impl SkBuff {
             Ok(verdict) => verdict,
             Err(refused) => return self.refuse(refused),
         };
+        self.tell_sender(from);
         // SAFETY: the skb is valid and ours; device, counters and route exist for the read-side
         // critical section that `dst` stands for.
         unsafe {
@@ -193,6 +194,7 @@ impl SkBuff {
             Ok(verdict) => verdict,
             Err(refused) => return self.refuse(refused),
         };
+        self.tell_sender(from);
         // SAFETY: as above.
         unsafe {
             bindings::passthru_helper_ip6_depart(
@@ -233,6 +235,27 @@ impl SkBuff {
             Transmit::Dropped => Err(verdict),
             Transmit::Sent | Transmit::Congested => Ok(verdict),
         }
+    }
+
+    /// Tells the sender when the packet leaves its namespace, if it asked for that, and takes the packet
+    /// from it: what it hears later would be with a copy of what the parent made of it, with others'
+    /// addresses.
+    #[inline(always)]
+    fn tell_sender(&mut self, from: From<'_>) {
+        if self.asks_for_times() {
+            self.tell_time(from);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_time(&mut self, from: From<'_>) {
+        // A device tells when it is given a packet.
+        if matches!(from, From::Socket(_)) {
+            self.sched_timestamp();
+        }
+        self.tx_timestamp();
+        self.orphan();
     }
 
     /// A program said no.

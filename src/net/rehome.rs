@@ -57,13 +57,15 @@ impl NetDevice {
         }
     }
 
-    /// Whether programs of traffic control look at what this device receives.
+    /// Whether traffic control or hooks of netfilter look at what this device receives, which may send
+    /// it on.
     pub(crate) fn has_ingress_programs(&self) -> bool {
-        // SAFETY: a field of ours, by a single load.
+        // SAFETY: fields of ours, by single loads.
         unsafe {
-            !(&raw const (*self.as_raw()).tcx_ingress)
-                .read_volatile()
-                .is_null()
+            let dev = self.as_raw();
+            let programs = (&raw const (*dev).tcx_ingress).read_volatile() as usize;
+            let hooks = (&raw const (*dev).nf_hooks_ingress).read_volatile() as usize;
+            programs | hooks != 0
         }
     }
 

@@ -197,6 +197,13 @@ impl SkBuff {
         unsafe { (*self.shared_info()).gso_size != 0 }
     }
 
+    /// Whether the sender asked to be told when the packet is sent. C: `SKBTX_ANY_TSTAMP`.
+    #[inline(always)]
+    pub(super) fn asks_for_times(&self) -> bool {
+        // SAFETY: as in `shared_info()`.
+        unsafe { (*self.shared_info()).tx_flags != 0 }
+    }
+
     /// Whether user space still owns a part of the packet. C: `skb_zcopy()`.
     #[inline]
     pub(super) fn is_zero_copy(&self) -> bool {
@@ -595,6 +602,12 @@ impl SkBuff {
         unsafe {
             bindings::passthru_helper_skb_record_rx_queue(self.as_raw(), dev.as_raw(), queue)
         };
+    }
+
+    /// Takes the packet from its sender, which feels no queue on its way any more. C: `skb_orphan()`.
+    pub(super) fn orphan(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_orphan(self.as_raw()) };
     }
 
     /// Whether `dev` would send the packet as it is: in one piece if it stands for many, and with a sum

@@ -372,8 +372,7 @@ impl SkBuff {
             (&raw const (*sk).__sk_common.skc_family).read_volatile()
         };
         if !matches!(family.into(), bindings::AF_INET | bindings::AF_INET6) {
-            // SAFETY: the skb is valid and ours.
-            unsafe { bindings::passthru_helper_skb_orphan(self.as_raw()) };
+            self.orphan();
         }
     }
 
