@@ -8,12 +8,13 @@ usage: shortcut_evasion.py
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, drain, exchange, outside_wire, pour, report, same, seen, shortcut, skip, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, drain, exchange, mac_of, outside_wire, pour, report, same, seen, shortcut, skip, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 # An address of blue's that no device but its loopback has.
@@ -22,7 +23,8 @@ ON_LO = "fd00:1::7"
 SETS = ("none", "all") if os.environ.get("LAB") == "debug" else ("none", "route", "route,socket", "output", "all")
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 SO_TIMESTAMPNS, SO_TIMESTAMPING, SO_MARK = 35, 37, 36
-RX_SOFTWARE, SOFTWARE = 1 << 3, 1 << 4
+TX_SOFTWARE, RX_SOFTWARE, SOFTWARE, TX_SCHED = 1 << 1, 1 << 3, 1 << 4, 1 << 8
+MSG_ERRQUEUE = 0x2000
 
 
 def segment(family, flags, sport, dport):
@@ -152,6 +154,31 @@ def stamps(family, words):
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE)
         off += clock_of(sock, SO_TIMESTAMPING, lambda: sender.sendto(b"when?", (family.child(1), 7904)))
     report(max(off) < PATIENCE, f"{family.name}, shortcut {words}: a packet's time is when it came", f"off by {off} s")
+
+
+def copies(family, words):
+    """Who asks when a packet is sent gets a copy of it: as it leaves the child, not the parent."""
+    PARENT.nft(f"table {family.nft} hide {{ chain p {{ type nat hook postrouting priority 100; oifname up0 masquerade; }}\n}}\n")
+    parents = {
+        "the uplink": bytes.fromhex(mac_of(PARENT, "up0").replace(":", "")),
+        "its neighbour": bytes.fromhex(mac_of(OUTSIDE, "out0").replace(":", "")),
+        "the parent's address": family.raw(family.uplink),
+    }
+    got, saw = [], set()
+    with OUTSIDE.udp(family, 7908) as there, BLUE.udp(family) as here:
+        here.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SCHED | TX_SOFTWARE | SOFTWARE)
+        here.connect((family.outside, 7908))
+        poll = select.poll()
+        poll.register(here, 0)
+        for number in range(4):
+            here.send(b"what do I look like?")
+            there.recv(100)
+            while len(got) < 2 * number + 2 and poll.poll(PATIENCE * 1000):
+                copy = here.recvmsg(2000, 500, MSG_ERRQUEUE)[0]
+                got.append(copy.endswith(b"what do I look like?"))
+                saw |= {name for name, secret in parents.items() if secret in copy}
+    same((got, saw), ([True] * 8, set()), f"{family.name}, shortcut {words}: copies of what is sent tell nothing of the parent")
+    PARENT.nft(f"delete table {family.nft} hide\n")
 
 
 def sent_by_tc(family, words):
@@ -292,6 +319,7 @@ def main():
             related(family, words, wire)
             by_port(family, words, ears)
             stamps(family, words)
+            copies(family, words)
             on_the_port(family, words)
             if ifb:
                 sent_by_tc(family, words)
