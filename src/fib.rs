@@ -4,8 +4,8 @@
 //!
 //! The parent's table of routes is the only authority: an address belongs to the port that its
 //! route names. What was found out about a flow, by real lookups and real source validation in
-//! parent and child, is remembered; what is remembered holds for exactly that flow, and only as
-//! long as nothing that was relied on has changed.
+//! parent and child, is remembered; what is remembered holds for whatever has the same answer, and
+//! only as long as nothing that was relied on has changed.
 
 pub(crate) mod established;
 pub(crate) mod exits;

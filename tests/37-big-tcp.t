@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Packets of more than 64 KiB, from end to end: between a child and an uplink and
-# from child to child, by each set of shortcuts.
+# from child to child, by no shortcut and by all.
 
 . "$(dirname "$0")/lib.sh"
 . "$TESTS/shortcuts.sh"

@@ -27,7 +27,7 @@ pub(crate) fn second() -> u32 {
     (jiffies() / bindings::CONFIG_HZ as usize) as u32
 }
 
-/// A moment, in jiffies: some 130 to 160 milliseconds of the kernel's usual ticks.
+/// A moment, in jiffies: some 130 to 210 milliseconds of the kernel's usual ticks.
 pub(crate) const MOMENT: usize = 1 << MOMENT_SHIFT;
 const MOMENT_SHIFT: u32 = bindings::CONFIG_HZ.ilog2() - 2;
 

@@ -429,7 +429,7 @@ unsafe extern "C" fn late<W: Watcher>(
 ///
 /// # Safety
 ///
-/// As for [`no_way_on`]; the packet begins with its header and has its device, which exists; softirqs
+/// As for [`late`]; the packet begins with its header and has its device, which exists; softirqs
 /// are disabled.
 unsafe extern "C" fn resume_ipv4(
     _net: *mut bindings::net,

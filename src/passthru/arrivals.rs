@@ -15,7 +15,8 @@ pub(crate) enum Fall {
     Unconfirmed,
     /// Something is done to its connection's packets after routing: source translation, a helper.
     Unsettled,
-    /// It is longer than the child's MTU: the parent has to say so, or to cut it up.
+    /// It is longer than the pair's MTU, or that of the route it would leave by: the parent has to say
+    /// so, or to cut it up.
     TooLong,
     /// The parent tracks connections, and is to see the packet: it may not know this one yet.
     Tracked,
@@ -24,9 +25,10 @@ pub(crate) enum Fall {
     /// The parent's routes refuse what the child sends, or tell more of it than can be remembered;
     /// or it cannot be judged at all.
     Unrouted,
-    /// What the child sends has gone through too many namespaces at once.
+    /// It has gone through too many namespaces at once.
     Nested,
-    /// Something on the port has to see the packet: traffic control, a queue, hooks, XDP.
+    /// Something on the port has to see the packet: traffic control, a queue, hooks, XDP; or the port
+    /// would take it apart, or finish its sum.
     PortTc,
 }
 

@@ -336,6 +336,32 @@ def hops(family, words):
     same(way, [family.outside] if taken else [family.port(1), family.outside], f"{name}: traceroute")
 
 
+def uncut():
+    """How many packets were too long for the parent's output, which forwarding had let by."""
+    with open("/proc/net/snmp6", encoding="ascii") as file:
+        numbers = dict(line.split() for line in file)
+    return int(numbers["Ip6FragFails"]) - int(numbers["Ip6InTooBigErrors"])
+
+
+def grown(family):
+    """The child's device, which takes no more than the uplink, comes to take more while flows are known:
+    what is too long is told of by forwarding, not by the parent's output in the midst of the child's."""
+    if family is V4:
+        return
+    PARENT.call("ip", "link", "set", "p1", "mtu", "9000")
+    before = ways()
+    for _ in range(20):
+        ping(OUTSIDE, family, family.child(1), 2, 100)
+    report(took(before) >= 30, f"{family.name}: answers to pings leave early")
+    before = uncut()
+    BLUE.call("ip", "link", "set", "c0", "mtu", "9000")
+    answered = ping(OUTSIDE, family, family.child(1), 5, 3000, SILENCE)
+    same((answered > 1, uncut() - before), (True, 0), f"{family.name}: answers to long pings, once the child's MTU is above the uplink's")
+    for space, dev in ((PARENT, "p1"), (BLUE, "c0")):
+        space.call("ip", "link", "set", dev, "mtu", "1500")
+    BLUE.call(*family.ip("route", "flush", "cache"))
+
+
 def path_mtu(family):
     """A smaller MTU on the way is told of, or kept by cutting up."""
     name = family.name
@@ -736,7 +762,7 @@ def views_of_all(family):
 
 
 PARTS = {
-    "views": (views_of_all, segments, path_mtu, black_hole),
+    "views": (grown, views_of_all, segments, path_mtu, black_hole),
     "changes": (devices, translated, refused, load),
 }
 

@@ -14,7 +14,8 @@ import time
 from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Ears, Space, difference, drain, gather, outside_wire, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
-SETS = ("netfilter", "netfilter,route", "all")
+SETS = ("netfilter", "netfilter,route", "netfilter,output", "all")
+FLOWS = 40
 
 
 def hold(family, number, action="add"):
@@ -189,11 +190,46 @@ def ruled(family, words):
         same(got, [3, 0, 3], f"{name}: a rule by {rule[-2]} holds while it is there")
 
 
+def several_ways(words):
+    """A route by two gateways: connections from an address that is held go by either, as the parent's
+    own do."""
+    far = "198.51.100.9"
+    PARENT.call("ip", "link", "add", "up9", "type", "veth", "peer", "name", "out9", "netns", "outside")
+    for space, dev, address in ((PARENT, "up9", "192.0.3.1/24"), (OUTSIDE, "out9", "192.0.3.2/24")):
+        space.call("ip", "addr", "add", address, "dev", dev)
+        space.call("ip", "link", "set", dev, "up")
+    OUTSIDE.call("ip", "addr", "add", f"{far}/32", "dev", "lo")
+    OUTSIDE.sysctl(ipv4__conf__all__rp_filter=0, ipv4__conf__out9__rp_filter=0)
+    PARENT.sysctl(ipv4__fib_multipath_hash_policy=1)
+    PARENT.call("ip", "route", "add", far, "nexthop", "via", V4.outside, "dev", "up0", "nexthop", "via", "192.0.3.2", "dev", "up9")
+    with OUTSIDE.udp(V4, 7062, far) as there:
+        for _ in range(FLOWS):
+            with BLUE.udp(V4) as here:
+                here.sendto(b"by one of two", (far, 7062))
+        watched = len(gather(there, FLOWS))
+        watch(OUTSIDE, 'iifname "out9" udp dport 7062', ("pre",))
+        for _ in range(FLOWS):
+            with BLUE.udp(V4) as here:
+                here.sendto(b"by one of two", (far, 7062))
+        gather(there, FLOWS)
+        second = seen(OUTSIDE).get("pre", 0)
+        unwatch(OUTSIDE)
+    name = f"shortcut {words}, from an address that is held"
+    report(watched == FLOWS and FLOWS // 10 <= second <= FLOWS * 9 // 10, f"{name}: a route by two gateways shares", f"{watched} arrive, {second} by the second")
+    PARENT.call("ip", "route", "del", far)
+    PARENT.call("ip", "link", "del", "up9")
+    OUTSIDE.call("ip", "addr", "del", f"{far}/32", "dev", "lo")
+
+
 def main():
     """All of it."""
     for family in FAMILIES:
         ears = Ears((PARENT, BLUE, RED), (family,))
         hold(family, 1)
+        # Before there are rules: of those that there once were the kernel forgets nothing.
+        for words in SETS if family is V4 else ():
+            shortcut("p1", words)
+            several_ways(words)
         for words in SETS:
             shortcut("p1", words)
             beside(family, words, ears)
