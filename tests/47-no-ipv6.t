@@ -28,6 +28,7 @@ world() { # MODE SET
 
 # ipv6_packets NS DEV TO SOURCE DESTINATION: one of UDP, TCP and ICMPv6 each, and one that has
 # no end, to the link layer's address of TO.
+# shellcheck disable=SC2317 # called by name
 ipv6_packets() {
 	in_ns "$1" python3 - "$2" "$3" "$4" "$5" <<-'END'
 		import errno

@@ -111,8 +111,8 @@ impl Found {
     /// what it sends itself when a gateway is silent. C: `fib_select_default()`.
     fn is_default_of_many(&self, _rcu: ReadSide<'_>) -> bool {
         // SAFETY: as above; a single load.
-        self.0.prefixlen == 0
-            && unsafe { (&raw const (*self.0.table).tb_num_default).read_volatile() > 1 }
+        let defaults = unsafe { (&raw const (*self.0.table).tb_num_default).read_volatile() };
+        self.0.prefixlen == 0 && defaults > 1
     }
 }
 

@@ -179,14 +179,15 @@ def settings(family, count):
         got += receive(sockets["blue"], 1 << 20, 0.001)
         if quiet is None and os.waitpid(pid, os.WNOHANG)[0] == pid:
             quiet = time.monotonic() + SILENCE
+    others = {name: len(receive(sock, 1 << 20, 0.001)) for name, sock in sockets.items() if name != "blue"}
     for sock in sockets.values():
         sock.close()
     shortcut("p1", "none")
     same_once = len(got) == len(set(got))
     report(
-        same_once and len(got) > 0,
-        f"{family.name}: {flips} changes of the set under {count} packets, none arrives twice",
-        f"{len(got)} arrived, {len(got) - len(set(got))} of them twice",
+        same_once and len(got) > 0 and not any(others.values()),
+        f"{family.name}: {flips} changes of the set under {count} packets, none arrives twice, or elsewhere",
+        f"{len(got)} arrived, {len(got) - len(set(got))} of them twice; elsewhere: {others}",
     )
 
 
