@@ -123,6 +123,14 @@ def views(family, words):
     protocol = "Ip" if family is V4 else "Ip6"
     forwarded = "ForwDatagrams" if family is V4 else "OutForwDatagrams"
     counters = ("OutRequests", forwarded, "OutTransmits")
+
+    def said():
+        # Neighbours may talk between two readings.
+        while True:
+            one, other = ([PARENT.snmp(protocol, counter) for counter in counters] for _ in range(2))
+            if one == other:
+                return one
+
     with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family, 4242) as here:
         here.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 7)
         here.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)
@@ -139,11 +147,11 @@ def views(family, words):
             rule = f"{match} meta mark 0 meta priority none iifname p1 counter"
             with Rules(PARENT, f"chain c {{ type filter hook postrouting priority 310; {rule}; }}"):
                 counts = ways(), pair()
-                before = [PARENT.snmp(protocol, counter) for counter in counters]
+                before = said()
                 send(here, dest, marker)
                 title = f"{name}: hooks of the child {'+'.join(chains)}{', tapped' if tapped else ''}"
                 same(len(gather(there, COUNT)), COUNT, f"{title}: all arrive")
-                after = [PARENT.snmp(protocol, counter) for counter in counters]
+                after = said()
                 asked, passed, went = (new - old for new, old in zip(after, before))
                 report(went >= COUNT and asked + passed == went, f"{title}: what the parent sends it has made or forwarded", asked, passed, went)
                 same(seen(PARENT), want, f"{title}: what the parent's chains see")
