@@ -7,6 +7,7 @@
 
 use crate::{
     fib::{Claim, Way},
+    hooks,
     ip::{self, Ip, TCP, UDP},
     net::{
         context::{BottomHalf, ReadSide},
@@ -551,7 +552,7 @@ fn receive_from(
 ) {
     // A BPF program keeps something of its own where it is noted how deep the packet is, and what is
     // redirected begins anew. So that it does not go in circles this has to be a hop.
-    if onward && child.has_ingress_programs() && skb.count_hop().is_err() {
+    if onward && hooks::may_send_on(child, bh.read_side()) && skb.count_hop().is_err() {
         return skb.drop_with(DropReason::RECURSION_LIMIT);
     }
     let kind = ip::kind_of(Some(skb.linear()));

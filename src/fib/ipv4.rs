@@ -267,7 +267,7 @@ impl Parent {
         if near.is_none() && sends_less(route.dst, Family::Ipv4, child, rcu) {
             return None;
         }
-        let generation = namespace.ipv4_generation();
+        let generation = namespace.ipv4_generation_counted();
         let far_checks = child.ipv4_checks(namespace, 0, rcu)?;
         let far = route_in_child(skb, question, child)?;
         let claim = Claim {
@@ -376,7 +376,7 @@ fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Claim<'
         near: flow.near,
         shortcuts: shortcuts_in(noted as u32),
     };
-    let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation()
+    let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation_counted()
         && flow.dst.is_current()
         && (question.forwards || claim.is_near())
         && (child.ipv4_forwards(rcu)? || claim.way.is_local())

@@ -57,15 +57,13 @@ impl NetDevice {
         }
     }
 
-    /// Whether traffic control or hooks of netfilter look at what this device receives, which may send
-    /// it on.
+    /// Whether programs of traffic control look at what this device receives.
     pub(crate) fn has_ingress_programs(&self) -> bool {
-        // SAFETY: fields of ours, by single loads.
+        // SAFETY: a field of ours, by a single load.
         unsafe {
-            let dev = self.as_raw();
-            let programs = (&raw const (*dev).tcx_ingress).read_volatile() as usize;
-            let hooks = (&raw const (*dev).nf_hooks_ingress).read_volatile() as usize;
-            programs | hooks != 0
+            !(&raw const (*self.as_raw()).tcx_ingress)
+                .read_volatile()
+                .is_null()
         }
     }
 

@@ -364,7 +364,7 @@ def tcp_by_device(family, words):
             right = exchange(here, there, 8, 300_000)
         report(right, f"{name}: many windows")
         taken = difference(places_taken("p1"), before)
-        report(taken.get("device", 0) > sum(taken.values()) // 2 > 20, f"{name}: ... by device", taken)
+        report(taken.get("device", 0) > sum(taken.values()) // 2 > 5, f"{name}: ... by device", taken)
         report(int(open_connections().split()[2]) > 400_000, f"{name}: then, too, it may be idle for days", open_connections())
 
     until(lambda: not open_connections())
