@@ -7,7 +7,6 @@
 
 use crate::{
     fib::{Claim, Way},
-    hooks,
     ip::{self, Ip, TCP, UDP},
     net::{
         context::{BottomHalf, ReadSide},
@@ -104,8 +103,8 @@ pub(crate) fn by_route<I: Ip>(
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
     if child.is_watched(namespace) || is_behind::<I>(child, header) {
-        let protocol = I::protocol(header);
-        return receive_in_place::<I>(skb, protocol, child, place, len, bh);
+        let (protocol, onward) = (I::protocol(header), !claim.way.is_local());
+        return receive_in_place::<I>(skb, protocol, child, place, len, onward, bh);
     }
     let way = claim.way;
     let connection = match ahead {
@@ -181,6 +180,7 @@ fn receive_in_place<I: Ip>(
     child: &Device<End>,
     place: Shortcut,
     len: u32,
+    onward: bool,
     bh: BottomHalf<'_>,
 ) {
     let place = if place == Shortcut::Socket {
@@ -189,7 +189,7 @@ fn receive_in_place<I: Ip>(
     } else {
         place
     };
-    receive_again(skb, child, place, len, true, bh);
+    receive_again(skb, child, place, len, onward, bh);
 }
 
 /// The connected socket of a datagram, where it pays to look for one.
@@ -504,8 +504,7 @@ fn count_levels(skb: &mut SkBuff, dev: &NetDevice) -> bool {
 }
 
 /// Has the child of `port` receive a packet that begins with its network header, whatever it is;
-/// `onward` where it may go on from there by a shortcut, whether the child's stack sends it on or a
-/// program that redirects. An address that is held is the parent's own, to which there is no hop.
+/// `onward` where it may go on by a shortcut there.
 #[cold]
 pub(crate) fn by_device(
     skb: SkBuff,
@@ -550,9 +549,9 @@ fn receive_from(
     onward: bool,
     bh: BottomHalf<'_>,
 ) {
-    // A BPF program keeps something of its own where it is noted how deep the packet is, and what is
-    // redirected begins anew. So that it does not go in circles this has to be a hop.
-    if onward && hooks::may_send_on(child, bh.read_side()) && skb.count_hop().is_err() {
+    // A BPF program keeps something of its own where it is noted how deep the packet is. So that
+    // it does not go in circles this has to be a hop.
+    if onward && child.has_ingress_programs() && skb.count_hop().is_err() {
         return skb.drop_with(DropReason::RECURSION_LIMIT);
     }
     let kind = ip::kind_of(Some(skb.linear()));
@@ -571,5 +570,5 @@ fn receive_from(
 /// header, as long as its header says if that is checked.
 pub(crate) fn from_sibling(skb: SkBuff, child: &Device<End>, bh: BottomHalf<'_>) {
     let len = skb.len();
-    receive_again(skb, child, Shortcut::Output, len, true, bh);
+    receive_again(skb, child, Shortcut::Output, len, false, bh);
 }

@@ -13,4 +13,3 @@ mod watchers;
 pub(crate) use registry::{
     apply, changed, follow_tracking, listen, purge, tracking_changed, FollowingTracking, Listening,
 };
-pub(crate) use watchers::may_send_on;

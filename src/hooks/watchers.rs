@@ -8,8 +8,8 @@ use crate::{
     ip::{Ip, Ipv4, Ipv6, TCP},
     net::{
         conntrack::Tracking,
-        context::{BottomHalf, ReadSide},
-        device::{Device, NetDevice},
+        context::BottomHalf,
+        device::Device,
         dst::Dst,
         netfilter::{Passing, Verdict, Watcher},
         skb::{DropReason, Protocol, SkBuff},
@@ -54,12 +54,6 @@ impl<I: Ip> BeforeSockets<I> {
             ip: PhantomData,
         }
     }
-}
-
-/// Whether others look at what a device receives before its protocols do, and may send it on: traffic
-/// control, rules of netfilter.
-pub(crate) fn may_send_on(dev: &NetDevice, rcu: ReadSide<'_>) -> bool {
-    dev.has_ingress_programs() || dev.has_ingress_besides::<Ingress>(rcu)
 }
 
 impl Watcher for Ingress {

@@ -300,18 +300,6 @@ fn is_hook_of<W: Watcher>(entry: &bindings::nf_hook_entry) -> bool {
     entry.hook.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
 }
 
-impl NetDevice {
-    /// Whether anybody but a `W` looks at what this device receives, by a hook of netfilter.
-    pub(crate) fn has_ingress_besides<W: Watcher>(&self, _rcu: ReadSide<'_>) -> bool {
-        // SAFETY: a field of ours, by a single load; hooks exist for the read-side critical section.
-        let hooks = unsafe { (&raw const (*self.as_raw()).nf_hooks_ingress).read_volatile() };
-        NonNull::new(hooks.cast()).is_some_and(|hooks| {
-            let hooks = Hooks(hooks, PhantomData);
-            !hooks.entries().iter().all(is_hook_of::<W>)
-        })
-    }
-}
-
 /// What is done with a packet that hooks had delayed. C: `okfn`.
 pub(super) type Onward = unsafe extern "C" fn(
     net: *mut bindings::net,

@@ -441,44 +441,6 @@ def sent_back(family):
     BLUE.call(*family.ip("addr", "del", family.host(address), "dev", "c0"))
 
 
-def sent_round(family):
-    """A child's tc, or nft, sends on by one pair of its own what came by the other, and the parent
-    back to the first."""
-    near, far = ("10.0.9.1/24", "10.0.9.2/24") if family is V4 else ("fd00:9::1/64", "fd00:9::2/64")
-    nodad = () if family is V4 else ("nodad",)
-    PARENT.call("ip", "link", "add", "p9", "type", "passthru", "mode", "l3", "peer", "name", "c9", "netns", "blue")
-    PARENT.call(*family.ip("addr", "add", near, "dev", "p9"), *nodad)
-    BLUE.call(*family.ip("addr", "add", far, "dev", "c9"), *nodad)
-    PARENT.call("ip", "link", "set", "p9", "up")
-    BLUE.call("ip", "link", "set", "c9", "up")
-    for name in ("all", "p1", "p9"):
-        PARENT.sysctl(**{f"ipv4__conf__{name}__rp_filter": 0})
-    hops = 20
-    for means in ("tc", "nft"):
-        if means == "tc":
-            BLUE.call("tc", "qdisc", "add", "dev", "c0", "clsact")
-            BLUE.call("tc", "filter", "add", "dev", "c0", "ingress", "protocol", family.tc, "matchall", "action", "mirred", "egress", "redirect", "dev", "c9")
-        else:
-            BLUE.nft(f'table netdev t {{ chain c {{ type filter hook ingress device "c0" priority 0; meta protocol {'ip' if family is V4 else 'ip6'} fwd to "c9"; }}\n}}\n')
-        for words in ("none", "device", "route", "output", "all"):
-            for port in ("p1", "p9"):
-                shortcut(port, words)
-            before = received()
-            packet = udp_packet(family, far.partition("/")[0], family.child(1), b"round", ttl=hops)
-            with BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as wire:
-                wire.sendto(packet, ("c9", 0x0800 if family is V4 else 0x86DD))
-            until(lambda before=before: received() - before >= hops - 1)
-            time.sleep(SILENCE)
-            got = received() - before
-            report(hops - 1 <= got <= 3 * hops, f"{family.name}, shortcut {words}: what a child's {means} sends on by another pair goes round by hops", got)
-        if means == "tc":
-            BLUE.call("tc", "qdisc", "del", "dev", "c0", "clsact")
-        else:
-            BLUE.nft("delete table netdev t\n")
-    shortcut("p1", "none")
-    PARENT.call("ip", "link", "del", "p9")
-
-
 def frames_stay():
     """Who looks at a frame of the child's sees it as it was, whatever is sent on of it."""
     want = bytes.fromhex((mac_of(PARENT, "p1") + mac_of(BLUE, "c0")).replace(":", ""))
@@ -715,7 +677,6 @@ def main():
         mirrored()
         for family in FAMILIES:
             sent_back(family)
-            sent_round(family)
             unwrapped(family)
     routers(mode)
 
