@@ -274,8 +274,7 @@ impl Namespace {
         rcu: ReadSide<'_>,
     ) -> bool {
         let mut question = question_ipv4(self, daddr, saddr, dscp);
-        // C: `LOOPBACK_IFINDEX`.
-        question.__fl_common.flowic_iif = 1;
+        question.__fl_common.flowic_iif = bindings::LOOPBACK_IFINDEX as c_int;
         Found::look_up(self, &mut question, rcu)
             .is_some_and(|found| found.is_multipath(rcu) || found.is_default_of_many(rcu))
     }
