@@ -343,25 +343,26 @@ fn pass_on<I: Ip>(
 pub(crate) fn to_sockets<I: Ip>(
     skb: SkBuff,
     header: &I::Header,
-    claim: &Claim<'_>,
+    child: &Device<End>,
+    way: Way<'_>,
     holds: bool,
     bh: BottomHalf<'_>,
 ) {
     let Some(mut skb) = prepare::<I>(skb, header) else {
         return;
     };
-    let (child, place, len) = (claim.child, Shortcut::Netfilter, skb.len());
+    let (place, len) = (Shortcut::Netfilter, skb.len());
     let rcu = bh.read_side();
     // Rules of the child's that are asked at all have to be asked from the first one on.
     let ruled = child.namespace(rcu).has_hooks_before_sockets(I::FAMILY)
         && !skb.is_direct(I::FAMILY, I::protocol(header), child.namespace(rcu), rcu);
-    if holds || ruled || !claim.way.is_local() || is_behind::<I>(child, header) {
+    if holds || ruled || !way.is_local() || is_behind::<I>(child, header) {
         // The child sends it on, so its own rules have to see it; or others are before it.
-        let onward = holds || !claim.way.is_local();
+        let onward = holds || !way.is_local();
         return receive_again(skb, child, place, len, onward, bh);
     }
     // What stands before the child's sockets is not asked: the parent's rules were.
-    let (way, protocol) = (claim.way, I::protocol(header));
+    let protocol = I::protocol(header);
     if way.is_plainly_local() {
         return at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
     }
@@ -483,7 +484,7 @@ const MOST_LEVELS: u32 = 4;
 
 /// The packet is about to pass hooks, of which one may be ours.
 fn deepen(skb: &mut SkBuff) {
-    skb.note_levels(skb.levels() + 1);
+    skb.note_levels(skb.levels().saturating_add(1));
 }
 
 /// Whether a packet that came in by `dev` has gone through too many namespaces to take one more

@@ -379,7 +379,7 @@ fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Claim<'
     let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation_counted()
         && flow.dst.is_current()
         && (question.forwards || claim.is_near())
-        && (child.ipv4_forwards(rcu)? || claim.way.is_local())
+        && (claim.way.is_local() || child.ipv4_forwards(rcu) == Some(true))
         && (noted & CHECKED == 0
             || checks_are_the_same(noted as u32, question.dev, question.mark, child, rcu));
     holds.then_some(claim)

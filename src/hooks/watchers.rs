@@ -723,21 +723,30 @@ fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'
     let len = packet.skb().len();
     let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);
     match skb {
-        Some(skb) if skb.len() == len => arrive::to_sockets::<I>(skb, header, claim, holds, bh),
-        Some(skb) => changed_by_helper::<I>(skb, claim, holds, bh),
+        Some(skb) if skb.len() == len => {
+            arrive::to_sockets::<I>(skb, header, claim.child, claim.way, holds, bh);
+        }
+        Some(skb) => changed_by_helper::<I>(skb, claim.child, claim.way, holds, bh),
         None => {}
     }
     verdict
 }
 
 /// Tracking has made another packet of this one, as helpers do where an address is in what it says.
+/// Takes of the claim what it needs, so that it is in memory for nobody else.
 #[cold]
 #[inline(never)]
-fn changed_by_helper<I: Ip>(skb: SkBuff, claim: &Claim<'_>, holds: bool, bh: BottomHalf<'_>) {
+fn changed_by_helper<I: Ip>(
+    skb: SkBuff,
+    child: &Device<End>,
+    way: Way<'_>,
+    holds: bool,
+    bh: BottomHalf<'_>,
+) {
     if let Some(header) = I::plain(&skb) {
-        return arrive::to_sockets::<I>(skb, &header, claim, holds, bh);
+        return arrive::to_sockets::<I>(skb, &header, child, way, holds, bh);
     }
-    match claim.child.driver().peer(bh.read_side()) {
+    match child.driver().peer(bh.read_side()) {
         Some(port) => arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh),
         None => skb.drop_with(DropReason::DEV_READY),
     }

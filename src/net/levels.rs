@@ -6,52 +6,44 @@
 
 use super::skb::SkBuff;
 
-/// Says that a note of [`SkBuff::levels`] is one. All bits but those of the number.
-const LEVELS: u64 = u64::from_be_bytes(*b"passthr\0");
-/// The bits of the number.
-const NUMBER: u64 = 0xff;
+/// Says that a note of [`SkBuff::levels`] is one. What another has left there may say so by chance:
+/// then a packet goes by the full path that could have taken a shortcut.
+const NOTE: u32 = u32::from_ne_bytes(*b"pass");
 
 impl SkBuff {
     /// How many namespaces the packet has gone through from one into the next, by shortcuts, since
     /// somebody counted a hop. Zero where nobody has noted that.
     #[inline(always)]
     pub(crate) fn levels(&self) -> u32 {
-        let note = self.level_note();
-        // SAFETY: the skb is valid and ours, and any bytes make a number.
-        let note = unsafe { note.read_unaligned() };
-        // What is no note differs in more than the number, which is zero in `LEVELS`.
-        let number = note ^ LEVELS;
-        if number <= NUMBER {
-            number as u32
+        if self.has_levels() {
+            // SAFETY: the skb is valid and ours, and any bytes make a number.
+            unsafe { self.level_note().read_unaligned()[1] }
         } else {
             0
         }
     }
 
-    /// Whether it has gone through any.
+    /// Whether anybody has noted that.
     #[inline(always)]
     pub(crate) fn has_levels(&self) -> bool {
         // SAFETY: as above.
-        let note = unsafe { self.level_note().read_unaligned() };
-        // One comparison: zero, which stands for none, becomes the greatest number there is.
-        (note ^ LEVELS).wrapping_sub(1) < NUMBER
+        unsafe { self.level_note().read_unaligned()[0] == NOTE }
     }
 
     /// Notes that. The note lives where neither IP nor traffic control, nor a queue of received
     /// packets, keeps anything: who has a packet for longer forgets it, and with it the note.
     #[inline(always)]
     pub(crate) fn note_levels(&mut self, levels: u32) {
-        let note = LEVELS | (u64::from(levels) & NUMBER);
         // SAFETY: the skb is valid and ours.
-        unsafe { self.level_note().write_unaligned(note) };
+        unsafe { self.level_note().write_unaligned([NOTE, levels]) };
     }
 
-    /// The end of the control block.
+    /// The end of the control block: what says that it is one, and the number.
     #[inline(always)]
-    fn level_note(&self) -> *mut u64 {
+    fn level_note(&self) -> *mut [u32; 2] {
         // SAFETY: the skb is valid.
         let cb = unsafe { &raw mut (*self.as_raw()).cb };
         // SAFETY: within the array, whose elements are bytes.
-        unsafe { cb.add(1).cast::<u64>().sub(1) }
+        unsafe { cb.add(1).cast::<[u32; 2]>().sub(1) }
     }
 }
