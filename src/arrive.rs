@@ -34,10 +34,17 @@ pub(crate) fn fits<I: Ip>(
     rcu: ReadSide<'_>,
 ) -> Result<(), Fall> {
     // The header of one that stands for very many says nothing of its length.
-    if skb.len() <= claim.child.driver().unasked() || claim.is_near() {
+    if is_short(skb, claim.child) || claim.is_near() {
         return Ok(());
     }
     fits_whole(skb, I::len(header), claim.child, rcu)
+}
+
+/// Whether a packet is so short, and such, that the port of its child would send it as it is, without
+/// being asked.
+#[inline(always)]
+pub(crate) fn is_short(skb: &SkBuff, child: &Device<End>) -> bool {
+    skb.len() <= child.driver().unasked() && !skb.is_gso()
 }
 
 /// As [`fits`], for a packet of which the child's port has to be asked, with `len` bytes by its own

@@ -157,6 +157,16 @@ void passthru_helper_skb_ext_reset(struct sk_buff *skb)
 	skb_ext_reset(skb);
 }
 
+bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb)
+{
+	return skb_sec_path(skb);
+}
+
+bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)
+{
+	return skb_is_decrypted(skb);
+}
+
 /*
  * skb_scrub_packet() between namespaces, and what a receiving device sets. Bits that share a byte
  * are cleared together.

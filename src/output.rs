@@ -52,6 +52,9 @@ pub(crate) trait Outgoing: Ip {
         bh: BottomHalf<'r>,
     ) -> Result<Exit<'r>, Fall>;
 
+    /// Whether the packet is as long as its header says, or stands for many.
+    fn is_whole(skb: &SkBuff, header: &Self::Header) -> bool;
+
     /// Sends the packet by a route of the parent.
     fn depart(
         skb: SkBuff,
@@ -83,6 +86,12 @@ impl Outgoing for Ipv4 {
         bh: BottomHalf<'r>,
     ) -> Result<Exit<'r>, Fall> {
         exits.find_out_ipv4(skb, port, header, bh)
+    }
+
+    /// The stack writes the length, whoever made the packet. C: `__ip_local_out()`.
+    #[inline(always)]
+    fn is_whole(_skb: &SkBuff, _header: &Self::Header) -> bool {
+        true
     }
 
     #[inline(always)]
@@ -118,6 +127,12 @@ impl Outgoing for Ipv6 {
         bh: BottomHalf<'r>,
     ) -> Result<Exit<'r>, Fall> {
         exits.find_out_ipv6(skb, port, header, bh)
+    }
+
+    /// A raw socket's packet says what its sender likes. C: `rawv6_send_hdrinc()`.
+    #[inline(always)]
+    fn is_whole(skb: &SkBuff, header: &Self::Header) -> bool {
+        Self::len(header) == skb.len() || skb.is_gso()
     }
 
     #[inline(always)]
@@ -178,7 +193,12 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         if port.namespace(rcu).id() == namespace.id() || !port.receives_all(rcu) {
             return packet.pass();
         }
-        let Some(header) = I::plain(packet.skb()) else {
+        if is_unfinished(packet.skb()) {
+            return packet.pass();
+        }
+        let Some(header) =
+            I::plain(packet.skb()).filter(|header| I::is_whole(packet.skb(), header))
+        else {
             return packet.pass();
         };
         if port.driver().in_flight().is_ahead(|| I::kind(&header)) {
@@ -196,6 +216,14 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
             None => new_after_output::<I>(packet, exits, child, port),
         }
     }
+}
+
+/// Whether the child's device has something to do with a packet before others may have it: to encrypt
+/// what IPsec left to devices, or to tell the sender when it leaves. What tells that takes the packet
+/// from its socket, which security modules ask for after routing.
+#[inline(always)]
+fn is_unfinished(skb: &SkBuff) -> bool {
+    skb.asks_for_times() || skb.has_extensions() && skb.has_security_path()
 }
 
 /// A packet by an uplink that does not take all that the pair does.
@@ -267,10 +295,17 @@ fn to_sibling<'a, I: Ip>(
     let Some(header) = I::plain(packet.skb()) else {
         return packet.pass();
     };
-    if may_meet::<I>(exits, sibling, packet.skb_mut(), &header, rcu).is_err() {
+    // A device would have to encrypt it.
+    if packet.skb().is_decrypted()
+        || may_meet::<I>(exits, sibling, packet.skb_mut(), &header, rcu).is_err()
+    {
         return packet.pass();
     }
-    let (mut skb, taken) = packet.take();
+    let (skb, taken) = packet.take();
+    let mut skb = match skb.pass_hooks_after_routing(I::FAMILY, child, rcu) {
+        Ok(skb) => skb,
+        Err(refused) => return taken.tell(refused),
+    };
     let sent = match skb.run_egress_programs(I::FAMILY, child, rcu) {
         Ok(sent) => sent,
         Err(refused) => {
@@ -311,7 +346,7 @@ fn may_meet<I: Ip>(
     if tracked {
         return Err(Fall::Tracked);
     }
-    if skb.len() <= sibling.driver().unasked() {
+    if arrive::is_short(skb, sibling) {
         return Ok(());
     }
     arrive::fits_whole(skb, I::len(header), sibling, rcu)

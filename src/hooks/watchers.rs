@@ -403,7 +403,7 @@ fn choose<'a, I: Ip>(
         && !shortcuts.contains(Shortcut::Output)
         && !claim.is_near()
         && is_untracked::<I>(&packet)
-        && packet.skb().len() <= claim.child.driver().unasked();
+        && arrive::is_short(packet.skb(), claim.child);
     if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);
     }

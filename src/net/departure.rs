@@ -19,6 +19,7 @@ use core::ptr;
 use kernel::prelude::*;
 
 const LOCAL_OUT: u32 = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT;
+const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
 
 impl NetDevice {
     /// Whether nothing looks at what this device is given to send by its namespace: no hook after
@@ -30,7 +31,6 @@ impl NetDevice {
         family: Family,
         rcu: ReadSide<'_>,
     ) -> bool {
-        const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
         let (dev, net) = (self.as_raw(), namespace.as_raw());
         // All of it at once, as in `is_watched()`.
         // SAFETY: fields of a device and a namespace that exist, by single loads; all are pointers
@@ -123,8 +123,9 @@ impl NetDevice {
     }
 }
 
-/// Whether hooks are those that security modules have in every namespace (AppArmor, SELinux): they
-/// see the packet in the parent, with all that they look at. C: `NF_IP_PRI_SELINUX_LAST`.
+/// Whether hooks are those that security modules have in every namespace (AppArmor, SELinux). In the
+/// parent they see the packet with all that they look at; for what does not go by there
+/// [`SkBuff::pass_hooks_after_routing`] has them called. C: `NF_IP_PRI_SELINUX_LAST`.
 #[inline(always)]
 fn are_of_machine(hooks: Hooks<'_>) -> bool {
     const FIRST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_FIRST;
@@ -163,7 +164,6 @@ impl SkBuff {
             Ok(verdict) => verdict,
             Err(refused) => return self.refuse(refused),
         };
-        self.tell_sender(from);
         // SAFETY: the skb is valid and ours; device, counters and route exist for the read-side
         // critical section that `dst` stands for.
         unsafe {
@@ -194,7 +194,6 @@ impl SkBuff {
             Ok(verdict) => verdict,
             Err(refused) => return self.refuse(refused),
         };
-        self.tell_sender(from);
         // SAFETY: as above.
         unsafe {
             bindings::passthru_helper_ip6_depart(
@@ -209,12 +208,16 @@ impl SkBuff {
             .or(verdict)
     }
 
-    /// Counts what a socket sends, and has the programs of its cgroups judge it.
+    /// Counts what a socket sends, and has the programs of its cgroups judge it. A device has had that
+    /// done before; it tells the sender when the packet leaves.
     #[inline(always)]
     fn judge(&mut self, from: From<'_>, family: Family) -> Result<Sent, Sent> {
         match from {
             From::Socket(namespace) => self.run_programs(family, namespace),
-            From::Device => Ok(Sent::DONE),
+            From::Device => {
+                self.tell_sender();
+                Ok(Sent::DONE)
+            }
         }
     }
 
@@ -237,23 +240,18 @@ impl SkBuff {
         }
     }
 
-    /// Tells the sender when the packet leaves its namespace, if it asked for that, and takes the packet
-    /// from it: what it hears later would be with a copy of what the parent made of it, with others'
-    /// addresses.
+    /// If the sender asked for times the packet is taken from it: what it hears later would be with a copy
+    /// of what the parent made of it, with others' addresses.
     #[inline(always)]
-    fn tell_sender(&mut self, from: From<'_>) {
+    fn tell_sender(&mut self) {
         if self.asks_for_times() {
-            self.tell_time(from);
+            self.tell_time();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_time(&mut self, from: From<'_>) {
-        // A device tells when it is given a packet.
-        if matches!(from, From::Socket(_)) {
-            self.sched_timestamp();
-        }
+    fn tell_time(&mut self) {
         self.tx_timestamp();
         self.orphan();
     }
@@ -296,6 +294,30 @@ impl SkBuff {
             Ok(skb) => skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu),
             Err(answer) => answer,
         })
+    }
+
+    /// Has the packet pass the hooks after routing of the namespace of `dev`, which is to send it; these
+    /// must be none but those of security modules, which delay nothing. Fails with what the sender is to
+    /// hear if one says no. C: `NF_INET_POST_ROUTING`.
+    pub(crate) fn pass_hooks_after_routing(
+        self,
+        family: Family,
+        dev: &NetDevice,
+        rcu: ReadSide<'_>,
+    ) -> Result<Self, Sent> {
+        let (place, namespace) = (AFTER_ROUTING, dev.namespace(rcu));
+        let Some(hooks) = namespace.hooks(family, place, rcu) else {
+            return Ok(self);
+        };
+        let at = At {
+            place,
+            family,
+            input: None,
+            output: Some(dev),
+            namespace,
+            onward: go_out,
+        };
+        self.pass_hooks_at(&at, hooks, 0).map_err(Sent)
     }
 
     /// Sends an IPv4 packet, which has its route, as if `namespace` had made it. The reason is counted

@@ -14,7 +14,7 @@ use super::{
     context::ReadSide,
     dst::Dst,
     ipv6::Address,
-    ipv6_tree::{covers, flags_of, has_ended, number, origin, root, way_down, Info, Node},
+    ipv6_tree::{covers, has_ended, number, origin, root, way_down, Info, Node},
     namespace::Namespace,
 };
 use crate::net::bindings;
@@ -40,10 +40,14 @@ impl Namespace {
         // until a grace period after they are gone.
         let stays = |table| unsafe { !has_passed_over(table, from, daddr, asks_routers) };
         if self.ipv6_has_rules() {
-            self.all_ipv6_tables().all(stays)
-        } else {
-            self.plain_ipv6_tables().into_iter().all(stays)
+            return self.all_ipv6_tables().all(stays);
         }
+        // What comes after the table with the answer is not asked.
+        // SAFETY: `from` exists, as above; its table never changes.
+        let own = unsafe { (*from).fib6_table }.cast_const();
+        let tables = self.plain_ipv6_tables();
+        let asked = if ptr::eq(tables[0], own) { 1 } else { 2 };
+        tables.into_iter().take(asked).all(stays)
     }
 
     /// All tables, whichever rules ask for.
@@ -139,7 +143,13 @@ unsafe fn is_alike(other: *const Info, from: *const Info) -> bool {
 unsafe fn depends_on_router(other: *const Info, from: *const Info) -> bool {
     // SAFETY: by the caller's promise; kinds and prefixes never change.
     unsafe {
-        let is_by_router = |route| flags_of(route) & bindings::RTF_GATEWAY != 0;
+        // Where it is in an object of its own, that may be.
+        let is_by_router = |route: *const Info| {
+            !(*route).nh.is_null() || {
+                let hop = (&raw const (*route).fib6_nh).cast::<bindings::fib6_nh>();
+                (*hop).nh_common.nhc_gw_family != 0
+            }
+        };
         let is_way = u32::from((*other).fib6_type) == bindings::RTN_UNICAST;
         let comes_first = (*other).fib6_dst.plen >= (*from).fib6_dst.plen
             || !ptr::eq((*other).fib6_table, (*from).fib6_table);

@@ -199,7 +199,7 @@ impl SkBuff {
 
     /// Whether the sender asked to be told when the packet is sent. C: `SKBTX_ANY_TSTAMP`.
     #[inline(always)]
-    pub(super) fn asks_for_times(&self) -> bool {
+    pub(crate) fn asks_for_times(&self) -> bool {
         // SAFETY: as in `shared_info()`.
         unsafe { (*self.shared_info()).tx_flags != 0 }
     }
@@ -471,6 +471,20 @@ impl SkBuff {
     pub(crate) fn has_extensions(&self) -> bool {
         // SAFETY: the skb is valid.
         unsafe { (*self.as_raw()).active_extensions != 0 }
+    }
+
+    /// Whether IPsec has noted what it did with the packet, or what a device that sends it has to do.
+    /// C: `skb_sec_path()`.
+    #[cold]
+    pub(crate) fn has_security_path(&self) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { bindings::passthru_helper_skb_has_sec_path(self.as_raw()) }
+    }
+
+    /// Whether the device that sends the packet has to encrypt it, for its socket. C: `skb_is_decrypted()`.
+    pub(crate) fn is_decrypted(&self) -> bool {
+        // SAFETY: the skb is valid.
+        unsafe { bindings::passthru_helper_skb_is_decrypted(self.as_raw()) }
     }
 
     /// Takes that away. C: `skb_ext_reset()`.

@@ -21,7 +21,7 @@ use crate::{
         device::{Device, NetDevice},
         driver::{Driver, OtherTraffic, Transmit},
         features::Features,
-        once::Once32,
+        once::{full_barrier, Once32, Once64},
         own_addresses::OwnAddresses,
         rcu_arc::RcuArc,
         rcu_device::RcuDevice,
@@ -33,6 +33,7 @@ use crate::{
     },
     shortcut::{self, Set},
 };
+use core::array;
 use kernel::{
     prelude::*,
     sync::{
@@ -83,6 +84,8 @@ pub(crate) struct End {
     served: RtnlCell<Set>,
     /// What was handed to this end by way of a backlog.
     in_flight: InFlight,
+    /// At the port, once it has no child any more: what that had counted.
+    last: [Once64; 4],
     /// Room before packets that something above this end wants for what it receives.
     rx_headroom: Atomic<u32>,
 }
@@ -109,6 +112,7 @@ impl End {
             policy: shortcut::Policy::new(),
             served: RtnlCell::new(Set::NONE),
             in_flight: InFlight::new(),
+            last: array::from_fn(|_| Once64::new(0)),
             rx_headroom: Atomic::new(0),
         })
     }
@@ -273,6 +277,7 @@ pub(crate) fn match_sizes(port: &Device<End>, rtnl: &Rtnl) {
 /// Unties an end from the other one, which it returns; none if that was done before.
 pub(super) fn untie<'r>(dev: &Device<End>, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
     let peer = dev.driver().peer_locked(rtnl)?;
+    keep_traffic(dev, peer);
     for end in [dev, peer] {
         end.driver().peer.take(rtnl);
     }
@@ -282,6 +287,21 @@ pub(super) fn untie<'r>(dev: &Device<End>, rtnl: &'r Rtnl) -> Option<&'r Device<
         }
     }
     Some(peer)
+}
+
+/// Keeps for the port what its child has counted: the last that is heard of a device is what it carried.
+fn keep_traffic(dev: &Device<End>, peer: &Device<End>) {
+    let (port, child) = match dev.driver().role {
+        Role::Port => (dev.driver(), peer.driver()),
+        Role::Child => (peer.driver(), dev.driver()),
+    };
+    let (sent, got) = (child.arrivals.total(), child.departures.total());
+    let totals = [got.packets, got.bytes, sent.packets, sent.bytes];
+    for (last, total) in port.last.iter().zip(totals) {
+        last.write(total);
+    }
+    // Who finds no child finds this.
+    full_barrier();
 }
 
 /// Gives a device that is not registered yet the shape that its mode asks for.
@@ -348,7 +368,14 @@ impl Driver for End {
             }
             Role::Port => {
                 let Some(child) = dev.driver().peer(rcu) else {
-                    return OtherTraffic::default();
+                    let [rx_packets, rx_bytes, tx_packets, tx_bytes] =
+                        array::from_fn(|index| dev.driver().last[index].read());
+                    return OtherTraffic {
+                        rx_packets,
+                        rx_bytes,
+                        tx_packets,
+                        tx_bytes,
+                    };
                 };
                 let went = child.driver().arrivals.total();
                 let came = child.driver().departures.total();
