@@ -171,4 +171,29 @@ for mode in l3 l2; do
 	reset_net
 done
 
+# What is told of a port at last is all that it carried, by shortcuts too.
+last_account() { # NAME COMMAND...
+	local name=$1 noted last index good=0
+	shift
+	world l3
+	must ip link set p1 type passthru shortcut all
+	discard_server outside
+	discard_server blue
+	send_udp outside 10.0.1.2 300 100
+	send_udp blue 192.0.2.2 300 100
+	end_background
+	read -ra noted <<<"$(all_counters - p1)"
+	between "$(ethtool -S p1 | awk '/rx_device|tx_output/ { sum += $2 } END { print sum }')" 500 1000 "$name: most came and went by shortcuts"
+	read -ra last <<<"$(python3 -S "$TOOLS/last_account.py" p1 "$@")"
+	for index in 0 1 2 3; do [ "${last[index]:-0}" -ge "${noted[index]}" ] || good=1; done
+	result "$good" "$name: the last that is told of the port" || diag "noted: ${noted[*]}, at last: ${last[*]}"
+	reset_net
+}
+if [ "$KIND" = passthru ]; then
+	. "$TESTS/shortcuts.sh"
+	last_account "the port is deleted" ip link del p1
+	last_account "its child is deleted" ip -n blue link del c0
+	last_account "the child's namespace ends" ip netns del blue
+fi
+
 done_testing

@@ -95,4 +95,29 @@ before=$(counted p1 tx_sibling)
 sums_of "tx on again" '^40$'
 is "$(($(counted p1 tx_sibling) - before))" 40 "tx on again: by the shortcut"
 
+# Few that are sent as one, and are not longer than the MTU together.
+IN_PARTS='
+import socket, sys
+sock = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(17, 103, 500)  # SOL_UDP, UDP_SEGMENT
+sock.connect((sys.argv[1], 9))
+for _ in range(10):
+    sock.send(bytes(1000))
+'
+# parts NAME LENGTH COUNT: so many so long come to the sibling, and how many by the shortcut.
+parts() {
+	local before
+	SNAPLEN=256 capture red c0 "$SCRATCH/parts.pcap" udp port 9
+	before=$(counted p1 tx_sibling)
+	must in_ns blue python3 -S -c "$IN_PARTS" 10.0.2.2
+	must in_ns blue python3 -S -c "$IN_PARTS" fd00:2::2
+	capture_end
+	is "$(captured "$SCRATCH/parts.pcap" | grep -cE "length $2\$") $(($(counted p1 tx_sibling) - before))" "$3" "$1"
+}
+parts "two in one: whole, by the shortcut" 1000 "20 20"
+must ethtool -K p2 tx-udp-segmentation off
+parts "tx-udp-segmentation off: apart, by the full path" 500 "40 0"
+must ethtool -K p2 tx-udp-segmentation on
+parts "tx-udp-segmentation on: whole again" 1000 "20 20"
+
 done_testing

@@ -22,6 +22,14 @@ def _memory(plan):
     return 2000 if most < 1000 else 3000 if most == 1000 else 8000
 
 
+def _words(plan):
+    """What the kernel is told of a plan. It makes its hash of UDP sockets by memory, a slot
+    for each two megabytes: with as few as a guest has, what grows is its chains, on every path.
+    This is as much as a machine of 64 GB has."""
+    grows = any(cell.get("grows") for cell in plan["cells"])
+    return ("--append", "uhash_entries=32768") if grows else ()
+
+
 def _mark(plan, source):
     """What must be the same for a boot's figures to be used again."""
     return {"source": source, "plan": plan}
@@ -58,7 +66,8 @@ class Pool:
         folder.mkdir(parents=True)
         start = time.monotonic()
         try:
-            boots.guest("run", plan, folder, self.lab, _memory(plan), started=self._started,
+            boots.guest("run", plan, folder, self.lab, _memory(plan), more=_words(plan),
+                        started=self._started,
                         say=lambda line: print(f"{head} {line}", flush=True))
         except boots.Failed as error:
             with self._lock:

@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, drain, exchange, mac_of, outside_wire, pour, report, same, seen, shortcut, skip, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, drain, exchange, gather, mac_of, outside_wire, pour, report, same, seen, shortcut, skip, udp_packet, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 # An address of blue's that no device but its loopback has.
@@ -181,6 +181,26 @@ def copies(family, words):
     PARENT.nft(f"delete table {family.nft} hide\n")
 
 
+def other_lengths(words):
+    """A raw packet of IPv6 says of its length what its sender likes: it is cut to that, or goes nowhere."""
+    every = 0x86DD  # ETH_P_IPV6
+    tap = OUTSIDE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(every))
+    tap.bind(("out0", every))
+    there = OUTSIDE.udp(V6, 7911)
+    raw = BLUE.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    right = udp_packet(V6, V6.child(1), V6.outside, b"as long as it says", 7911)
+    for more in (0, 0, 100, -4, 0):
+        said = struct.pack("!H", len(right) - 40 + more)
+        raw.sendto(right[:4] + said + right[6:], (V6.outside, 0))
+    got = len(gather(there, 3))
+    time.sleep(SILENCE)
+    seen_outside = [data for data in drain(tap) if data[6] == socket.IPPROTO_UDP and data[42:44] == struct.pack("!H", 7911)]
+    wrong = {struct.unpack_from("!H", data, 4)[0] + 40 - len(data) for data in seen_outside} - {0}
+    same((got, wrong), (3, set()), f"shortcut {words}: none leaves that is not as long as its header says")
+    for sock in (tap, there, raw):
+        sock.close()
+
+
 def sent_by_tc(family, words):
     """What tc of the child's has sent the parent's tc looks at all the same."""
     redirect = ("action", "skbedit", "mark", "0", "pipe", "action", "mirred", "egress", "redirect", "dev", "ifb0")
@@ -320,6 +340,8 @@ def main():
             by_port(family, words, ears)
             stamps(family, words)
             copies(family, words)
+            if family is V6:
+                other_lengths(words)
             on_the_port(family, words)
             if ifb:
                 sent_by_tc(family, words)

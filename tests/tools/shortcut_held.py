@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Ears, Space, difference, drain, gather, outside_wire, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, difference, drain, gather, mac_of, outside_wire, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("netfilter", "netfilter,route", "netfilter,output", "all")
@@ -221,15 +221,55 @@ def several_ways(words):
     OUTSIDE.call("ip", "addr", "del", f"{far}/32", "dev", "lo")
 
 
+def router_dies(words):
+    """A router that does not answer is passed by in a namespace that does not forward, and is not once it
+    does: with nothing that changes in the routes."""
+    far, mac = "2001:db8:9::9", mac_of(OUTSIDE, "out0")
+    PARENT.call("ip", "link", "add", "up9", "type", "veth", "peer", "name", "out9", "netns", "outside")
+    for space, dev, address in ((PARENT, "up9", "2001:db8:3::1/64"), (OUTSIDE, "out9", "2001:db8:3::2/64")):
+        space.call("ip", "addr", "add", address, "dev", dev, "nodad")
+        space.call("ip", "link", "set", dev, "up")
+    OUTSIDE.call("ip", "addr", "add", f"{far}/128", "dev", "lo")
+    OUTSIDE.nft("table ip6 deaf { chain p { type filter hook prerouting priority 0; iifname out0 icmpv6 type nd-neighbor-solicit drop; }\n}\n")
+    PARENT.sysctl(ipv6__conf__all__forwarding=0)
+    PARENT.call("ip", "-6", "route", "add", far, "via", V6.outside, "dev", "up0", "metric", "100")
+    PARENT.call("ip", "-6", "route", "add", far, "via", "2001:db8:3::2", "dev", "up9", "metric", "200")
+    ways = []
+    with OUTSIDE.udp(V6, 7063, far) as there:
+        for state in ("reachable", "failed", "reachable"):
+            PARENT.call("ip", "neigh", "replace", V6.outside, "dev", "up0", *(("lladdr", mac) if state == "reachable" else ()), "nud", state)
+            watch(OUTSIDE, 'iifname "out9" udp dport 7063', ("pre",))
+            for number in range(4):
+                with BLUE.udp(V6) as here:
+                    here.sendto(b"by who answers", (far, 7063))
+                    ways.append(len(gather(there, 1)))
+                # What is known of routes is remembered when that has settled.
+                if number == 1:
+                    time.sleep(SILENCE)
+            ways.append(seen(OUTSIDE).get("pre", 0))
+            unwatch(OUTSIDE)
+    same(ways, [1, 1, 1, 1, 0, 1, 1, 1, 1, 4, 1, 1, 1, 1, 0], f"shortcut {words}, IPv6, from an address that is held: by the router that answers")
+    PARENT.sysctl(ipv6__conf__all__forwarding=1)
+    OUTSIDE.nft("delete table ip6 deaf")
+    PARENT.call("ip", "link", "del", "up9")
+    PARENT.call("ip", "-6", "route", "del", far)
+    PARENT.call("ip", "neigh", "del", V6.outside, "dev", "up0")
+    OUTSIDE.call("ip", "addr", "del", f"{far}/128", "dev", "lo")
+
+
 def main():
     """All of it."""
     for family in FAMILIES:
         ears = Ears((PARENT, BLUE, RED), (family,))
         hold(family, 1)
         # Before there are rules: of those that there once were the kernel forgets nothing.
-        for words in SETS if family is V4 else ():
+        for words in SETS:
             shortcut("p1", words)
-            several_ways(words)
+            if family is V4:
+                several_ways(words)
+            # By the full path a parent that does not forward sends nothing.
+            elif words in ("netfilter,output", "all"):
+                router_dies(words)
         for words in SETS:
             shortcut("p1", words)
             beside(family, words, ears)

@@ -6,6 +6,7 @@ for a child's packets, by every set of shortcuts.
 usage: shortcut_ipsec.py
 """
 
+import os
 import socket
 import sys
 
@@ -98,8 +99,8 @@ def talk(family, name):
             report(exchange(one, other, 3, 200_000), f"{name}: a connection from {client.name}, and much by it")
 
 
-def childs_own(family):
-    """The child is the end: the parent carries what it cannot read."""
+def childs_own(family, sets=SETS, more=""):
+    """The child is the end: the parent carries what it cannot read. `more` is said of each."""
     ends = family.outside, family.child(1)
     for space in (OUTSIDE, BLUE):
         for spi, (source, dest) in ((0x101, ends), (0x102, ends[::-1])):
@@ -109,8 +110,8 @@ def childs_own(family):
                 return
             outward = (space is OUTSIDE) == (source == ends[0])
             policy(space, "out" if outward else "in", (source, dest), (source, dest), "transport")
-    for words in SETS:
-        name = f"{family.name}, shortcut {words}, ESP of the child's"
+    for words in sets:
+        name = f"{family.name}, shortcut {words}, ESP of the child's{more}"
         shortcut("p1", words)
         if words == "netfilter":
             PARENT.call(*family.ip("route", "add", "local", family.child(1), "dev", "p1"))
@@ -126,6 +127,15 @@ def childs_own(family):
             PARENT.call(*family.ip("route", "del", "local", family.child(1), "dev", "p1"))
     shortcut("p1", "none")
     forget()
+
+
+def by_devices(family):
+    """As above, where the kernel leaves it to the device that sends a packet to encrypt it, as it does of
+    all associations that are made once it can."""
+    if os.system(f"modprobe -q esp{family.version}_offload"):
+        skip(f"{family.name}: ESP by devices", "this kernel has no offload of ESP")
+        return
+    childs_own(family, ("none", "output", "all"), " by its device")
 
 
 def parents(family):
@@ -190,6 +200,9 @@ def main():
         childs_own(family)
         parents(family)
         unasked(family)
+    # The last: this stays.
+    for family in FAMILIES:
+        by_devices(family)
 
 
 if __name__ == "__main__":
