@@ -15,6 +15,8 @@ from world import FAMILIES, PORT, V4, V6, Ears, Space, mac_of, report, runs, sam
 
 PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
 SETS = ("route", "netfilter", "all")
+# ... and those by which a child has what is not held for it.
+CHILDS = ("device", "route", "route,socket", "all")
 TRACE = "/sys/kernel/tracing"
 # An address of the parent's besides those that it needs.
 OWN = {4: "192.0.2.9", 6: "2001:db8:2::9"}
@@ -84,9 +86,9 @@ def lookups(family, send):
         return sum(source in line for line in file)
 
 
-def lookups_saved(family, ears):
-    """With a shortcut before routing they are not looked up again."""
-    name = f"{family.name}: packets for the parent itself"
+def lookups_saved(family, ears, owner, address):
+    """With a shortcut before routing they are not looked up again, in parent or child."""
+    name = f"{family.name}: packets for {'the parent itself' if owner == '-' else owner}"
     if not os.path.exists(f"{TRACE}/events/fib/fib_table_lookup/enable"):
         skip(name, "this kernel does not trace lookups")
         return
@@ -94,8 +96,8 @@ def lookups_saved(family, ears):
     counts = []
 
     def send():
-        got = {ears.owner(lambda data: sender.sendto(data, (family.uplink, PORT))) for _ in range(count)}
-        if got != {"-"}:
+        got = {ears.owner(lambda data: sender.sendto(data, (address, PORT))).split(" (")[0] for _ in range(count)}
+        if got != {owner}:
             report(False, f"{name} arrive", got)
 
     def saved():
@@ -106,7 +108,7 @@ def lookups_saved(family, ears):
     send()
     full = lookups(family, send)
     report(full >= count, f"{name} are looked up each time", full)
-    for words in SETS:
+    for words in SETS if owner == "-" else CHILDS:
         shortcut("p1", words)
         send()
         time.sleep(0.2)
@@ -292,7 +294,8 @@ def main():
     for family in FAMILIES:
         ears = Ears((PARENT, BLUE), (family,))
         # Once a namespace had rules it depends on them for good.
-        lookups_saved(family, ears)
+        lookups_saved(family, ears, "-", family.uplink)
+        lookups_saved(family, ears, "blue", family.child(1))
         sockets(family, ears, "without rules")
         if family is V6:
             held_by_source(ears)
