@@ -6,6 +6,7 @@
 #include <net/raw.h>
 #include <net/rawv6.h>
 #include <net/udp.h>
+#include <net/netfilter/nf_conntrack_ecache.h>
 #include <net/xfrm.h>
 
 #include "bindings.h"
@@ -155,6 +156,29 @@ void passthru_helper_skb_scrub(struct sk_buff *skb, bool crosses)
 void passthru_helper_skb_ext_reset(struct sk_buff *skb)
 {
 	skb_ext_reset(skb);
+}
+
+bool passthru_helper_ct_has_events(const struct nf_conn *ct)
+{
+	const struct nf_conntrack_ecache *cache = nf_ct_ecache_find(ct);
+
+	return cache && READ_ONCE(cache->cache);
+}
+
+u16 passthru_helper_ip6_frag_max_size(const struct sk_buff *skb)
+{
+	return IP6CB(skb)->frag_max_size;
+}
+
+/* What ip_rcv_options() has written into the header the checksum is not of. */
+int passthru_helper_ip_finish_options(struct sk_buff *skb)
+{
+	if (!IPCB(skb)->opt.is_changed)
+		return 0;
+	if (skb_ensure_writable(skb, ip_hdrlen(skb)))
+		return -ENOMEM;
+	ip_send_check(ip_hdr(skb));
+	return 0;
 }
 
 bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb)

@@ -25,6 +25,7 @@ use crate::{
     passthru::End,
     shortcut::Set,
 };
+use kernel::prelude::*;
 
 /// The number of TCP.
 pub(crate) const TCP: u8 = 6;
@@ -71,6 +72,15 @@ pub(crate) trait Ip: 'static {
 
     /// What [`kind_of`] says of a packet with this header.
     fn kind(header: &Self::Header) -> Kind;
+
+    /// Whether the packet was put together from fragments, by a stack that notes that.
+    fn was_fragments(skb: &SkBuff) -> bool;
+
+    /// What a packet of any kind carries, if that is told at once.
+    fn protocol_of(skb: &SkBuff) -> Option<u8>;
+
+    /// Does what the input of the stack has left for who sends a packet on. Fails with `ENOMEM`.
+    fn finish_input(skb: &mut SkBuff) -> Result;
 
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
@@ -234,6 +244,19 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn kind(header: &Self::Header) -> Kind {
         Kind::new(u32::from_be(header.saddr), u32::from_be(header.daddr))
+    }
+
+    #[inline(always)]
+    fn was_fragments(skb: &SkBuff) -> bool {
+        skb.was_ipv4_fragments()
+    }
+
+    fn protocol_of(skb: &SkBuff) -> Option<u8> {
+        ipv4::Header::any(skb).map(|header| header.protocol)
+    }
+
+    fn finish_input(skb: &mut SkBuff) -> Result {
+        skb.finish_options()
     }
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {
@@ -404,6 +427,19 @@ impl Ip for Ipv6 {
             (both >> 32) as u32 ^ both as u32
         };
         Kind::new(folded(header.saddr), folded(header.daddr))
+    }
+
+    #[inline(always)]
+    fn was_fragments(skb: &SkBuff) -> bool {
+        skb.was_ipv6_fragments()
+    }
+
+    fn protocol_of(skb: &SkBuff) -> Option<u8> {
+        Self::plain(skb).map(|header| Self::protocol(&header))
+    }
+
+    fn finish_input(_skb: &mut SkBuff) -> Result {
+        Ok(())
     }
 
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool {

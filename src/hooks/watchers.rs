@@ -388,6 +388,13 @@ fn is_untracked<I: Ip>(packet: &Passing<'_>) -> bool {
     !packet.dev().namespace(rcu).tracks_before_us(I::FAMILY, rcu)
 }
 
+/// Whether a packet was put together from fragments, and the child sends it on: the parent takes it apart
+/// as it was, and who gets it whole does not know how that was.
+#[inline(always)]
+fn is_to_be_cut_again<I: Ip>(packet: &Passing<'_>, way: Way<'_>) -> bool {
+    !way.is_local() && I::was_fragments(packet.skb())
+}
+
 /// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
 /// that may be, and nothing speaks against it, there is no choice; or only whether `socket` is, which
 /// is found out when the packet arrives.
@@ -403,6 +410,7 @@ fn choose<'a, I: Ip>(
         && !shortcuts.contains(Shortcut::Output)
         && !claim.is_near()
         && is_untracked::<I>(&packet)
+        && !is_to_be_cut_again::<I>(&packet, claim.way)
         && arrive::is_short(packet.skb(), claim.child);
     if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);
@@ -444,7 +452,9 @@ fn choose_among<'a, I: Ip>(
         shortcuts,
     };
     let (header, claim) = (&header, &claim);
-    if !shortcuts.intersects(BEFORE_ROUTING) {
+    if !shortcuts.intersects(BEFORE_ROUTING)
+        || !claim.is_near() && is_to_be_cut_again::<I>(&packet, claim.way)
+    {
         return packet.pass();
     }
     let rcu = packet.bh().read_side();
@@ -665,9 +675,16 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     if I::is_from_link(packet.skb()) {
         return packet.refuse(DropReason::IP_INVALID_SOURCE);
     }
+    // As in `admit()`.
+    if I::protocol_of(packet.skb()) == Some(TCP) && !packet.skb().is_for_host() {
+        return packet.refuse(DropReason::UNICAST_IN_L2_MULTICAST);
+    }
     // The parent's own sockets would ask this, and they do not get it.
     if !packet.skb_mut().passes_policies(I::FAMILY) {
         return packet.refuse(DropReason::XFRM_POLICY);
+    }
+    if I::finish_input(packet.skb_mut()).is_err() {
+        return packet.refuse(DropReason::NOMEM);
     }
     let holds = holds_for_others::<I>(port, bh);
     let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);

@@ -21,7 +21,8 @@ pub(crate) enum Tracking {
     /// Tracking says nothing of the packet: there is none, or the packet is of no connection that
     /// there can be. C: `ct state invalid`.
     Unknown,
-    /// The packet may be the first of its connection, which is known to nobody yet.
+    /// The packet may be the first of its connection, which is known to nobody yet; or what it has changed
+    /// of that is still to be told (`conntrack -E`), which tracking does at the end of its way.
     Unconfirmed,
     /// The connection is known. All that is still to be done for this packet was done.
     Settled,
@@ -128,11 +129,16 @@ impl SkBuff {
             return Tracking::Unknown;
         }
         // SAFETY: the packet has a reference to its connection.
-        let (status, has_helper) = unsafe {
+        let (status, has_helper, has_news) = unsafe {
             let status = (&raw const (*connection).status).read_volatile();
             let ext = (*connection).ext;
             let helper = bindings::nf_ct_ext_id_NF_CT_EXT_HELPER as usize;
-            (status, !ext.is_null() && (*ext).offset[helper] != 0)
+            let has_more = !ext.is_null();
+            (
+                status,
+                has_more && (*ext).offset[helper] != 0,
+                has_more && bindings::passthru_helper_ct_has_events(connection),
+            )
         };
         // An error is about a connection, and no part of it: rules let it through as related, or not.
         // And what stands for a zone is no connection.
@@ -154,6 +160,8 @@ impl SkBuff {
         } else if has_helper || status & (source | READ_LATER) != 0 || changes_source(&this, &other)
         {
             Tracking::Unsettled
+        } else if has_news {
+            Tracking::Unconfirmed
         } else {
             Tracking::Settled
         }

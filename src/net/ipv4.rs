@@ -13,7 +13,7 @@ use super::{
     skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
-use kernel::prelude::*;
+use kernel::{error::to_result, prelude::*};
 
 /// Bytes of a header without options.
 pub(crate) const HEADER_LEN: u32 = 20;
@@ -463,6 +463,20 @@ impl SkBuff {
     fn ip_control(&self) -> *mut bindings::inet_skb_parm {
         // SAFETY: the skb is valid.
         unsafe { (&raw mut (*self.as_raw()).cb).cast() }
+    }
+
+    /// Whether the stack has put the packet together from fragments, which are to be as they were where
+    /// it is sent on. C: `ip_forward()`.
+    pub(crate) fn was_ipv4_fragments(&self) -> bool {
+        // SAFETY: the stack has noted that, or that there is nothing to note.
+        unsafe { (*self.ip_control()).frag_max_size != 0 }
+    }
+
+    /// Writes the header's sum where the stack has left that for later, because it wrote options. The
+    /// packet begins with its header. Fails with `ENOMEM`. C: `ip_forward_options()`.
+    pub(crate) fn finish_options(&mut self) -> Result {
+        // SAFETY: the skb is valid and ours, and its control block is that of the IPv4 stack.
+        to_result(unsafe { bindings::passthru_helper_ip_finish_options(self.as_raw()) })
     }
 
     /// Forgets what others kept in the control block, for the IPv4 stack to use it.

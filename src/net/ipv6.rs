@@ -96,7 +96,7 @@ impl Header {
 #[inline(never)]
 fn may_be_plain(skb: &SkBuff, protocol: u8) -> bool {
     match protocol {
-        ICMPV6 => !may_be_discovery(skb),
+        ICMPV6 => !may_be_of_link(skb),
         other => !EXTENSIONS.contains(&other),
     }
 }
@@ -177,10 +177,20 @@ fn icmp_type(skb: &SkBuff, at: c_uint) -> Option<u8> {
 
 /// Whether an ICMPv6 packet is one of those of neighbour discovery, or it cannot be told. They are
 /// believed because their hop limit shows that no router forwarded them, and a shortcut leaves it
-/// as it is.
-fn may_be_discovery(skb: &SkBuff) -> bool {
+/// as it is. Those that ask or tell who listens to groups are the link's too, and tracking leaves them
+/// alone, so that FORWARD has to see them all. C: `noct_valid_new`.
+fn may_be_of_link(skb: &SkBuff) -> bool {
     let kind = skb.linear().get(HEADER_LEN as usize);
-    kind.is_none_or(|kind| (133..=137).contains(kind))
+    kind.is_none_or(|kind| matches!(kind, 130..=137 | 143 | 151 | 152))
+}
+
+impl SkBuff {
+    /// Whether the stack has put the packet together from fragments, which are to be as they were where
+    /// it is sent on. C: `ip6_pkt_too_big()`.
+    pub(crate) fn was_ipv6_fragments(&self) -> bool {
+        // SAFETY: the skb is valid, and the stack has noted that, or that there is nothing to note.
+        unsafe { bindings::passthru_helper_ip6_frag_max_size(self.as_raw()) != 0 }
+    }
 }
 
 /// Whether an address is one of the link: then it means nothing elsewhere.

@@ -443,13 +443,17 @@ unsafe extern "C" fn resume_ipv4(
         let dev = NetDevice::from_raw(skb.raw_dev().read());
         (skb, dev, BottomHalf::assume(&scope))
     };
+    // A hook that came later may have found that out.
+    if skb.dst(bh.read_side()).is_some() {
+        return skb.follow_route(bh);
+    }
     if let Some(header) = ipv4::Header::plain(&skb) {
         show(&mut skb, dev, Family::Ipv4, header.protocol, bh);
     }
     match skb.route_ipv4_again(dev, bh) {
         Ok(()) => skb.follow_route(bh),
         Err(reason) => {
-            skb.drop_with(reason);
+            skb.drop_refused(reason);
             bindings::NET_RX_DROP as c_int
         }
     }
@@ -477,6 +481,9 @@ unsafe extern "C" fn resume_ipv6(
         let dev = NetDevice::from_raw(skb.raw_dev().read());
         (skb, dev, BottomHalf::assume(&scope))
     };
+    if skb.dst(bh.read_side()).is_some() {
+        return skb.follow_route(bh);
+    }
     if let Some(header) = ipv6::Header::plain(&skb) {
         show(&mut skb, dev, Family::Ipv6, header.protocol, bh);
     }

@@ -9,6 +9,7 @@ usage: shortcut_conntrack.py [above]
 
 import socket
 import struct
+import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -730,6 +731,32 @@ def chapter(act, *args):
         report(False, f"{act.__name__}: traffic gets through", f"{[str(getattr(arg, 'name', arg)) for arg in args]}: {error}")
 
 
+def told(family):
+    """What becomes of a connection is told to who listens, by shortcuts as without them."""
+    states = {}
+    PARENT.nft("table inet way { chain f { type filter hook forward priority 0; ct state invalid drop; }\n}\n")
+    for words in ("none", "route", "output", "all"):
+        for port in ("p1", "p2"):
+            shortcut(port, words)
+        listener = subprocess.Popen(["conntrack", "-E", "-f", f"ipv{family.version}", "-p", "tcp", "--dport", "7934"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        time.sleep(1)
+        here, there = connected(BLUE, RED, family, family.child(2), 7934)
+        report(exchange(here, there, 3), f"{family.name}, shortcut {words}: a connection between children")
+        here.close()
+        there.close()
+        time.sleep(1)
+        listener.terminate()
+        lines = listener.communicate()[0].splitlines()
+        states[words] = [next((word for word in line.split() if word.isupper() and "_" in word or word in ("ESTABLISHED", "[ASSURED]")), "") for line in lines]
+    report("ESTABLISHED" in states["none"] and "TIME_WAIT" in states["none"], f"{family.name}: who listens hears of a connection", states["none"])
+    for words in ("route", "output", "all"):
+        same(states[words], states["none"], f"{family.name}, shortcut {words}: who listens hears the same")
+    for port in ("p1", "p2"):
+        shortcut(port, "none")
+    PARENT.nft("delete table inet way\n")
+    PARENT.call("conntrack", "-F")
+
+
 def main():
     """All of it; or what is of devices above an Ethernet port."""
     if sys.argv[1:] == ["above"]:
@@ -766,6 +793,7 @@ def main():
             if family is V4:
                 chapter(balanced, words)
         shortcut("p1", "none")
+        told(family)
     no_entries_left()
 
 

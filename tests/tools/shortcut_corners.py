@@ -10,6 +10,7 @@ usage: shortcut_corners.py MODE
 import contextlib
 import mmap
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -17,7 +18,7 @@ import sys
 import time
 
 import bpf
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, Wire, checksum, connected, difference, drain, exchange, gather, mac_of, ping, report, same, seen, shortcut, skip, statistics, udp_packet, until, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Batch, Space, Wire, checksum, connected, difference, drain, exchange, gather, mac_of, outside_wire, ping, report, same, seen, shortcut, skip, statistics, udp_packet, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 DEBUG = os.environ.get("LAB") == "debug"
@@ -472,6 +473,43 @@ def cut_again():
     PARENT.nft("delete table ip t\n")
 
 
+def cut_again_behind():
+    """What came in fragments, and was put together to be tracked, comes in such again behind a child whose
+    way on is narrower than the pair: nobody tells its sender any more what that has heard already."""
+    far = "fd00:1:9::9"
+    BLUE.call("ip", "link", "add", "narrow", "mtu", "1280", "type", "dummy")
+    BLUE.call("ip", "link", "set", "narrow", "up")
+    BLUE.sysctl(ipv6__conf__all__forwarding=1)
+    BLUE.call("ip", "-6", "route", "add", "fd00:1:9::/64", "dev", "narrow")
+    BLUE.call("ip", "-6", "neigh", "add", far, "lladdr", "02:00:00:00:00:01", "dev", "narrow", check=False)
+    PARENT.call("ip", "-6", "route", "add", "fd00:1:9::/64", "via", V6.child(1), "dev", "p1")
+    PARENT.nft("table ip6 t { chain c { type filter hook forward priority 0; ct state invalid drop; }\n}\n")
+    tap = BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86DD))
+    tap.bind(("narrow", 0x86DD))
+    wire = outside_wire(PARENT, OUTSIDE)
+    src, dst = V6.raw(V6.outside), V6.raw(far)
+    whole = udp_packet(V6, V6.outside, far, bytes(1352), 7933)[40:]
+    for words in ("none", "route", "route,socket,output", "all"):
+        shortcut("p1", words)
+        drain(tap)
+        for number in range(5):
+            ident = random.getrandbits(32)
+            for begin, end in ((0, 1200), (1200, len(whole))):
+                more = 1 if end < len(whole) else 0
+                piece = struct.pack("!BBHI", socket.IPPROTO_UDP, 0, begin | more, ident) + whole[begin:end]
+                wire.send(struct.pack("!IHBB", 6 << 28, len(piece), 44, 64) + src + dst + piece)
+            time.sleep(SILENCE)
+        got = [data for data in drain(tap, SILENCE) if data[24:40] == dst and data[6] == 44]
+        first = sum(struct.unpack_from("!H", data, 42)[0] & 0xFFF8 == 0 for data in got)
+        same((len(got), first), (10, 5), f"IPv6, shortcut {words}: fragments, behind a child with a narrower way on")
+    shortcut("p1", "none")
+    tap.close()
+    PARENT.nft("delete table ip6 t\n")
+    PARENT.call("ip", "-6", "route", "del", "fd00:1:9::/64")
+    BLUE.call("ip", "link", "del", "narrow")
+    BLUE.sysctl(ipv6__conf__all__forwarding=0)
+
+
 def advertisement():
     """What a router says to all, and where in it the type is."""
     src, dst = V6.raw("fe80::77"), V6.raw("ff02::1")
@@ -666,6 +704,7 @@ def main():
     # In l2 who has a held address is not answered when it asks for its neighbour.
     ping(BLUE, V4, V4.port(1))
     cut_again()
+    cut_again_behind()
     if mode == "l2":
         frames_stay()
         for family in FAMILIES:

@@ -39,6 +39,14 @@ def segment(family, flags, sport, dport):
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
 
 
+def of_groups(kind):
+    """A message of ICMPv6 from outside to blue."""
+    src, dst = V6.raw(V6.outside), V6.raw(V6.child(1))
+    body = struct.pack("!BBHI", kind, 0, 0, 0) + bytes(16)
+    total = checksum(src + dst + struct.pack("!II", len(body), socket.IPPROTO_ICMPV6) + body)
+    return struct.pack("!IHBB", 6 << 28, len(body), socket.IPPROTO_ICMPV6, 64) + src + dst + body[:2] + struct.pack("!H", total) + body[4:]
+
+
 def invalid(family, words, wire):
     """What is of no connection the parent's FORWARD refuses."""
     PARENT.nft("""table inet wall {
@@ -51,6 +59,15 @@ def invalid(family, words, wire):
         time.sleep(SILENCE)
         same(seen(BLUE), {}, f"{family.name}, shortcut {words}: {name} without a connection is the parent's to refuse")
     unwatch(BLUE)
+    if family is V6:
+        # Tracking leaves alone what asks and tells of groups, whoever it is sent to.
+        watch(BLUE, "icmpv6 type { 130, 131, 132, 143, 151, 152 }", ("pre",))
+        for kind in (130, 131, 132, 143, 151, 152):
+            for _ in range(2):
+                wire.send(of_groups(kind))
+        time.sleep(SILENCE)
+        same(seen(BLUE), {}, f"{family.name}, shortcut {words}: what is said of groups, to one, is the parent's to refuse")
+        unwatch(BLUE)
     here, there = connected(BLUE, OUTSIDE, family, family.outside, 7901)
     with here, there:
         report(exchange(here, there, 3), f"{family.name}, shortcut {words}: a connection that the child begins")

@@ -190,6 +190,18 @@ def ruled(family, words):
         same(got, [3, 0, 3], f"{name}: a rule by {rule[-2]} holds while it is there")
 
 
+def notes_its_way(words, ears):
+    """Input writes into options that record the way, and leaves the sum for who sends the packet on."""
+    wire = outside_wire(PARENT, OUTSIDE)
+    ears.hear(0)
+    record_route = bytes([7, 7, 4, 0, 0, 0, 0, 0])
+    wire.send(udp_packet(V4, V4.outside, V4.child(1), b"by whom?", extra=record_route))
+    end, got = time.monotonic() + PATIENCE, []
+    while not got and time.monotonic() < end:
+        got = ears.hear(0.02)
+    same(got, [("blue", b"by whom?")], f"shortcut {words}: a packet that notes its way, for an address that is held")
+
+
 def several_ways(words):
     """A route by two gateways: connections from an address that is held go by either, as the parent's
     own do."""
@@ -277,6 +289,7 @@ def main():
             too_long(family, words)
             if family is V4:
                 from_held(words, ears)
+                notes_its_way(words, ears)
             ruled(family, words)
             for others in ("none", "device", "socket", "route"):
                 not_allowed(family, others, ears)
