@@ -34,7 +34,7 @@ toggle() {
 }
 
 csum_errors() { # NS: what TCP, UDP and ICMP found wrong
-	in_ns "$1" nstat -asz | awk '/CsumErrors/ { n += $2 } END { print n + 0 }'
+	in_ns "$1" nstat -asz | awk '/CsumErrors/ { n += $2; seen = 1 } END { print seen ? n : "no counter" }'
 }
 
 # wrong_sums FILE [FILTER...]: the first packets in a capture whose checksum is wrong

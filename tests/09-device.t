@@ -108,10 +108,12 @@ for mode in l3 l2; do
 	eventually 5 "$mode: both up: both run" equals "UP UP" states
 	is "$(carriers)" "1 1" "$mode: both up: carrier is 1"
 	ip link set p1 down
+	eventually 5 "$mode: the port down: neither runs" equals "DOWN DOWN" states
 	is "$(states) $(carriers)" "DOWN DOWN - 0" "$mode: the port down: the child loses its carrier"
 	ip link set p1 up
 	eventually 5 "$mode: the port up again" equals "UP UP" states
 	ip -n blue link set c0 down
+	eventually 5 "$mode: the child down: neither runs" equals "DOWN DOWN" states
 	is "$(states) $(carriers)" "DOWN DOWN 0 -" "$mode: the child down: the port loses its carrier"
 	ip -n blue link set c0 up
 	eventually 5 "$mode: the child up again" equals "UP UP" states

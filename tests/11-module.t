@@ -206,7 +206,12 @@ lost_percpu() { # COUNT
 		function field(key) { return match($0, " " key "=[^ ]*") ? substr($0, RSTART, RLENGTH) : "" }
 		/percpu_alloc_percpu:/ { site = field("call_site"); by[field("ptr")] = site ~ /=0x/ ? "the module" : site }
 		/percpu_free_percpu:/ { delete by[field("ptr")] }
-		END { for (ptr in by) lost[by[ptr]]++; for (site in lost) if (lost[site] >= n) print site }
+		/percpu_alloc_percpu:/ && / call_site=0x/ { ours++ }
+		END {
+			for (ptr in by) lost[by[ptr]]++
+			for (site in lost) if (lost[site] >= n) print site
+			if (ours < n) print "nothing was traced"
+		}
 	' "$TRACE/trace" | sort
 }
 no_lost_percpu() { # TIMES NAME

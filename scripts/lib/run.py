@@ -55,7 +55,7 @@ GIVEN_UP = "KVM internal error"
 def parse_args():
     parser = argparse.ArgumentParser(prog="scripts/lab run", description=__doc__.split("\n")[0])
     parser.add_argument("--lab", default=os.environ.get("LAB") or "stock", choices=["stock", "uml", "debug"])
-    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds that the command may take")
+    parser.add_argument("--timeout", type=float, default=1200, metavar="S", help="seconds that the command may take")
     parser.add_argument("--boot-timeout", type=float, default=BOOT_SECONDS, metavar="S", help="... until it begins")
     parser.add_argument("--mem", type=int, default=1500, metavar="MB")
     parser.add_argument("--cpus", type=int, default=2, metavar="N")

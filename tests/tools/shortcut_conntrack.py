@@ -7,15 +7,16 @@ of what the parent noted on a packet is visible in the child.
 usage: shortcut_conntrack.py [above]
 """
 
+import os
 import socket
 import struct
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, shortcut, skip, udp_packet, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, drain, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, shortcut, skip, udp_packet, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
@@ -90,12 +91,15 @@ class Flow:
     def send(self, count=1, patience=PATIENCE, port=None):
         """Sends some, each after the other has arrived or not; how many did."""
         arrived = 0
+        with suppress(OSError):
+            drain(self.there)
         self.there.settimeout(patience)
-        for number in range(count):
+        for _ in range(count):
+            token = os.urandom(8)
             try:
-                self.here.sendto(b"%d" % number, (self.dest, port or self.port))
+                self.here.sendto(token, (self.dest, port or self.port))
                 data, self.source = self.there.recvfrom(100)
-                arrived += data == b"%d" % number
+                arrived += data == token
             except OSError:
                 pass
         return arrived
@@ -396,7 +400,8 @@ def cut_off(flow, words):
     known ahead of tracking is so for the rest of the second."""
     if place(words) == "device":
         begin = time.monotonic()
-        while flow.send(1, SILENCE) and time.monotonic() < begin + 1:
+        while time.monotonic() < begin + 1:
+            flow.send(1, SILENCE)
             time.sleep(0.02)
     return flow.send(2, SILENCE)
 

@@ -122,7 +122,7 @@ def not_given(family):
     with held(family):
         for words in ("none", "output"):
             shortcut("p1", words)
-            there = [arrives(family, BLUE, OUTSIDE, family.outside, wait=SILENCE) for _ in range(2)]
+            there = [arrives(family, BLUE, OUTSIDE, family.outside, wait=PATIENCE if family is V6 else SILENCE) for _ in range(2)]
             # IPv6 does not ask where a packet comes from.
             same(there, [family is V6] * 2, f"{family.name}, shortcut {words}: from an address that is the parent's")
     shortcut("p1", "none")

@@ -132,6 +132,7 @@ def compare(trial):
         shortcut("p1", "none")
         want = trial.let_in(family.uplink, to="-", wanted=(family.outside,))
         name = f"{family.name}, rp_filter {setting[0]}, accept_local {setting[1]}"
+        report(family.outside in want, f"{name}: who is no liar is let in", want)
         for words in SETS:
             shortcut("p1", words)
             for when in ("at first", "once seen", "once known"):

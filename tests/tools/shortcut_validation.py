@@ -129,6 +129,7 @@ def compare_local(trial):
         switches(*setting)
         want = [source for source in trial.let_in(family.uplink, to="-", wanted=(family.outside,)) if source not in left_out]
         name = f"{family.name}, local route, rp_filter {setting[0]}, accept_local {setting[1]}"
+        report(family.outside in want, f"{name}: who is no liar is let in", want)
         for words in ("netfilter", "device,netfilter", "all"):
             shortcut("p1", words)
             others = [source for source in SOURCES[family.version] if source not in left_out]
