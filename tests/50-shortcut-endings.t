@@ -12,6 +12,7 @@ flood() { # FROM ADDR
 	background "$1" python3 -S "$TOOLS/udp.py" flood "$2" 9
 }
 
+# shellcheck disable=SC2317 # called by name
 taken() { # COUNTER: packets of both ports' children that took it
 	{ ethtool -S p1 && ethtool -S p2; } | awk -v name="$1:" '$1 == name { sum += $2 } END { print sum + 0 }'
 }
@@ -45,6 +46,7 @@ stop_in() { # NS: whoever is there
 # shellcheck disable=SC2317 # called by name
 nobody_in() { [ -z "$(ip netns pids "$1")" ]; }
 
+# shellcheck disable=SC2317 # called by name
 is_gone() { # DEVICE
 	[ ! -e "/sys/class/net/$1" ]
 }
@@ -79,10 +81,10 @@ end_of() { # SET
 # Emulated CPUs are busy with that traffic alone.
 for end in port child namespace move module; do
 	case $LAB:$end in
-	uml:*) sets=(device route,socket netfilter,output all) ;;
+	uml:*) sets=(device 'route,socket' 'netfilter,output' all) ;;
 	*:port | *:namespace) sets=(all) ;;
-	*:child | *:move) sets=(netfilter,output) ;;
-	*:module) sets=(route,socket) ;;
+	*:child | *:move) sets=('netfilter,output') ;;
+	*:module) sets=('route,socket') ;;
 	esac
 	for words in "${sets[@]}"; do
 		case $words in
