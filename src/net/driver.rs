@@ -64,7 +64,6 @@ pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
 }
 
 /// Packets and bytes, each way.
-#[derive(Default)]
 pub(crate) struct OtherTraffic {
     /// Packets received.
     pub(crate) rx_packets: u64,

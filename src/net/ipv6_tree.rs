@@ -49,7 +49,7 @@ pub(super) fn origin(route: Dst<'_>, _rcu: ReadSide<'_>) -> Option<NonNull<Info>
 /// # Safety
 ///
 /// `route` must exist.
-pub(super) unsafe fn flags_of(route: *const Info) -> u32 {
+unsafe fn flags_of(route: *const Info) -> u32 {
     // SAFETY: by the caller's promise; a single load.
     unsafe { (&raw const (*route).fib6_flags).read_volatile() }
 }
