@@ -15,7 +15,7 @@ use crate::{
         dst::Dst,
         percpu::Traffic,
         rehome::Hooked,
-        skb::{DropReason, SkBuff},
+        skb::{Addressee, DropReason, SkBuff},
         socket::{Connection, Datagram},
     },
     passthru::{is_child, End, Fall, Outlook},
@@ -111,7 +111,7 @@ pub(crate) fn by_route<I: Ip>(
     let namespace = child.namespace(bh.read_side());
     if child.is_watched(namespace) || is_behind::<I>(child, header) {
         let (protocol, onward) = (I::protocol(header), !claim.way.is_local());
-        return receive_in_place::<I>(skb, protocol, child, place, len, onward, bh);
+        return receive_in_place::<I>(skb, protocol, child, place, onward, bh);
     }
     let way = claim.way;
     let connection = match ahead {
@@ -186,7 +186,6 @@ fn receive_in_place<I: Ip>(
     protocol: u8,
     child: &Device<End>,
     place: Shortcut,
-    len: u32,
     onward: bool,
     bh: BottomHalf<'_>,
 ) {
@@ -196,7 +195,7 @@ fn receive_in_place<I: Ip>(
     } else {
         place
     };
-    receive_again(skb, child, place, len, onward, bh);
+    receive_again(skb, child, place, onward, bh);
 }
 
 /// The connected socket of a datagram, where it pays to look for one.
@@ -366,7 +365,7 @@ pub(crate) fn to_sockets<I: Ip>(
     if holds || ruled || !way.is_local() || is_behind::<I>(child, header) {
         // The child sends it on, so its own rules have to see it; or others are before it.
         let onward = holds || !way.is_local();
-        return receive_again(skb, child, place, len, onward, bh);
+        return receive_again(skb, child, place, onward, bh);
     }
     // What stands before the child's sockets is not asked: the parent's rules were.
     let protocol = I::protocol(header);
@@ -525,8 +524,9 @@ pub(crate) fn by_device(
     let Some(child) = child.filter(|child| child.is_up()) else {
         return skb.drop_with(DropReason::DEV_READY);
     };
-    let len = skb.len();
-    receive_from(skb, child, port, place, len, onward, bh);
+    // What the link had for all stays that in the child, which answers to less of it.
+    let addressee = skb.addressee();
+    receive_from(skb, child, port, place, addressee, onward, bh);
 }
 
 /// Somebody looks at what the child's device receives, so it has to receive the packet itself.
@@ -536,24 +536,23 @@ fn receive_again(
     skb: SkBuff,
     child: &Device<End>,
     place: Shortcut,
-    len: u32,
     onward: bool,
     bh: BottomHalf<'_>,
 ) {
     match child.driver().peer(bh.read_side()) {
-        Some(port) => receive_from(skb, child, port, place, len, onward, bh),
+        Some(port) => receive_from(skb, child, port, place, Addressee::HOST, onward, bh),
         None => skb.drop_with(DropReason::DEV_READY),
     }
 }
 
-/// The child's device receives a packet of `len` bytes as if `port` had sent it. Counted is what it
-/// got: where it could not the packet was dropped, with a reason and a count of the kernel's.
+/// The child's device receives a packet as if `port` had sent it, to this `addressee`. Counted is what
+/// it got: where it could not the packet was dropped, with a reason and a count of the kernel's.
 fn receive_from(
     mut skb: SkBuff,
     child: &Device<End>,
     port: &Device<End>,
     place: Shortcut,
-    len: u32,
+    addressee: Addressee,
     onward: bool,
     bh: BottomHalf<'_>,
 ) {
@@ -562,8 +561,9 @@ fn receive_from(
     if onward && child.has_ingress_programs() && skb.count_hop().is_err() {
         return skb.drop_with(DropReason::RECURSION_LIMIT);
     }
-    let kind = ip::kind_of(Some(skb.linear()));
+    let (kind, len) = (ip::kind_of(Some(skb.linear())), skb.len());
     skb.rehome(child);
+    skb.set_addressee(addressee);
     deepen(&mut skb);
     if skb
         .receive_again(child, port, child.driver().is_framed(), bh)
@@ -577,6 +577,5 @@ fn receive_from(
 /// Has a child receive what another child sent it: the whole packet, which begins with its network
 /// header, as long as its header says if that is checked.
 pub(crate) fn from_sibling(skb: SkBuff, child: &Device<End>, bh: BottomHalf<'_>) {
-    let len = skb.len();
-    receive_again(skb, child, Shortcut::Output, len, false, bh);
+    receive_again(skb, child, Shortcut::Output, false, bh);
 }

@@ -162,7 +162,7 @@ bool passthru_helper_ct_has_events(const struct nf_conn *ct)
 {
 	const struct nf_conntrack_ecache *cache = nf_ct_ecache_find(ct);
 
-	return cache && READ_ONCE(cache->cache);
+	return cache && (READ_ONCE(cache->cache) || READ_ONCE(cache->missed));
 }
 
 u16 passthru_helper_ip6_frag_max_size(const struct sk_buff *skb)

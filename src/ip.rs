@@ -76,9 +76,6 @@ pub(crate) trait Ip: 'static {
     /// Whether the packet was put together from fragments, by a stack that notes that.
     fn was_fragments(skb: &SkBuff) -> bool;
 
-    /// What a packet of any kind carries, if that is told at once.
-    fn protocol_of(skb: &SkBuff) -> Option<u8>;
-
     /// Does what the input of the stack has left for who sends a packet on. Fails with `ENOMEM`.
     fn finish_input(skb: &mut SkBuff) -> Result;
 
@@ -249,10 +246,6 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn was_fragments(skb: &SkBuff) -> bool {
         skb.was_ipv4_fragments()
-    }
-
-    fn protocol_of(skb: &SkBuff) -> Option<u8> {
-        ipv4::Header::any(skb).map(|header| header.protocol)
     }
 
     fn finish_input(skb: &mut SkBuff) -> Result {
@@ -432,10 +425,6 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn was_fragments(skb: &SkBuff) -> bool {
         skb.was_ipv6_fragments()
-    }
-
-    fn protocol_of(skb: &SkBuff) -> Option<u8> {
-        Self::plain(skb).map(|header| Self::protocol(&header))
     }
 
     fn finish_input(_skb: &mut SkBuff) -> Result {

@@ -388,11 +388,17 @@ fn is_untracked<I: Ip>(packet: &Passing<'_>) -> bool {
     !packet.dev().namespace(rcu).tracks_before_us(I::FAMILY, rcu)
 }
 
-/// Whether a packet was put together from fragments, and the child sends it on: the parent takes it apart
-/// as it was, and who gets it whole does not know how that was.
+/// Whether a packet was put together from fragments, and the child sends it on, or has hooks which may
+/// see to that: the parent takes it apart as it was, and who gets it whole does not know how that was.
 #[inline(always)]
-fn is_to_be_cut_again<I: Ip>(packet: &Passing<'_>, way: Way<'_>) -> bool {
-    !way.is_local() && I::was_fragments(packet.skb())
+fn is_to_be_cut_again<I: Ip>(packet: &Passing<'_>, claim: &Claim<'_>) -> bool {
+    let rcu = packet.bh().read_side();
+    I::was_fragments(packet.skb())
+        && (!claim.way.is_local()
+            || claim
+                .child
+                .namespace(rcu)
+                .has_hooks_before_routing(I::FAMILY))
 }
 
 /// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
@@ -410,7 +416,7 @@ fn choose<'a, I: Ip>(
         && !shortcuts.contains(Shortcut::Output)
         && !claim.is_near()
         && is_untracked::<I>(&packet)
-        && !is_to_be_cut_again::<I>(&packet, claim.way)
+        && !is_to_be_cut_again::<I>(&packet, claim)
         && arrive::is_short(packet.skb(), claim.child);
     if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);
@@ -453,7 +459,7 @@ fn choose_among<'a, I: Ip>(
     };
     let (header, claim) = (&header, &claim);
     if !shortcuts.intersects(BEFORE_ROUTING)
-        || !claim.is_near() && is_to_be_cut_again::<I>(&packet, claim.way)
+        || !claim.is_near() && is_to_be_cut_again::<I>(&packet, claim)
     {
         return packet.pass();
     }
@@ -675,10 +681,6 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     if I::is_from_link(packet.skb()) {
         return packet.refuse(DropReason::IP_INVALID_SOURCE);
     }
-    // As in `admit()`.
-    if I::protocol_of(packet.skb()) == Some(TCP) && !packet.skb().is_for_host() {
-        return packet.refuse(DropReason::UNICAST_IN_L2_MULTICAST);
-    }
     // The parent's own sockets would ask this, and they do not get it.
     if !packet.skb_mut().passes_policies(I::FAMILY) {
         return packet.refuse(DropReason::XFRM_POLICY);
@@ -686,6 +688,14 @@ fn hand_over<'a, I: Ip>(mut packet: Passing<'a>) -> Verdict<'a> {
     if I::finish_input(packet.skb_mut()).is_err() {
         return packet.refuse(DropReason::NOMEM);
     }
+    hand_to::<I>(packet, port)
+}
+
+/// Has the child of `port` receive a packet that has passed the parent's hooks.
+#[cold]
+#[inline(never)]
+fn hand_to<'a, I: Ip>(packet: Passing<'a>, port: &Device<End>) -> Verdict<'a> {
+    let bh = packet.bh();
     let holds = holds_for_others::<I>(port, bh);
     let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);
     if let Some(skb) = skb {
@@ -729,12 +739,15 @@ fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'
     if arrive::is_too_deep(packet.skb_mut(), dev) {
         return refuse_nested(packet, Some(claim.child));
     }
-    // TCP takes nothing that the link had for all, and where it comes in by a shortcut that is
-    // not to be seen any more. C: `tcp_v4_rcv()`.
-    if I::protocol(header) == TCP && !packet.skb().is_for_host() {
-        return packet.refuse(DropReason::UNICAST_IN_L2_MULTICAST);
-    }
+    // Of what the link had for all TCP takes nothing, and others answer to less: the child's stack has to
+    // see that it is such. C: `tcp_v4_rcv()`, `__icmp_send()`.
     let rcu = bh.read_side();
+    if !packet.skb().is_for_host() {
+        return match claim.child.driver().peer(rcu) {
+            Some(port) => hand_to::<I>(packet, port),
+            None => packet.refuse(DropReason::DEV_READY),
+        };
+    }
     let namespace = claim.child.namespace(rcu);
     let holds = namespace.has_before_sockets::<BeforeSockets<I>>(I::FAMILY, rcu);
     let len = packet.skb().len();

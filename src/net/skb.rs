@@ -35,9 +35,6 @@ impl DropReason {
     /// The packet is longer than the MTU.
     pub(crate) const PKT_TOO_BIG: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_BIG);
-    /// It is for one host, in a frame that is for many.
-    pub(crate) const UNICAST_IN_L2_MULTICAST: Self =
-        Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNICAST_IN_L2_MULTICAST);
     /// The IP header is malformed.
     pub(crate) const IP_INHDR: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_INHDR);
     /// The protocol has no handler.
@@ -68,6 +65,17 @@ impl DropReason {
     /// The packet goes in circles.
     pub(crate) const RECURSION_LIMIT: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_RECURSION_LIMIT);
+}
+
+/// Whom a frame was for, as its link layer saw it.
+///
+/// C: `PACKET_HOST` and its like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Addressee(u8);
+
+impl Addressee {
+    /// This host.
+    pub(crate) const HOST: Self = Self(bindings::PACKET_HOST as u8);
 }
 
 /// The protocol of a packet, an EtherType, as on the wire.
@@ -493,12 +501,25 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_skb_ext_reset(self.as_raw()) };
     }
 
-    /// Whether the frame was for this host, as its link layer saw it. C: `PACKET_HOST`.
+    /// Whom the frame was for, as its link layer saw it. C: `skb->pkt_type`.
     #[inline]
-    pub(crate) fn is_for_host(&self) -> bool {
+    pub(crate) fn addressee(&self) -> Addressee {
         // SAFETY: the skb is valid and ours; the union is read as in `protocol()`.
         let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_ref() };
-        u32::from(headers.pkt_type()) == bindings::PACKET_HOST
+        Addressee(headers.pkt_type())
+    }
+
+    /// Sets that.
+    pub(crate) fn set_addressee(&mut self, addressee: Addressee) {
+        // SAFETY: the skb is valid and ours. The union is written as it is read in `protocol()`.
+        let headers = unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_mut() };
+        headers.set_pkt_type(addressee.0);
+    }
+
+    /// Whether the frame was for this host. C: `PACKET_HOST`.
+    #[inline]
+    pub(crate) fn is_for_host(&self) -> bool {
+        self.addressee() == Addressee::HOST
     }
 
     /// The VLAN tag that is kept beside the packet, if there is one: its protocol, and its priority
@@ -652,14 +673,13 @@ impl SkBuff {
     /// time that its sender chose.
     pub(super) fn become_received(&mut self) {
         self.drop_dst();
-        // SAFETY: the skb is valid and ours. The union is written as it is read in `protocol()`.
+        // SAFETY: the skb is valid and ours.
         unsafe {
             let skb = self.as_raw();
             bindings::passthru_helper_skb_orphan(skb);
             bindings::passthru_helper_skb_clear_tstamp(skb);
-            let headers = (*skb).__bindgen_anon_4.headers.as_mut();
-            headers.set_pkt_type(bindings::PACKET_HOST as u8);
         }
+        self.set_addressee(Addressee::HOST);
     }
 
     /// As [`Self::orphan_frags`], for a packet that is received. C: `skb_orphan_frags_rx()`.

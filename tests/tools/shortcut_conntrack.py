@@ -7,7 +7,9 @@ of what the parent noted on a packet is visible in the child.
 usage: shortcut_conntrack.py [above]
 """
 
+import errno
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -20,6 +22,7 @@ from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_seco
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
+NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_BROADCAST_ERROR = 12, 270, 1, 4
 
 # FORWARD accepts new connections to two ports, and what belongs to them.
 FIREWALL = """
@@ -774,6 +777,54 @@ def told(family):
     PARENT.call("conntrack", "-F")
 
 
+def told_late(family):
+    """What a listener had no room for tracking tells it with the connection's next packet."""
+    conntrack_new, conntrack_update, port = 1, 2, 7935
+    mark = struct.pack("=HH", 6, 3) + struct.pack("!H", port)  # CTA_PROTO_DST_PORT
+    PARENT.nft("table inet way { chain f { type filter hook forward priority 0; ct state invalid drop; }\n}\n")
+    for words in ("none", "route", "all"):
+        shortcut("p1", words)
+        listener = PARENT.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        listener.setsockopt(SOL_NETLINK, NETLINK_BROADCAST_ERROR, 1)
+        here, there = OUTSIDE.udp(family), BLUE.udp(family, port)
+        here.connect((family.child(1), port))
+        with listener, here, there:
+            there.settimeout(PATIENCE)
+            for group in (conntrack_new, conntrack_update):
+                listener.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+            here.send(b"question")
+            _, back = there.recvfrom(100)
+            heard(listener)
+            # Others' news, until there is no room.
+            for other in range(20):
+                with OUTSIDE.udp(family) as sock:
+                    sock.sendto(b"news", (family.child(1), 7936 + other))
+            time.sleep(SILENCE)
+            there.sendto(b"answer", back)
+            gather(here, 1)
+            early = heard(listener)
+            here.send(b"and more")
+            gather(there, 1)
+            late = b"".join(gather(listener, 1, mark))
+            same((mark in early, mark in late), (False, True), f"{family.name}, shortcut {words}: what a listener had no room for it hears later")
+    shortcut("p1", "none")
+    PARENT.nft("delete table inet way\n")
+    PARENT.call("conntrack", "-F")
+
+
+def heard(listener):
+    """What a listener has, who may have missed something."""
+    got = b""
+    while select.select([listener], [], [], SILENCE)[0]:
+        try:
+            got += listener.recv(1 << 16)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+    return got
+
+
 def main():
     """All of it; or what is of devices above an Ethernet port."""
     if sys.argv[1:] == ["above"]:
@@ -811,6 +862,7 @@ def main():
                 chapter(balanced, words)
         shortcut("p1", "none")
         told(family)
+        told_late(family)
     no_entries_left()
 
 

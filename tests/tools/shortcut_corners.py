@@ -337,27 +337,43 @@ def ending(words):
     OUTSIDE.call("ip", "-6", "addr", "del", f"{far}/128", "dev", "lo")
 
 
-def shouted(family, words):
-    """A connection's first packet in a frame that is for all is nobody's, of a held address too."""
-    src, dst = family.raw(family.outside), family.raw(family.child(1))
+def first_of_tcp(family, src, dst, behind_options):
+    """A connection's first packet, to port 7929; by IPv6 also with a header of options before it."""
     body = struct.pack("!HHIIBBHHH", 4321, 7929, 1, 0, 5 << 4, 2, 1000, 0, 0)  # SYN
     total = checksum(src + dst + struct.pack("!II", len(body), socket.IPPROTO_TCP) + body)
     body = body[:16] + struct.pack("!H", total) + body[18:]
     if family is V6:
-        packet = struct.pack("!IHBB", 6 << 28, len(body), socket.IPPROTO_TCP, 64) + src + dst + body
-    else:
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, socket.IPPROTO_TCP, 0) + src + dst
-        packet = head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
-    watch(BLUE, "tcp sport 7929", ("out",))
+        kind = socket.IPPROTO_TCP
+        if behind_options:
+            body, kind = struct.pack("!BBBBI", kind, 0, 1, 4, 0) + body, socket.IPPROTO_DSTOPTS
+        return struct.pack("!IHBB", 6 << 28, len(body), kind, 64) + src + dst + body
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, socket.IPPROTO_TCP, 0) + src + dst
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
+
+
+def shouted(family, words):
+    """What comes in a frame that is for all is answered to as little by who holds the address as by a host:
+    no connection begins by it, and nobody is told of a port without a socket."""
+    src, dst = family.raw(family.outside), family.raw(family.child(1))
+    unreachable = "icmp type destination-unreachable" if family is V4 else "icmpv6 type destination-unreachable"
+    kinds = {
+        "TCP": ("tcp sport 7929", first_of_tcp(family, src, dst, False)),
+        "UDP to no socket": (unreachable, udp_packet(family, family.outside, family.child(1), b"to nobody", 7928)),
+    }
+    if family is V6:
+        kinds["TCP behind options"] = ("tcp sport 7929", first_of_tcp(family, src, dst, True))
     with held(family), BLUE.listener(family, 7929):
-        answers = []
-        for mac in ("ff:ff:ff:ff:ff:ff", mac_of(PARENT, "up0")):
-            Wire(OUTSIDE, "out0", mac).send(packet)
-            if mac[0] != "f":
-                until(lambda: seen(BLUE, reset=False))
-            time.sleep(SILENCE)
-            answers.append(bool(seen(BLUE)))
-    same(answers, [False, True], f"{family.name}, shortcut {words}: a held address answers what is sent to it, and not what is sent to all")
+        for what, (match, packet) in kinds.items():
+            watch(BLUE, match, ("out",))
+            answers = []
+            for mac in ("ff:ff:ff:ff:ff:ff", mac_of(PARENT, "up0")):
+                Wire(OUTSIDE, "out0", mac).send(packet)
+                if mac[0] != "f":
+                    until(lambda: seen(BLUE, reset=False))
+                time.sleep(SILENCE)
+                answers.append(bool(seen(BLUE)))
+            name = f"{family.name}, shortcut {words}, {what}"
+            same(answers, [False, True], f"{name}: a held address answers what is sent to it, and not what is sent to all")
     unwatch(BLUE)
 
 
@@ -488,21 +504,26 @@ def cut_again_behind():
     tap = BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(every))
     tap.bind(("narrow", every))
     wire = outside_wire(PARENT, OUTSIDE)
-    src, dst = V6.raw(V6.outside), V6.raw(far)
-    whole = udp_packet(V6, V6.outside, far, bytes(1352), 7933)[40:]
+    turn = f"table ip6 turn {{ chain p {{ type nat hook prerouting priority dstnat; udp dport 7934 dnat to {far}; }}\n}}\n"
+    BLUE.nft(turn)
+    src = V6.raw(V6.outside)
+    ways = {"a child with a narrower way on": (far, 7933), "a child that sends them on by a rule": (V6.child(1), 7934)}
     for words in ("none", "route", "route,socket,output", "all"):
         shortcut("p1", words)
-        drain(tap)
-        for number in range(5):
-            ident = random.getrandbits(32)
-            for begin, end in ((0, 1200), (1200, len(whole))):
-                more = 1 if end < len(whole) else 0
-                piece = struct.pack("!BBHI", socket.IPPROTO_UDP, 0, begin | more, ident) + whole[begin:end]
-                wire.send(struct.pack("!IHBB", 6 << 28, len(piece), 44, 64) + src + dst + piece)
-            time.sleep(SILENCE)
-        got = [data for data in drain(tap, SILENCE) if len(data) > 48 and data[24:40] == dst and data[6] == 44]
-        first = sum(struct.unpack_from("!H", data, 42)[0] & 0xFFF8 == 0 for data in got)
-        same((len(got), first), (10, 5), f"IPv6, shortcut {words}: fragments, behind a child with a narrower way on")
+        for what, (address, port) in ways.items():
+            drain(tap)
+            whole = udp_packet(V6, V6.outside, address, bytes(1352), port)[40:]
+            for number in range(5):
+                ident = random.getrandbits(32)
+                for begin, end in ((0, 1200), (1200, len(whole))):
+                    more = 1 if end < len(whole) else 0
+                    piece = struct.pack("!BBHI", socket.IPPROTO_UDP, 0, begin | more, ident) + whole[begin:end]
+                    wire.send(struct.pack("!IHBB", 6 << 28, len(piece), 44, 64) + src + V6.raw(address) + piece)
+                time.sleep(SILENCE)
+            got = [data for data in drain(tap, SILENCE) if len(data) > 48 and data[24:40] == V6.raw(far) and data[6] == 44]
+            first = sum(struct.unpack_from("!H", data, 42)[0] & 0xFFF8 == 0 for data in got)
+            same((len(got), first), (10, 5), f"IPv6, shortcut {words}: fragments, behind {what}")
+    BLUE.nft("delete table ip6 turn\n")
     shortcut("p1", "none")
     tap.close()
     PARENT.nft("delete table ip6 t\n")
