@@ -787,6 +787,7 @@ def told_late(family):
         listener = PARENT.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         listener.setsockopt(SOL_NETLINK, NETLINK_BROADCAST_ERROR, 1)
+        listener.bind((0, 0))
         here, there = OUTSIDE.udp(family), BLUE.udp(family, port)
         here.connect((family.child(1), port))
         with listener, here, there:
