@@ -546,7 +546,8 @@ int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff 
 /*
  * skb_scrub_packet() between the output paths of two namespaces. The socket stays, so that its owner
  * feels the queues further on, and so does the time that it chose for sending. Then hooks after
- * routing see the packet as one that came by @port, as those of forwarded packets do.
+ * routing see the packet as one that came by @port, as those of forwarded packets do, and so does
+ * the traffic control of the device that it leaves by.
  */
 static __always_inline void passthru_depart(struct sk_buff *skb, struct net_device *port,
 					    struct dst_entry *dst,
@@ -565,7 +566,7 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	skb_set_dst_pending_confirm(skb, 0);
 	skb->pkt_type = PACKET_HOST;
 	skb->ignore_df = 0;
-	skb->skb_iif = 0;
+	skb->skb_iif = port->ifindex;
 	skb->mark = 0;
 	skb_set_queue_mapping(skb, 0);
 	skb->dev = port;

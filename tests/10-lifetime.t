@@ -267,7 +267,6 @@ held() { # MODE ENDING...
 		child "$mode" "held$number" "$number"
 		must ip link set "p$number" type "$KIND" shortcut all
 	done
-	must sysctl -qw net.core.netdev_unregister_timeout_secs=60
 	must ip link add slow type dummy
 	must ip link set slow up
 	# A packet takes longer than the port is held, so that nobody gets room to send.
@@ -287,7 +286,6 @@ held() { # MODE ENDING...
 	ping_ok "$mode: ... another port's shortcuts go on" - 10.0.2.2
 	succeeds "$mode: ... and can be changed" ip link set p2 type "$KIND" shortcut none
 	must ip link set p2 type "$KIND" shortcut device,output
-	must sysctl -qw net.core.netdev_unregister_timeout_secs=10
 	reset_net
 }
 # shellcheck disable=SC2317 # called by name

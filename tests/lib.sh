@@ -254,6 +254,23 @@ address() {
 		lines+=("addr add $address dev $dev")
 	done
 	batch "$ns" "${lines[@]}" "link set $dev up"
+	receives "$ns" "$dev" "$@"
+}
+
+# receives NS DEV ADDRESS...: waits until IPv6 addresses of a device that is up are what its
+# packets are for: a worker of the kernel's makes their local routes after `ip` is done.
+receives() {
+	local ns=$1 dev=$2 address
+	shift 2
+	for address; do
+		[[ $address != *:* ]] || wait_until 5 has_local_route "$ns" "$dev" "${address%/*}" || true
+	done
+}
+
+has_local_route() {
+	local known
+	known=$(in_ns "$1" ip -6 -o route show table local type local "$3" dev "$2" 2>&1)
+	[ -n "$known" ] || [[ $(in_ns "$1" ip -o link show "$2" 2>&1) != *LOWER_UP* ]]
 }
 
 # child MODE NS NUMBER: the usual topology. The port pN has 10.0.N.1 and
@@ -262,7 +279,7 @@ child() {
 	local mode=$1 ns=$2 n=$3
 	has_netns "$ns" || netns_add "$ns"
 	pair "$mode" "p$n" c0 "$ns" || return
-	address - "p$n" "10.0.$n.1/24" "fd00:$n::1/64"
+	batch - "addr add 10.0.$n.1/24 dev p$n" "addr add fd00:$n::1/64 dev p$n nodad" "link set p$n up"
 	batch "$ns" "addr add 10.0.$n.2/24 dev c0" "addr add fd00:$n::2/64 dev c0 nodad" "link set c0 up" \
 		"route add default via 10.0.$n.1" "route add default via fd00:$n::1"
 	runs - "p$n"

@@ -216,6 +216,24 @@ def devices(family):
     report(reaches(family), f"{name} way is free again")
 
 
+def by_input(family):
+    """The uplink's traffic control knows a child's packets by its port, whatever way they came."""
+    match = ("protocol", family.tc, "flower", "indev", "p1", "ip_proto", "udp", "dst_port", str(PORT), "action", "drop")
+    for words in ("none", "output"):
+        shortcut("p1", words)
+        report(reaches(family), f"{family.name}, shortcut {words}: the way is free")
+        # Egress of the child's has all of them leave by its device.
+        for egress in ((), ("c0",)):
+            for dev in egress:
+                BLUE.call("tc", "qdisc", "add", "dev", dev, "root", "pfifo")
+            PARENT.call("tc", "qdisc", "add", "dev", "up0", "clsact")
+            PARENT.call("tc", "filter", "add", "dev", "up0", "egress", *match)
+            same(reaches(family, False), False, f"{family.name}, shortcut {words}: traffic control of the uplink asks for the port {'beside a queue of the child' if egress else ''}")
+            PARENT.call("tc", "qdisc", "del", "dev", "up0", "clsact")
+            for dev in egress:
+                BLUE.call("tc", "qdisc", "del", "dev", dev, "root")
+
+
 def slowed(here, there, size):
     """Sends so much, and more until TCP slows down, as a slow sender may have to. Says
     whether all of it came, and how often TCP had sent something again when it first
@@ -773,7 +791,7 @@ def views_of_all(family):
 
 PARTS = {
     "views": (grown, views_of_all, segments, path_mtu, black_hole),
-    "changes": (devices, translated, refused, load),
+    "changes": (devices, by_input, translated, refused, load),
 }
 
 

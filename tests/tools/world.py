@@ -22,8 +22,8 @@ import time
 
 PORT = 7001
 PLACES = ("device", "route", "netfilter", "socket", "sibling")
-# Longest time until a packet is where it goes; the debug kernel takes longer.
-PATIENCE = 20 if os.environ.get("LAB") == "debug" else 5
+# Longest time until a packet is where it goes: a busy machine may stand still for seconds.
+PATIENCE = 20
 # How long nothing has to come until nothing comes.
 SILENCE = 1.0 if os.environ.get("LAB") == "debug" else 0.15
 
