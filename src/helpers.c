@@ -165,11 +165,6 @@ bool passthru_helper_ct_has_events(const struct nf_conn *ct)
 	return cache && (READ_ONCE(cache->cache) || READ_ONCE(cache->missed));
 }
 
-u16 passthru_helper_ip6_frag_max_size(const struct sk_buff *skb)
-{
-	return IP6CB(skb)->frag_max_size;
-}
-
 /* What ip_rcv_options() has written into the header the checksum is not of. */
 int passthru_helper_ip_finish_options(struct sk_buff *skb)
 {

@@ -53,7 +53,6 @@ struct sk_buff *passthru_helper_skb_share_check(struct sk_buff *skb);
 void passthru_helper_skb_scrub(struct sk_buff *skb, bool crosses);
 void passthru_helper_skb_ext_reset(struct sk_buff *skb);
 bool passthru_helper_ct_has_events(const struct nf_conn *ct);
-u16 passthru_helper_ip6_frag_max_size(const struct sk_buff *skb);
 int passthru_helper_ip_finish_options(struct sk_buff *skb);
 bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb);
 bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb);

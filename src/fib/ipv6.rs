@@ -81,7 +81,7 @@ impl<'r> Question<'r> {
     #[inline(always)]
     fn key_of_destination(&self, header: &Header) -> Key<6, 4> {
         let [daddr, daddr_low] = header.daddr;
-        Key::counted([daddr, daddr_low, self.input(), 0, 0, pair(self.state, ANY)])
+        Key::counted([daddr_low, daddr, self.input(), 0, 0, pair(self.state, ANY)])
     }
 
     /// The key of the packet's own flow.
@@ -89,7 +89,7 @@ impl<'r> Question<'r> {
     fn key_of_flow(&self, header: &Header) -> Key<6, 6> {
         let ([saddr, saddr_low], [daddr, daddr_low]) = (header.saddr, header.daddr);
         let flow = pair(self.state, header.flow);
-        Key::counted([saddr, saddr_low, daddr, daddr_low, self.input(), flow])
+        Key::counted([saddr_low, saddr, daddr_low, daddr, self.input(), flow])
     }
 
     /// What is known of the packet elsewhere than where it is looked for first. Where there are routes

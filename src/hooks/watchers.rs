@@ -388,17 +388,32 @@ fn is_untracked<I: Ip>(packet: &Passing<'_>) -> bool {
     !packet.dev().namespace(rcu).tracks_before_us(I::FAMILY, rcu)
 }
 
+/// Whether connection tracking has nothing to do with a packet, and did not put it together for a child
+/// that has to cut it again. Where no other hook is, nobody has.
+#[inline(always)]
+fn is_untouched<I: Ip>(packet: &Passing<'_>, claim: &Claim<'_>) -> bool {
+    let (skb, rcu) = (packet.skb(), packet.bh().read_side());
+    let alone = !skb.is_tracked()
+        && packet
+            .dev()
+            .namespace(rcu)
+            .has_one_hook_before_routing(I::FAMILY, rcu);
+    alone || is_untracked::<I>(packet) && !is_to_be_cut_again::<I>(packet, claim)
+}
+
 /// Whether a packet was put together from fragments, and the child sends it on, or has hooks which may
 /// see to that: the parent takes it apart as it was, and who gets it whole does not know how that was.
 #[inline(always)]
 fn is_to_be_cut_again<I: Ip>(packet: &Passing<'_>, claim: &Claim<'_>) -> bool {
-    let rcu = packet.bh().read_side();
-    I::was_fragments(packet.skb())
-        && (!claim.way.is_local()
-            || claim
-                .child
-                .namespace(rcu)
-                .has_hooks_before_routing(I::FAMILY))
+    I::was_fragments(packet.skb()) && may_be_sent_on::<I>(claim.child, claim.way, packet.bh())
+}
+
+/// Whether a child may send on what is for its own sockets by its routes or not.
+#[cold]
+#[inline(never)]
+fn may_be_sent_on<I: Ip>(child: &Device<End>, way: Way<'_>, bh: BottomHalf<'_>) -> bool {
+    let namespace = child.namespace(bh.read_side());
+    !way.is_local() || namespace.has_hooks_before_routing(I::FAMILY)
 }
 
 /// Which of the shortcuts that the port allows is right for the packet. Where `route` is the first
@@ -415,8 +430,7 @@ fn choose<'a, I: Ip>(
     let plain = shortcuts.contains(Shortcut::Route)
         && !shortcuts.contains(Shortcut::Output)
         && !claim.is_near()
-        && is_untracked::<I>(&packet)
-        && !is_to_be_cut_again::<I>(&packet, claim)
+        && is_untouched::<I>(&packet, claim)
         && arrive::is_short(packet.skb(), claim.child);
     if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);

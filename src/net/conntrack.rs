@@ -69,10 +69,14 @@ impl Namespace {
     /// As [`Self::tracks`], for who has a hook before routing: the only one may be its own.
     #[inline(always)]
     pub(crate) fn tracks_before_us(&self, family: Family, rcu: ReadSide<'_>) -> bool {
-        let alone = self
-            .hooks(family, BEFORE_ROUTING, rcu)
-            .is_some_and(|hooks| hooks.len() == 1);
-        !alone && self.tracks(family, rcu)
+        !self.has_one_hook_before_routing(family, rcu) && self.tracks(family, rcu)
+    }
+
+    /// Whether a single hook sees packets before they are routed: for who has one there, its own.
+    #[inline(always)]
+    pub(crate) fn has_one_hook_before_routing(&self, family: Family, rcu: ReadSide<'_>) -> bool {
+        self.hooks(family, BEFORE_ROUTING, rcu)
+            .is_some_and(|hooks| hooks.len() == 1)
     }
 }
 

@@ -26,7 +26,7 @@ const MULTIPLIED: usize = 4;
 
 /// What identifies a flow, and under which circumstances what was found out holds. An entry whose
 /// key differs in any bit is not found: circumstances that change make entries unreachable.
-/// The flow is in the first `HASHED` words.
+/// The flow is in the first `HASHED` words; the first one is that in which most flows differ.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<const K: usize, const HASHED: usize> {
     words: [u64; K],
@@ -149,19 +149,27 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
         }
     }
 
+    /// Begins to read an entry that may be the one for `key`: whether it is, [`Self::rest`] tells.
     #[inline(always)]
-    fn has<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
+    fn begin_if_likely<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> Option<u32> {
+        let begin = self.sequence.begin();
+        (self.words[0].read() == key.words[0]).then_some(begin)
+    }
+
+    /// Whether the entry, which [`Self::begin_if_likely`] took for the one for `key`, is that.
+    #[inline(always)]
+    fn has_rest<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
         // All differences at once: one branch for the flow that is there.
         let mut differs = 0;
         // A loop over numbers is unrolled for any length; adaptors are not always inlined.
         #[allow(clippy::needless_range_loop)]
-        for index in 0..K {
+        for index in 1..K {
             differs |= self.words[index].read() ^ key.words[index];
         }
         differs == 0
     }
 
-    /// As [`Self::has`], where that is unlikely: most differ soon.
+    /// Whether the entry is for `key`, where that is unlikely: most differ soon.
     #[inline(always)]
     fn has_after_all<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
         #[allow(clippy::needless_range_loop)]
@@ -185,8 +193,18 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
         key: &Key<K, HASHED>,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        let begin = self.sequence.begin();
-        if !self.has(key) {
+        self.rest(key, self.begin_if_likely(key)?, rcu)
+    }
+
+    /// As [`Self::get`], of what [`Self::begin_if_likely`] began.
+    #[inline(always)]
+    fn rest<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        begin: u32,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
+        if !self.has_rest(key) {
             return None;
         }
         let dev = self.dev.read() as *const bindings::net_device;
@@ -311,8 +329,9 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         unsafe { self.slots.as_slice().get_unchecked(index & self.mask) }
     }
 
-    /// What is known of the flow with this key, if that is in the most likely place. Callable under
-    /// RCU, in any context. Where it says nothing [`Self::find`] may still know.
+    /// What is known of the flow with this key, if that is in the most likely place, or in the next
+    /// where another flow has that one. Callable under RCU, in any context. Where it says nothing
+    /// [`Self::find_elsewhere`] may still know.
     #[inline(always)]
     pub(crate) fn find_first<'r, const HASHED: usize>(
         &self,
@@ -330,7 +349,16 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         place: Place,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        self.slot(place.0).get(key, rcu)
+        let mut slot = self.slot(place.0);
+        let begin = match slot.begin_if_likely(key) {
+            Some(begin) => begin,
+            None => {
+                seldom();
+                slot = self.slot(place.0 ^ 1);
+                slot.begin_if_likely(key)?
+            }
+        };
+        slot.rest(key, begin, rcu)
     }
 
     /// What is known of the flow with this key where [`Self::find_first`] does not look. Callable
@@ -468,6 +496,11 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         }
     }
 }
+
+/// Marks a branch that is seldom taken.
+#[cold]
+#[inline]
+fn seldom() {}
 
 /// At least `size` entries, a power of two of them. May sleep. Fails with `ENOMEM`.
 pub(super) fn slots<T>(size: usize, empty: fn() -> T) -> Result<KVVec<T>> {

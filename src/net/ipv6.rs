@@ -188,8 +188,12 @@ impl SkBuff {
     /// Whether the stack has put the packet together from fragments, which are to be as they were where
     /// it is sent on. C: `ip6_pkt_too_big()`.
     pub(crate) fn was_ipv6_fragments(&self) -> bool {
-        // SAFETY: the skb is valid, and the stack has noted that, or that there is nothing to note.
-        unsafe { bindings::passthru_helper_ip6_frag_max_size(self.as_raw()) != 0 }
+        // SAFETY: the skb is valid, and the stack, whose its control block is, has noted that, or that
+        // there is nothing to note.
+        unsafe {
+            let control = &raw const (*self.as_raw()).cb;
+            (*control.cast::<bindings::inet6_skb_parm>()).frag_max_size != 0
+        }
     }
 }
 

@@ -45,10 +45,10 @@ fn key(
         ANY
     };
     Key::counted([
-        source,
-        source_low,
-        destination,
         destination_low,
+        destination,
+        source_low,
+        source,
         pair(port.ifindex() as u32, forwards.into()),
         pair(state, flow),
     ])
