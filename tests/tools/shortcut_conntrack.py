@@ -22,6 +22,8 @@ from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_seco
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
+# How often a part is done that stalls have spoilt.
+TRIES = 5
 NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_BROADCAST_ERROR = 12, 270, 1, 4
 
 # FORWARD accepts new connections to two ports, and what belongs to them.
@@ -143,24 +145,39 @@ def by_device(family, words, another, seconds):
     name = f"{family.name}, shortcut {words}"
     shortcut("p1", words)
     firewall(family, "meta l4proto { icmp, icmpv6 } accept", "chain p { type filter hook prerouting priority 0; udp dport 7001 ct state new counter name known; }")
-    forget()
     with setting("udp_timeout", 4), setting("udp_timeout_stream", 4):
-        flow = Flow(family)
-        same(flow.send(1), 1, f"{name}: the first datagram of a tracked connection")
-        flow.answer()
-        same(counted("known"), 1, f"{name}: ... is a new one")
-        before, begin, sent = places_taken("p1"), time.monotonic(), 0
-        while time.monotonic() < begin + seconds:
-            sent += flow.send(1)
-            time.sleep(0.02)
-        lasted = time.monotonic() - begin
-        taken, seen = difference(places_taken("p1"), before), counted() - 1
+        for _ in range(TRIES):
+            forget()
+            for counter in ("seen", "known"):
+                counted(counter)
+            flow = Flow(family)
+            first = flow.send(1)
+            flow.answer()
+            answered = time.monotonic()
+            new = counted("known")
+            before, begin, tried, sent, longest = places_taken("p1"), time.monotonic(), 0, 0, 0
+            last = begin
+            while last < begin + seconds:
+                sent += flow.send(1)
+                tried += 1
+                time.sleep(0.02)
+                last, previous = time.monotonic(), last
+                longest = max(longest, last - previous)
+            lasted = last - begin
+            taken, seen = difference(places_taken("p1"), before), counted() - 1
+            forgotten = counted("known")
+            flow.close()
+            # In a stall there is no packet in some second, and the connection may be over.
+            stalled = longest > 0.9 or begin - answered > 2 or sent <= 4 * seconds
+            if not stalled or (first, sent) != (1, tried):
+                break
+        same(first, 1, f"{name}: the first datagram of a tracked connection")
+        same(new, 1, f"{name}: ... is a new one")
         others = taken.get(another, 0) if another else seen
         # The first after the answer, and one at the beginning of each second.
         right = taken.get("device", 0) + others == sent and lasted - 1 <= others <= lasted + 2
-        report(right and sent > 4 * seconds, f"{name}: device takes all but one a second", taken, seen, sent, lasted)
-        same(counted("known"), 0, f"{name}: tracking does not lose sight of the connection")
-        flow.close()
+        report(right and sent > 4 * seconds, f"{name}: device takes all but one a second", taken, seen, sent, lasted, longest)
+        same(forgotten, 0, f"{name}: tracking does not lose sight of the connection")
     before = places_taken("p1")
     same(ping(OUTSIDE, family, family.child(1), 3), 3, f"{name}: tracked echo requests are answered")
     same(difference(places_taken("p1"), before).get("device"), None, f"{name}: ... none by device")
