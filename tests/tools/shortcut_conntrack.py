@@ -18,7 +18,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, drain, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, shortcut, skip, udp_packet, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, drain, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, second, shortcut, skip, udp_packet, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
@@ -231,17 +231,26 @@ def not_by_device(family):
     flow = Flow(family)
     same(flow.send(5), 5, f"{family.name}: datagrams that nobody has answered arrive")
     same((difference(places_taken("p1"), before), counted()), ({}, 5), f"{family.name}: ... none by device")
-    flow.answer()
     # What has another length is marked: within one second there is no time for rules that change.
     PARENT.nft("table netdev m { chain i { type filter hook ingress device up0 priority -300; meta l4proto udp udp length 24 meta mark set 5; }\n}\n")
-    begin_second()
-    same(flow.send(2), 2, f"{family.name}: answered ones arrive")
-    before, flow.size = places_taken("p1"), 16
-    same(flow.send(2), 2, f"{family.name}: and so do marked ones of the same connection")
-    same(difference(places_taken("p1"), before), {}, f"{family.name}: ... none by device")
-    before, flow.size = places_taken("p1"), 8
-    same(flow.send(2), 2, f"{family.name}: ... and others")
-    same(difference(places_taken("p1"), before), {"device": 2}, f"{family.name}: ... which are by device")
+    flow.answer()
+    for _ in range(TRIES):
+        now, arrived, places = begin_second(), [], []
+        # Answered ones, marked ones, and others.
+        for flow.size in (8, 16, 8):
+            before = places_taken("p1")
+            arrived.append(flow.send(2))
+            places.append(difference(places_taken("p1"), before))
+        if second() == now or arrived != [2, 2, 2]:
+            break
+        forget()
+        flow.send(1)
+        flow.answer()
+    same(arrived[0], 2, f"{family.name}: answered ones arrive")
+    same(arrived[1], 2, f"{family.name}: and so do marked ones of the same connection")
+    same(places[1], {}, f"{family.name}: ... none by device")
+    same(arrived[2], 2, f"{family.name}: ... and others")
+    same(places[2], {"device": 2}, f"{family.name}: ... which are by device")
     PARENT.nft("delete table netdev m\n")
     flow.close()
     PARENT.nft("delete table inet way\n")
@@ -288,14 +297,19 @@ def renumbered(family):
     made("lan", "5")
     shortcut("p1", "device")
     firewall(family)
-    forget()
     lan, guest = (Wire(OUTSIDE, device, mac_of(PARENT, "up0")) for device in ("out5", "out6"))
     forged = Forged(family)
-    same(forged.by(lan), (True, {}), f"{name}: a first datagram by the one")
-    forged.answer()
-    begin_second()
-    same(forged.by(lan), (True, {}), f"{name}: another one after an answer")
-    same(forged.by(lan), (True, {"device": 1}), f"{name}: ... and the next, by device")
+    for _ in range(TRIES):
+        forget()
+        first = forged.by(lan)
+        forged.answer()
+        now = begin_second()
+        others = [forged.by(lan) for _ in range(2)]
+        if second() == now or not all(arrived for arrived, _ in (first, *others)):
+            break
+    same(first, (True, {}), f"{name}: a first datagram by the one")
+    same(others[0], (True, {}), f"{name}: another one after an answer")
+    same(others[1], (True, {"device": 1}), f"{name}: ... and the next, by device")
     PARENT.call("ip", "link", "del", "lan")
     made("guest", "6")
     same(forged.by(guest), (True, {}), f"{name}: the first by the other, by the rules")
@@ -430,21 +444,26 @@ def cut_off(flow, words):
 def bargain(family, words):
     """The first packet of a connection is FORWARD's, the others are not."""
     name = f"{family.name}, shortcut {words}"
-    firewall(family)
-    forget()
-    begin_second()
-    before = places_taken("p1")
-    flow = Flow(family, connect=words == "socket")
-    same(flow.send(1), 1, f"{name}: a tracked datagram arrives")
-    flow.answer()
-    same(flow.send(4), 4, f"{name}: and others, after an answer")
+    for _ in range(TRIES):
+        firewall(family)
+        forget()
+        now, before = begin_second(), places_taken("p1")
+        flow = Flow(family, connect=words == "socket")
+        first = flow.send(1)
+        flow.answer()
+        others, places = flow.send(4), difference(places_taken("p1"), before)
+        same_second = second() == now
+        flow.close()
+        if same_second or (first, others) != (1, 4):
+            break
+    same(first, 1, f"{name}: a tracked datagram arrives")
+    same(others, 4, f"{name}: and others, after an answer")
     # By device what comes after one that tracking has seen answered.
     taken = by(words, 4, words == "socket")
     if place(words) == "device":
         taken = {"device": 3} | by(words, 1, ahead=False)
     same(counted(), 2 if words == "device" else 1, f"{name}: FORWARD sees the first, and no more than it must")
-    same(difference(places_taken("p1"), before), taken, f"{name}: the others take the shortcut")
-    flow.close()
+    same(places, taken, f"{name}: the others take the shortcut")
 
     before = places_taken("p1")
     here, there = connected(OUTSIDE, BLUE, family, family.child(1), PORT)

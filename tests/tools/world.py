@@ -264,11 +264,18 @@ def tick_rate():
     return min((100, 250, 300, 1000), key=lambda rate: abs(rate - measured))
 
 
+def second():
+    """Which one it is of the seconds in which `device` knows a connection that the
+    parent tracks."""
+    return ticks() // tick_rate()
+
+
 def begin_second():
-    """Waits until one of the seconds begins in which `device` knows a connection
-    that the parent tracks: what is counted within the next one is all by that."""
+    """Waits until one of them begins, and says which: what is counted is all by that
+    as long as it is the same."""
     rate = tick_rate()
     time.sleep((rate - ticks() % rate + 1) / rate)
+    return second()
 
 
 def places_taken(port, parent=None):
