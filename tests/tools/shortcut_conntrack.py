@@ -791,7 +791,7 @@ def told(family):
     for words in ("none", "route", "output", "all"):
         for port in ("p1", "p2"):
             shortcut(port, words)
-        listener = subprocess.Popen(["conntrack", "-E", "-f", f"ipv{family.version}", "-p", "tcp", "--dport", "7934"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        listener = subprocess.Popen(["conntrack", "-E", "-f", f"ipv{family.version}", "-p", "tcp", "--dport", "7934"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         report(until(somebody_listens), f"{family.name}, shortcut {words}: somebody listens")
         here, there = connected(BLUE, RED, family, family.child(2), 7934)
         report(exchange(here, there, 3), f"{family.name}, shortcut {words}: a connection between children")
@@ -799,9 +799,14 @@ def told(family):
         there.close()
         entry = ("conntrack", "-L", "-f", f"ipv{family.version}", "-p", "tcp", "--dport", "7934")
         until(lambda: "TIME_WAIT" in PARENT.call(*entry))
-        time.sleep(SILENCE)
+        # What is known of it is told of a little later.
+        text, end = b"", time.monotonic() + PATIENCE
+        while b"TIME_WAIT" not in text and select.select([listener.stdout], [], [], max(0, end - time.monotonic()))[0]:
+            text += (piece := os.read(listener.stdout.fileno(), 1 << 16))
+            if not piece:
+                break
         listener.terminate()
-        lines = listener.communicate()[0].splitlines()
+        lines = (text + listener.communicate()[0]).decode().splitlines()
         states[words] = [next((word for word in line.split() if word.isupper() and "_" in word or word in ("ESTABLISHED", "[ASSURED]")), "") for line in lines]
     # Whether an acknowledgement goes alone, so that there is one more, is a matter of time.
     for words, heard in states.items():
