@@ -455,7 +455,7 @@ def forgotten():
     long packets again."""
     far, size = "2001:db8:9::9", 1400
     # Time enough for a first look, with half a dozen processes.
-    expires = 10 if os.environ.get("LAB") == "debug" else 4
+    expires = 10
     OUTSIDE.call("ip", "link", "add", "narrow", "mtu", "1300", "type", "dummy")
     OUTSIDE.call("ip", "link", "set", "narrow", "up")
     OUTSIDE.call("ip", "-6", "route", "add", "2001:db8:9::/64", "dev", "narrow")
@@ -480,21 +480,26 @@ def forgotten():
     for _ in range(4):
         sends(BLUE, 10)
         time.sleep(0.1)
-    sends(PARENT)
-    report(until(knows), "IPv6, the MTU of a path: the parent learns it")
-    seen(OUTSIDE)
-    wrong, known, after = [], 0, 0
-    end = time.monotonic() + expires + PATIENCE
-    while time.monotonic() < end and after < 3:
-        still = knows()
-        sends(BLUE)
-        time.sleep(0.05)
-        came = seen(OUTSIDE).get("pre", 0)
-        if still != knows():
-            continue
-        known, after = known + still, after + (not still)
-        if (came == 0) != still:
-            wrong.append((still, came))
+    for _ in range(5):
+        sends(PARENT)
+        learned = until(knows)
+        seen(OUTSIDE)
+        wrong, known, after = [], 0, 0
+        end = time.monotonic() + expires + 30
+        while time.monotonic() < end and after < 3:
+            still = knows()
+            sends(BLUE)
+            time.sleep(0.05)
+            came = seen(OUTSIDE).get("pre", 0)
+            if still != knows():
+                continue
+            known, after = known + still, after + (not still)
+            if (came == 0) != still:
+                wrong.append((still, came))
+        # In a stall it may be forgotten before anybody has looked.
+        if known or wrong:
+            break
+    report(learned, "IPv6, the MTU of a path: the parent learns it")
     report(known and after and not wrong, "IPv6, the MTU of a path: forgotten in the end, by what is remembered as well", known, after, wrong)
     unwatch(OUTSIDE)
     PARENT.sysctl(ipv6__route__mtu_expires=600)
