@@ -38,7 +38,7 @@ def main(device, *command):
     """Listens before the command runs."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.bind((0, RTMGRP_LINK))
-        sock.settimeout(10)
+        sock.settimeout(120)
         subprocess.run(command, check=True)
         while True:
             for kind, body in messages(sock.recv(1 << 16)):
