@@ -151,7 +151,7 @@ for ((round = 1; round <= $(scale 3 2); round++)); do
 	busy
 	result $? "round $round: traffic flows"
 	between "$(awk '$1 == "passthru" { print $3 }' /proc/modules)" 0 1000 "round $round: a use count that can be read"
-	succeeds "round $round: rmmod under traffic" timeout "$(scale 60 300)" rmmod passthru
+	succeeds "round $round: rmmod under traffic" timeout 300 rmmod passthru
 	is "$(links_of - | grep -E '^p[0-9]')$(links_of blue)$(links_of red)$(links_of green)" "" "round $round: all devices are gone"
 	reset_net
 done

@@ -70,7 +70,7 @@ end_of() { # SET
 		netns_add other
 		succeeds "$name" move other
 		;;
-	module) succeeds "$name" timeout "$(scale 60 300)" rmmod passthru ;;
+	module) succeeds "$name" timeout 300 rmmod passthru ;;
 	esac
 	eventually "$PATIENCE" "$1, $end: the port is gone" is_gone p1
 	end_background
