@@ -222,7 +222,7 @@ def lets_go(means, words, ears):
         going = subprocess.Popen(["ip", "link", "del", "d0"])
     try:
         # Far from when the kernel complains.
-        gone = going.wait(4) == 0
+        gone = going.wait(30) == 0
     except subprocess.TimeoutExpired:
         gone = False
     report(gone, f"shortcut {words}: a device that shares a route with the port goes at once")
