@@ -395,7 +395,7 @@ iperf() {
 	local ns=$1 turns status
 	shift
 	turns=$(iperf_turns)
-	in_ns "$ns" timeout 120 iperf3 "$@"
+	in_ns "$ns" timeout "$(scale 300 900)" iperf3 "$@"
 	status=$?
 	wait_until 10 at_least $((turns + 1)) iperf_turns
 	return "$status"
