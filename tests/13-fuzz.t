@@ -14,9 +14,9 @@ netns_add blue
 sleep 1000 &
 JOBS+=($!)
 for ((seed = 1; seed <= seeds; seed++)); do
-	from_tool "seed $seed: " timeout 200 python3 -S "$TOOLS/fuzz_rtnl.py" "$KIND" "$seed" "$count"
+	from_tool "seed $seed: " timeout 600 python3 -S "$TOOLS/fuzz_rtnl.py" "$KIND" "$seed" "$count"
 done
-from_tool "in a child namespace: " ip netns exec blue timeout 200 python3 -S "$TOOLS/fuzz_rtnl.py" "$KIND" 99 "$count"
+from_tool "in a child namespace: " ip netns exec blue timeout 600 python3 -S "$TOOLS/fuzz_rtnl.py" "$KIND" 99 "$count"
 is "$(links_of -)$(links_of blue)" "" "nothing is left"
 
 # Changes of a child by the root of its namespace: nothing of it reaches the port.
@@ -27,7 +27,7 @@ if unshare -Ur true 2>/dev/null; then
 	# Its namespaces are made, and who it is in them, when unshare has given way to it.
 	wait_until 5 grep -qx sleep "/proc/$child_pid/comm"
 	must ip link add given type "$KIND" shortcut route,output peer name c0 netns "$child_pid"
-	from_tool "a child's root: " timeout 200 nsenter -t "$child_pid" -U -n \
+	from_tool "a child's root: " timeout 600 nsenter -t "$child_pid" -U -n \
 		python3 -S "$TOOLS/fuzz_rtnl.py" "$KIND" 98 "$count" c0
 	like "$(ip -d link show given)" "mtu 1500 .* port shortcut route,output spoofchk on" "a child's root: the port is as it was"
 	must ip link del given

@@ -32,9 +32,9 @@ for mode in l3 l2; do
 		to="$mode: into $dev"
 		other=(blue c0)
 		[ "$ns" = blue ] && other=(- p1)
-		from_tool "$to: " timeout 250 python3 -S "$TOOLS/frame_drops.py" "$mode" "$ns" "$dev" "${other[@]}" "$mac" "$last"
+		from_tool "$to: " timeout 600 python3 -S "$TOOLS/frame_drops.py" "$mode" "$ns" "$dev" "${other[@]}" "$mac" "$last"
 
-		from_tool "$to: " in_ns "$ns" timeout 250 python3 -S "$TOOLS/frame.py" fuzz "$dev" --to "$mac" --seed 7 --count "$(scale 3000 600)"
+		from_tool "$to: " in_ns "$ns" timeout 600 python3 -S "$TOOLS/frame.py" fuzz "$dev" --to "$mac" --seed 7 --count "$(scale 3000 600)"
 		eventually 5 "$to: the pair works as before" pings - 10.0.1.2
 		ping_ok "$to: and in IPv6" blue fd00:1::1
 	done
