@@ -94,6 +94,13 @@ only_esp() {
 # Neighbours, whom no policy here is about, talk in clear.
 CLEAR='icmp or tcp or udp or (icmp6 and (ip6[40] = 128 or ip6[40] = 129))'
 
+# no_connections: returns when TCP has nothing more to say, which it would say in clear
+# once policies are gone, where the next capture sees it.
+no_connections() {
+	local ns
+	for ns in - blue; do must wait_until "$PATIENCE" no_connection "$ns"; done
+}
+
 # ESP in transport mode between the two ends.
 esp() { # MODULE HERE THERE
 	local module=$1 here=$2 there=$3 name="$mode: ESP${1/esp4/}" ns from to
@@ -113,6 +120,7 @@ esp() { # MODULE HERE THERE
 	ping_ok "$name carries a ping" - "$there"
 	probe "$name: " - --size 60000 "tcp:$there" "udp:$there"
 	capture_end
+	no_connections
 	only_esp "$name" "$SCRATCH/esp.pcap"
 	# The other end's policy takes nothing else.
 	must ip xfrm policy flush
@@ -146,6 +154,7 @@ xfrm_device() { # MODULE HERE THERE
 	ping_ok "$name carries IPv6" blue fd79::1 -s 1300
 	probe "$name: " - --size 60000 tcp:10.79.0.2 tcp:fd79::2
 	capture_end
+	no_connections
 	only_esp "$name" "$SCRATCH/esp.pcap"
 	between "$(counter blue x0 rx packets)" 4 1000000 "$name counts"
 	ping_ok "$name: what is not routed there crosses in clear" - "$there"

@@ -45,11 +45,6 @@ settled() { # NS NUMBER: both ends
 	! { ip -n "$1" -6 addr show dev eth0 && ip -6 addr show dev "host$2"; } | grep -q tentative
 }
 
-# shellcheck disable=SC2317 # called by name
-no_connection() { # NS: TCP has nothing more to say there; TIME_WAIT does not count
-	[ -z "$(in_ns "$1" ss -Hnt)" ]
-}
-
 # A namespace that ends waits for others that end at the same time, and all of them
 # for grace periods.
 SOON=20

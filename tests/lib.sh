@@ -347,6 +347,11 @@ listening() { # NS tcp|udp PORT
 	[ -n "$(in_ns "$1" ss -Hnl "--$2" "sport = :$3")" ]
 }
 
+# shellcheck disable=SC2317 # called by name
+no_connection() { # NS: TCP has nothing more to say there; TIME_WAIT does not count
+	[ -z "$(in_ns "$1" ss -Hnt)" ]
+}
+
 # echo_server NS [WORD]: TCP and UDP, IPv4 and IPv6, port 7777; answers what it
 # gets, or WORD.
 echo_server() {
