@@ -189,7 +189,7 @@ vrfs() {
 qdiscs() {
 	local before
 	if tc qdisc add dev p1 root netem delay 100ms 2>/dev/null; then
-		between "$(ping -n -c 1 10.0.1.2 | sed -n 's/.*time=\([0-9]*\).*/\1/p')" 100 20000 "$mode: netem delays"
+		between "$(ping -n -c 1 -W "$PATIENCE" 10.0.1.2 | sed -n 's/.*time=\([0-9]*\).*/\1/p')" 100 20000 "$mode: netem delays"
 		must tc qdisc replace dev p1 root netem loss 100%
 		fails "$mode: netem loses" pings - 10.0.1.2
 		like "$(tc -s qdisc show dev p1)" "dropped [1-9]" "$mode: and counts it"

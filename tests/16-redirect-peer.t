@@ -100,7 +100,7 @@ for mode in l3 l2; do
 	between "$(counter blue c0 rx packets)" $((received_before + 300)) $((received_before + 303)) "$mode: and none twice"
 	between $(($(counter blue c0 rx bytes) - bytes_before)) $((300 * 128)) $((303 * 142)) "$mode: and its bytes"
 	ping_ok "$mode: ping from afar is answered" far 10.0.1.2
-	is "$(in_ns far ping -n -c 1 10.0.1.2 | sed -n 's/.*ttl=\([0-9]*\).*/\1/p')" 63 "$mode: the way back is the full one"
+	is "$(in_ns far ping -n -c 1 -W "$PATIENCE" 10.0.1.2 | sed -n 's/.*ttl=\([0-9]*\).*/\1/p')" 63 "$mode: the way back is the full one"
 	probe "$mode: from afar: " far tcp:10.0.1.2 udp:10.0.1.2
 	capture blue c0 "$SCRATCH/tap.pcap" icmp
 	must answers far 10.0.1.2
