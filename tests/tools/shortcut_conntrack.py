@@ -83,6 +83,12 @@ def forget():
     PARENT.call("conntrack", "-F")
 
 
+def forget_now():
+    """... nor for the rest of a second in which `device` knew one."""
+    forget()
+    begin_second()
+
+
 class Flow:
     """Datagrams from outside to blue, one at a time."""
 
@@ -243,7 +249,7 @@ def not_by_device(family):
             places.append(difference(places_taken("p1"), before))
         if second() == now or arrived != [2, 2, 2]:
             break
-        forget()
+        forget_now()
         flow.send(1)
         flow.answer()
     same(arrived[0], 2, f"{family.name}: answered ones arrive")
@@ -300,7 +306,7 @@ def renumbered(family):
     lan, guest = (Wire(OUTSIDE, device, mac_of(PARENT, "up0")) for device in ("out5", "out6"))
     forged = Forged(family)
     for _ in range(TRIES):
-        forget()
+        forget_now()
         first = forged.by(lan)
         forged.answer()
         now = begin_second()
