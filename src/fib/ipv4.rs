@@ -76,8 +76,8 @@ impl<'r> Question<'r> {
 }
 
 impl Parent {
-    /// The owner of a packet that came in by `packet.dev()`, if that is remembered in the place
-    /// where it is looked for first. If not, [`Self::find_out_ipv4`] is to be asked.
+    /// The owner of a packet that came in by `packet.dev()`, if that is remembered in one of the
+    /// places where it is looked for first. If not, [`Self::find_out_ipv4`] is to be asked.
     #[inline(always)]
     pub(crate) fn recall_ipv4<'r>(
         &self,

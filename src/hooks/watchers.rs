@@ -408,7 +408,7 @@ fn is_to_be_cut_again<I: Ip>(packet: &Passing<'_>, claim: &Claim<'_>) -> bool {
     I::was_fragments(packet.skb()) && may_be_sent_on::<I>(claim.child, claim.way, packet.bh())
 }
 
-/// Whether a child may send on what is for its own sockets by its routes or not.
+/// Whether a child sends a packet on by its routes, or may, because hooks before routing can see to that.
 #[cold]
 #[inline(never)]
 fn may_be_sent_on<I: Ip>(child: &Device<End>, way: Way<'_>, bh: BottomHalf<'_>) -> bool {

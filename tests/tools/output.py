@@ -222,16 +222,14 @@ def by_input(family):
     for words in ("none", "output"):
         shortcut("p1", words)
         report(reaches(family), f"{family.name}, shortcut {words}: the way is free")
-        # Egress of the child's has all of them leave by its device.
-        for egress in ((), ("c0",)):
-            for dev in egress:
-                BLUE.call("tc", "qdisc", "add", "dev", dev, "root", "pfifo")
+        # With a queue of the child's all of them leave by its device.
+        for queue in ("noqueue", "pfifo"):
+            BLUE.call("tc", "qdisc", "replace", "dev", "c0", "root", queue)
             PARENT.call("tc", "qdisc", "add", "dev", "up0", "clsact")
             PARENT.call("tc", "filter", "add", "dev", "up0", "egress", *match)
-            same(reaches(family, False), False, f"{family.name}, shortcut {words}: traffic control of the uplink asks for the port {'beside a queue of the child' if egress else ''}")
+            same(reaches(family, False), False, f"{family.name}, shortcut {words}: traffic control of the uplink asks for the port, beside {queue} of the child's")
             PARENT.call("tc", "qdisc", "del", "dev", "up0", "clsact")
-            for dev in egress:
-                BLUE.call("tc", "qdisc", "del", "dev", dev, "root")
+        BLUE.call("tc", "qdisc", "del", "dev", "c0", "root")
 
 
 def slowed(here, there, size):
