@@ -478,7 +478,9 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         self.filled.write(0);
         full_barrier();
         for slot in self.slots.as_slice() {
-            let empty = || slot.dst.read() == 0 && slot.sequence.begin() & 1 == 0;
+            // The lock first: who has it may have seen that there are entries before that was taken
+            // back, and an entry that comes between the two readings is seen by the second.
+            let empty = || slot.sequence.begin() & 1 == 0 && slot.dst.read() == 0;
             if empty() {
                 continue;
             }
