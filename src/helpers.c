@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* See helpers.h. */
+/* Those of helpers.h that packets do not pass, or seldom do: the others are in inline.c. */
 
-#include <linux/bpf-cgroup.h>
 #include <net/l3mdev.h>
-#include <net/raw.h>
-#include <net/rawv6.h>
-#include <net/udp.h>
-#include <net/netfilter/nf_conntrack_ecache.h>
 #include <net/xfrm.h>
 
 #include "bindings.h"
@@ -15,18 +10,6 @@
 void passthru_helper_netdev_lockdep_set_classes(struct net_device *dev)
 {
 	netdev_lockdep_set_classes(dev);
-}
-
-/* What a driver with several queues does with what comes in by one. */
-void passthru_helper_skb_record_rx_queue(struct sk_buff *skb, const struct net_device *dev,
-					 u16 queue)
-{
-	skb_record_rx_queue(skb, queue % READ_ONCE(dev->real_num_rx_queues));
-}
-
-u16 passthru_helper_skb_queue(const struct sk_buff *skb)
-{
-	return skb_get_queue_mapping(skb);
 }
 
 /* Whether another device has all that @dev receives. */
@@ -56,16 +39,6 @@ void passthru_helper_eth_hw_addr_random(struct net_device *dev)
 	eth_hw_addr_random(dev);
 }
 
-void passthru_helper_dev_sw_netstats_tx_add(struct net_device *dev, unsigned int len)
-{
-	dev_sw_netstats_tx_add(dev, 1, len);
-}
-
-void passthru_helper_dev_sw_netstats_rx_add(struct net_device *dev, unsigned int len)
-{
-	dev_sw_netstats_rx_add(dev, len);
-}
-
 /* Where each namespace has a lock of its own, @dev is queued in its namespace. */
 void passthru_helper_unregister_netdevice_queue_net(struct net_device *origin,
 						    struct net_device *dev,
@@ -84,50 +57,9 @@ void passthru_helper_schedule_work(struct work_struct *work)
 	schedule_work(work);
 }
 
-bool passthru_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len)
-{
-	return pskb_may_pull(skb, len);
-}
-
-int passthru_helper_skb_orphan_frags(struct sk_buff *skb)
-{
-	return skb_orphan_frags(skb, GFP_ATOMIC);
-}
-
-void passthru_helper_skb_tx_timestamp(struct sk_buff *skb)
-{
-	skb_tx_timestamp(skb);
-}
-
-void passthru_helper_skb_sched_timestamp(struct sk_buff *skb)
-{
-	if (skb_shinfo(skb)->tx_flags & (SKBTX_SCHED_TSTAMP | SKBTX_BPF))
-		__skb_tstamp_tx(skb, NULL, NULL, skb->sk, SCM_TSTAMP_SCHED);
-}
-
-void passthru_helper_skb_reset_mac_header(struct sk_buff *skb)
-{
-	skb_reset_mac_header(skb);
-}
-
-void passthru_helper_skb_reset_network_header(struct sk_buff *skb)
-{
-	skb_reset_network_header(skb);
-}
-
-void passthru_helper_skb_postpull_rcsum(struct sk_buff *skb, const void *start, unsigned int len)
-{
-	skb_postpull_rcsum(skb, start, len);
-}
-
 void passthru_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
 {
 	kfree_skb_reason(skb, reason);
-}
-
-struct sk_buff *passthru_helper_skb_share_check(struct sk_buff *skb)
-{
-	return skb_share_check(skb, GFP_ATOMIC);
 }
 
 int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len)
@@ -135,34 +67,9 @@ int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len)
 	return pskb_trim_rcsum(skb, len);
 }
 
-/* Whether tc is to leave the packet alone is a matter of where that was said. */
-static __always_inline void passthru_reset_tc(struct sk_buff *skb)
-{
-#ifdef CONFIG_NET_XGRESS
-	skb->tc_skip_classify = 0;
-#endif
-}
-
-void passthru_helper_skb_scrub(struct sk_buff *skb, bool crosses)
-{
-	skb_scrub_packet(skb, crosses);
-	/* Generic XDP passes by what tc has redirected. */
-	skb_reset_redirect(skb);
-	passthru_reset_tc(skb);
-	skb->priority = 0;
-	skb_set_queue_mapping(skb, 0);
-}
-
 void passthru_helper_skb_ext_reset(struct sk_buff *skb)
 {
 	skb_ext_reset(skb);
-}
-
-bool passthru_helper_ct_has_events(const struct nf_conn *ct)
-{
-	const struct nf_conntrack_ecache *cache = nf_ct_ecache_find(ct);
-
-	return cache && (READ_ONCE(cache->cache) || READ_ONCE(cache->missed));
 }
 
 /* What ip_rcv_options() has written into the header the checksum is not of. */
@@ -176,279 +83,10 @@ int passthru_helper_ip_finish_options(struct sk_buff *skb)
 	return 0;
 }
 
-bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb)
-{
-	return skb_sec_path(skb);
-}
-
-bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)
-{
-	return skb_is_decrypted(skb);
-}
-
-/*
- * skb_scrub_packet() between namespaces, and what a receiving device sets. Bits that share a byte
- * are cleared together.
- */
-static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_device *dev,
-					    const bool is_final)
-{
-	const int ifindex = dev->ifindex;
-
-	skb_orphan(skb);
-	skb_dst_drop(skb);
-	skb_ext_reset(skb);
-	nf_reset_ct(skb);
-	/* When it is to be sent matters to who sends it on. */
-	if (is_final)
-		skb_clear_delivery_time(skb);
-	skb_clear_tstamp(skb);
-	if (static_branch_unlikely(&netstamp_needed_key) && !skb->tstamp)
-		__net_timestamp(skb);
-	nf_reset_trace(skb);
-	ipvs_reset(skb);
-	skb_reset_redirect(skb);
-	passthru_reset_tc(skb);
-#ifdef CONFIG_NET_SWITCHDEV
-	skb->offload_fwd_mark = 0;
-	skb->offload_l3_fwd_mark = 0;
-#endif
-	skb->pkt_type = PACKET_HOST;
-	skb->ignore_df = 0;
-	skb_reset_mac_header(skb);
-	skb->mac_len = 0;
-	skb_reset_network_header(skb);
-	skb->mark = 0;
-	skb->priority = 0;
-	/* A queue of another device's, which this one may not have. */
-	skb_set_queue_mapping(skb, 0);
-	skb->dev = dev;
-	skb->skb_iif = ifindex;
-	/* IPCB() and IP6CB() have the same size, and begin with the same field. */
-	BUILD_BUG_ON(sizeof(struct inet6_skb_parm) > sizeof(struct inet_skb_parm));
-	BUILD_BUG_ON(offsetof(struct inet6_skb_parm, iif) != offsetof(struct inet_skb_parm, iif));
-	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
-	IPCB(skb)->iif = ifindex;
-}
-
-void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
-{
-	passthru_rehome(skb, dev, false);
-}
-
-/*
- * ... and what ip_rcv_core() counts and notes. Softirqs are off, so nobody else counts on this CPU:
- * this_cpu_inc() would turn interrupts off where it is more than one instruction.
- */
-static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_device *dev,
-					      struct net *net, u8 tos,
-					      unsigned long __percpu *counters,
-					      unsigned long amount, const bool is_final)
-{
-	__this_cpu_inc(counters[0]);
-	__this_cpu_add(counters[1], amount);
-	passthru_rehome(skb, dev, is_final);
-	skb_set_transport_header(skb, sizeof(struct iphdr));
-	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
-	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK),
-		       max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
-}
-
-void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
-			      unsigned long __percpu *counters, unsigned long amount)
-{
-	passthru_ip_enter(skb, dev, dev_net_rcu(dev), tos, counters, amount, false);
-}
-
-/* ... and what ip6_rcv_core() does. */
-static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_device *dev,
-					       struct net *net, struct inet6_dev *idev, u8 tclass,
-					       unsigned long __percpu *counters,
-					       unsigned long amount, const bool is_final)
-{
-	__this_cpu_inc(counters[0]);
-	__this_cpu_add(counters[1], amount);
-	passthru_rehome(skb, dev, is_final);
-	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
-	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
-	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
-	__IP6_ADD_STATS(net, idev, IPSTATS_MIB_NOECTPKTS + (tclass & INET_ECN_MASK),
-			max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
-}
-
-void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
-			       unsigned long __percpu *counters, unsigned long amount)
-{
-	passthru_ip6_enter(skb, dev, dev_net_rcu(dev), __in6_dev_get(dev), tclass, counters,
-			   amount, false);
-}
-
-bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
-{
-	return dst_hold_safe(dst);
-}
-
-int passthru_helper_dst_input(struct sk_buff *skb)
-{
-	return dst_input(skb);
-}
-
-void passthru_helper_net_inc_stats(const struct net_device *dev, unsigned int number)
-{
-	__NET_INC_STATS(dev_net_rcu(dev), number);
-}
-
 int passthru_helper_fib_lookup(struct net *net, struct flowi4 *fl4, struct fib_result *found)
 {
 	*found = (struct fib_result){};
 	return fib_lookup(net, fl4, found, 0);
-}
-
-const struct hlist_head *passthru_helper_raw_v4_sockets(struct net *net, u32 protocol)
-{
-	return &raw_v4_hashinfo.ht[raw_hashfunc(net, protocol)];
-}
-
-const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 protocol)
-{
-	return &raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)];
-}
-
-/* What ip_protocol_deliver_rcu() does with a packet that begins with what @handler takes. */
-static __always_inline int passthru_ip_give(struct sk_buff *skb, struct net *net,
-					    int (*handler)(struct sk_buff *skb))
-{
-	int answer = handler(skb);
-
-	if (likely(answer >= 0))
-		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
-	return answer;
-}
-
-int passthru_helper_ip_give(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
-{
-	return passthru_ip_give(skb, dev_net_rcu(skb->dev), handler);
-}
-
-/*
- * ... and ip_local_deliver_finish() before it, once nobody cares any more when the packet is to be
- * sent.
- */
-static __always_inline int passthru_ip_hand_over(struct sk_buff *skb, struct net *net,
-						 int (*handler)(struct sk_buff *skb))
-{
-	__skb_pull(skb, sizeof(struct iphdr));
-	return passthru_ip_give(skb, net, handler);
-}
-
-int passthru_helper_ip_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
-{
-	skb_clear_delivery_time(skb);
-	return passthru_ip_hand_over(skb, dev_net_rcu(skb->dev), handler);
-}
-
-/* Early demux: the protocol need look no further. */
-static __always_inline void passthru_demuxed(struct sk_buff *skb, struct sock *sk,
-					     void (*destructor)(struct sk_buff *skb))
-{
-	skb->sk = sk;
-	skb->destructor = destructor;
-}
-
-/* All in one, by a local route that nothing stands before, unless raw sockets may. */
-int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			      struct passthru_summary header, unsigned long __percpu *counters,
-			      unsigned long amount, int (*handler)(struct sk_buff *skb))
-{
-	struct net *net = dev_net_rcu(dev);
-
-	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
-		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, true);
-	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip_hand_over(skb, net, handler);
-}
-
-/* ... to a socket that is known. */
-int passthru_helper_ip_arrive_at(struct sk_buff *skb, struct net_device *dev,
-				 struct dst_entry *dst, struct passthru_summary header,
-				 unsigned long __percpu *counters, unsigned long amount,
-				 int (*handler)(struct sk_buff *skb), struct sock *sk,
-				 void (*destructor)(struct sk_buff *skb))
-{
-	struct net *net = dev_net_rcu(dev);
-
-	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
-		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, true);
-	passthru_demuxed(skb, sk, destructor);
-	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip_hand_over(skb, net, handler);
-}
-
-/* ... ip6_protocol_deliver_rcu(), */
-static __always_inline int passthru_ip6_give(struct sk_buff *skb, struct net *net,
-					     struct inet6_dev *idev,
-					     int (*handler)(struct sk_buff *skb))
-{
-	int answer = handler(skb);
-
-	if (likely(answer == 0))
-		__IP6_INC_STATS(net, idev, IPSTATS_MIB_INDELIVERS);
-	return answer;
-}
-
-int passthru_helper_ip6_give(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
-{
-	return passthru_ip6_give(skb, dev_net_rcu(skb->dev), __in6_dev_get(skb->dev), handler);
-}
-
-/* ... and ip6_input_finish(). */
-static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct net *net,
-						  struct inet6_dev *idev,
-						  int (*handler)(struct sk_buff *skb))
-{
-	__skb_pull(skb, sizeof(struct ipv6hdr));
-	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
-	return passthru_ip6_give(skb, net, idev, handler);
-}
-
-int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
-{
-	skb_clear_delivery_time(skb);
-	return passthru_ip6_hand_over(skb, dev_net_rcu(skb->dev), __in6_dev_get(skb->dev),
-				      handler);
-}
-
-int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
-			       struct passthru_summary header, unsigned long __percpu *counters,
-			       unsigned long amount, int (*handler)(struct sk_buff *skb))
-{
-	struct net *net = dev_net_rcu(dev);
-	struct inet6_dev *idev = __in6_dev_get(dev);
-
-	if (unlikely(!idev || !hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
-		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
-	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip6_hand_over(skb, net, idev, handler);
-}
-
-int passthru_helper_ip6_arrive_at(struct sk_buff *skb, struct net_device *dev,
-				  struct dst_entry *dst, struct passthru_summary header,
-				  unsigned long __percpu *counters, unsigned long amount,
-				  int (*handler)(struct sk_buff *skb), struct sock *sk,
-				  void (*destructor)(struct sk_buff *skb))
-{
-	struct net *net = dev_net_rcu(dev);
-	struct inet6_dev *idev = __in6_dev_get(dev);
-
-	if (unlikely(!idev || !hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
-		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
-	passthru_demuxed(skb, sk, destructor);
-	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip6_hand_over(skb, net, idev, handler);
 }
 
 void passthru_helper_skb_postpush_rcsum(struct sk_buff *skb, const void *start, unsigned int len)
@@ -470,11 +108,6 @@ struct dst_entry *passthru_helper_xfrm_lookup(struct net *net, struct dst_entry 
 int passthru_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
 {
 	return skb_cow_head(skb, headroom);
-}
-
-void passthru_helper_skb_forward_csum(struct sk_buff *skb)
-{
-	skb_forward_csum(skb);
 }
 
 void passthru_helper_skb_orphan(struct sk_buff *skb)
@@ -506,13 +139,6 @@ int passthru_helper_skb_cow_for_route(struct sk_buff *skb)
 	return skb_cow(skb, LL_RESERVED_SPACE(skb_dst_dev_rcu(skb)) + skb_dst(skb)->header_len);
 }
 
-/* The header says how long the packet is. */
-void passthru_helper_ip_set_len(struct sk_buff *skb)
-{
-	iph_set_totlen(ip_hdr(skb), skb->len);
-	ip_send_check(ip_hdr(skb));
-}
-
 void passthru_helper_ip_count_request(struct net *net)
 {
 	IP_INC_STATS(net, IPSTATS_MIB_OUTREQUESTS);
@@ -523,202 +149,14 @@ struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb)
 	return l3mdev_ip_out(NULL, skb);
 }
 
-void passthru_helper_skb_clear_tstamp(struct sk_buff *skb)
-{
-	skb_clear_tstamp(skb);
-}
-
-int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb)
-{
-	return skb_orphan_frags_rx(skb, GFP_ATOMIC);
-}
-
-int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *skb)
-{
-	return dst_output(net, sk, skb);
-}
-
-/*
- * skb_scrub_packet() between the output paths of two namespaces. The socket stays, so that its owner
- * feels the queues further on, and so does the time that it chose for sending. Then hooks after
- * routing see the packet as one that came by @port, as those of forwarded packets do, and so does
- * the traffic control of the device that it leaves by.
- */
-static __always_inline void passthru_depart(struct sk_buff *skb, struct net_device *port,
-					    struct dst_entry *dst,
-					    unsigned long __percpu *counters, unsigned long amount)
-{
-	this_cpu_inc(counters[0]);
-	this_cpu_add(counters[1], amount);
-	skb_dst_drop(skb);
-	skb_ext_reset(skb);
-	nf_reset_ct(skb);
-	skb_clear_tstamp(skb);
-	nf_reset_trace(skb);
-	ipvs_reset(skb);
-	skb_reset_redirect(skb);
-	passthru_reset_tc(skb);
-	skb_set_dst_pending_confirm(skb, 0);
-	skb->pkt_type = PACKET_HOST;
-	skb->ignore_df = 0;
-	skb->skb_iif = port->ifindex;
-	skb->mark = 0;
-	skb_set_queue_mapping(skb, 0);
-	skb->dev = port;
-	memset(IPCB(skb), 0, sizeof(struct inet_skb_parm));
-	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-}
-
-/* What ip_local_out() sets and counts besides. */
-void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
-			       u8 tos, unsigned long __percpu *counters, unsigned long amount)
-{
-	IP_INC_STATS(dev_net_rcu(port), IPSTATS_MIB_OUTREQUESTS);
-	passthru_depart(skb, port, dst, counters, amount);
-	skb->priority = rt_tos2priority(tos);
-}
-
-/* ... and ip6_local_out(). */
-void passthru_helper_ip6_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
-				unsigned long __percpu *counters, unsigned long amount)
-{
-	IP6_INC_STATS(dev_net_rcu(port), ip6_dst_idev(dst), IPSTATS_MIB_OUTREQUESTS);
-	passthru_depart(skb, port, dst, counters, amount);
-	skb->priority = 0;
-}
-
-/* The programs of the sender's cgroup are to see the packet as its own namespace sends it. */
-static __always_inline int passthru_judge(struct sk_buff *skb)
-{
-	if (!cgroup_bpf_enabled(CGROUP_INET_EGRESS))
-		return 0;
-	skb->dev = skb_dst_dev_rcu(skb);
-	return BPF_CGROUP_RUN_PROG_INET_EGRESS(skb->sk, skb);
-}
-
-/* ip_finish_output(), and what @net counts when it sends a packet. */
-int passthru_helper_ip_judge(struct sk_buff *skb, struct net *net)
-{
-	int answer = passthru_judge(skb);
-
-	if (likely(answer == NET_XMIT_SUCCESS || answer == NET_XMIT_CN))
-		IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
-	return answer;
-}
-
-/* ... and ip6_finish_output(). */
-int passthru_helper_ip6_judge(struct sk_buff *skb, struct net *net)
-{
-	int answer = passthru_judge(skb);
-
-	if (likely(answer == NET_XMIT_SUCCESS || answer == NET_XMIT_CN))
-		IP6_UPD_PO_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
-	return answer;
-}
-
-/* What a packet that a device was given lacks of what IP's input would have said of it. */
-void passthru_helper_skb_enter_output(struct sk_buff *skb, unsigned int header_len)
-{
-	skb_set_transport_header(skb, header_len);
-#ifdef CONFIG_NET_SWITCHDEV
-	skb->offload_fwd_mark = 0;
-	skb->offload_l3_fwd_mark = 0;
-#endif
-}
-
-u32 passthru_helper_dst_mtu(const struct dst_entry *dst)
-{
-	return dst_mtu(dst);
-}
-
-u32 passthru_helper_ip_forward_mtu(const struct dst_entry *dst)
-{
-	return ip_dst_mtu_maybe_forward(dst, true);
-}
-
-u32 passthru_helper_ip6_forward_mtu(const struct dst_entry *dst)
-{
-	return ip6_dst_mtu_maybe_forward(dst, true);
-}
-
-int passthru_helper_dev_recursion_level(void)
-{
-	return dev_recursion_level();
-}
-
-void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len)
-{
-	__skb_pull(skb, len);
-}
-
-void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len)
-{
-	__skb_push(skb, len);
-}
-
 kuid_t passthru_helper_sock_net_uid(const struct net *net)
 {
 	return sock_net_uid(net, NULL);
 }
 
-int passthru_helper_l3mdev_master_ifindex(const struct net_device *dev)
-{
-	return l3mdev_master_ifindex_rcu(dev);
-}
-
 struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh)
 {
 	return nexthop_fib6_nh(nh);
-}
-
-/* The part of a hash of UDP's that is the destination's alone. */
-u32 passthru_helper_udp4_hash(const struct net *net, const struct iphdr *iph)
-{
-	return ipv4_portaddr_hash(net, iph->daddr, 0);
-}
-
-u32 passthru_helper_udp6_hash(const struct net *net, const struct ipv6hdr *iph)
-{
-	return ipv6_portaddr_hash(net, &iph->daddr, 0);
-}
-
-/*
- * __udp4_lib_demux_lookup(), of a packet without options: the first socket of the chain only, where
- * connected ones are. @hash is that of its destination.
- */
-struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph, int dif, u32 hash)
-{
-	const struct udphdr *uh = (const struct udphdr *)(iph + 1);
-	INET_ADDR_COOKIE(cookie, iph->saddr, iph->daddr);
-	unsigned short port = ntohs(uh->dest);
-	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
-	struct udp_hslot *slot;
-	struct sock *sk;
-
-	slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
-	udp_portaddr_for_each_entry_rcu(sk, &slot->head)
-		return inet_match(net, sk, cookie, ports, dif, 0) ? sk : NULL;
-	return NULL;
-}
-
-/* __udp6_lib_demux_lookup(), likewise. */
-struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *iph, int dif,
-					u32 hash)
-{
-	const struct udphdr *uh = (const struct udphdr *)(iph + 1);
-	unsigned short port = ntohs(uh->dest);
-	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
-	struct udp_hslot *slot;
-	struct sock *sk;
-
-	slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
-	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
-		if (sk->sk_state == TCP_ESTABLISHED && sk->sk_family == AF_INET6 &&
-		    inet6_match(net, sk, &iph->saddr, &iph->daddr, ports, dif, 0))
-			return sk;
-		break;
-	}
-	return NULL;
 }
 
 void passthru_helper_nf_conn_lock(struct nf_conn *connection)
@@ -746,16 +184,6 @@ int passthru_helper_notifier_from_errno(int error)
 	return notifier_from_errno(error);
 }
 
-unsigned long passthru_helper_softirq_count(void)
-{
-	return softirq_count();
-}
-
-void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb)
-{
-	skb_prepare_for_gro(skb);
-}
-
 void passthru_helper_local_bh_disable(void)
 {
 	local_bh_disable();
@@ -766,26 +194,10 @@ void passthru_helper_local_bh_enable(void)
 	local_bh_enable();
 }
 
-struct softnet_data *passthru_helper_softnet_data(unsigned int cpu)
-{
-	return &per_cpu(softnet_data, cpu);
-}
-
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count)
 {
 	return __alloc_percpu_gfp(count * sizeof(unsigned long), sizeof(unsigned long),
 				  GFP_KERNEL_ACCOUNT);
-}
-
-void passthru_helper_this_cpu_inc(unsigned long __percpu *counter)
-{
-	this_cpu_inc(*counter);
-}
-
-void passthru_helper_this_cpu_count(unsigned long __percpu *counters, unsigned long amount)
-{
-	this_cpu_inc(counters[0]);
-	this_cpu_add(counters[1], amount);
 }
 
 unsigned long *passthru_helper_per_cpu_ptr(unsigned long __percpu *counter, int cpu)

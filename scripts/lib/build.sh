@@ -28,11 +28,18 @@ newer_source() {
 	echo "$newer"
 }
 
+# module_vars LAB - what a module for TREE is built with, one NAME=VALUE a line. Warnings are
+# gcc's to tell, of all that is C.
+module_vars() {
+	in_toolchain "$TOP/scripts/kernel/vars" "$1" "$TREE"
+	[ "$1" != stock ] || [ -n "${W:-}" ] || in_toolchain "$TOP/scripts/kernel/inline"
+}
+
 # build_into DIR LAB - the module for that lab's kernel, in DIR.
 build_into() {
 	local out=$1 lab=$2 vars
 	tree "$lab"
-	mapfile -t vars < <(in_toolchain "$TOP/scripts/kernel/vars" "$lab" "$TREE")
+	mapfile -t vars < <(module_vars "$lab")
 	begin_build "$out"
 	in_toolchain make -s -C "$TREE" M="$TOP" MO="$out" "${vars[@]}" ${CLIPPY:+CLIPPY=1} ${W:+W=$W} -j"$(nproc)" modules
 	end_build "$out"

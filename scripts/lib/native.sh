@@ -125,7 +125,7 @@ build_native() {
 	local vars=()
 	need_build "$NATIVE"
 	native_tree
-	mapfile -t vars < <(in_toolchain "$TOP/scripts/kernel/vars" stock "$TREE")
+	mapfile -t vars < <(module_vars stock)
 	# To a build with another tree, what the last one left is of no use.
 	[ "$(cat "$NATIVE/tree" 2>/dev/null)" = "$TREE" ] || rm -rf "$NATIVE"
 	begin_build "$NATIVE"
