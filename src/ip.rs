@@ -56,6 +56,9 @@ pub(crate) trait Ip: 'static {
     /// As [`Self::plain`], for one that nobody has checked.
     fn checked(skb: &SkBuff) -> Option<Self::Header>;
 
+    /// As [`Self::checked`], for one that stands for many (GSO).
+    fn of_many(skb: &SkBuff) -> Option<Self::Header>;
+
     /// As [`Self::plain`], for bytes that begin with a header; TCP's and UDP's are told, others may
     /// not be.
     fn plain_in(bytes: &[u8]) -> Option<Self::Header>;
@@ -216,6 +219,10 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn checked(skb: &SkBuff) -> Option<Self::Header> {
         ipv4::Header::checked(skb)
+    }
+
+    fn of_many(skb: &SkBuff) -> Option<Self::Header> {
+        ipv4::Header::of_many(skb)
     }
 
     fn plain_in(bytes: &[u8]) -> Option<Self::Header> {
@@ -391,6 +398,10 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn checked(skb: &SkBuff) -> Option<Self::Header> {
         ipv6::Header::checked(skb)
+    }
+
+    fn of_many(skb: &SkBuff) -> Option<Self::Header> {
+        ipv6::Header::of_many(skb)
     }
 
     fn plain_in(bytes: &[u8]) -> Option<Self::Header> {

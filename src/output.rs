@@ -466,9 +466,8 @@ fn find_way<'r, I: Outgoing>(
         return Err(None);
     }
     skb.reset_network_header();
-    // What stands for many may be longer than its header can say.
     let header = if skb.is_gso() {
-        I::plain(skb)
+        I::of_many(skb)
     } else {
         I::checked(skb)
     };

@@ -128,4 +128,31 @@ parts "tx-udp-segmentation off: apart, by the full path" 500 "40 0"
 must ethtool -K p2 tx-udp-segmentation on
 parts "tx-udp-segmentation on: whole again" 1000 "20 20"
 
+# What stands for many may lie about its length: from a machine behind a tap, or a child that may send
+# as it likes. It comes as by the full path.
+# lies NS DEV MAC FROM TO SEEN_NS SEEN_DEV: how much comes of each kind of packet.
+lies() {
+	local kind
+	for kind in right short none long sum; do
+		capture "$6" "$7" "$SCRATCH/lies.pcap" src "$4" and tcp dst port 9
+		must in_ns "$1" python3 -S "$TOOLS/lying.py" "$2" "$3" "$4" "$5" "$kind" 4
+		must in_ns "$1" python3 -S "$TOOLS/lying.py" "$2" "$3" "$4" "$5" right 1
+		wait_until "$PATIENCE" lies_end
+		capture_end
+		echo "$kind: $(captured "$SCRATCH/lies.pcap" | awk '{ bytes += $NF } END { print bytes }')"
+	done
+}
+# shellcheck disable=SC2317 # called by name
+lies_end() { [ -n "$(captured "$SCRATCH/lies.pcap")" ]; }
+
+for addrs in "192.0.2.2 10.0.1.2" "2001:db8:2::2 fd00:1::2"; do
+	read -r far near <<<"$addrs"
+	must ip link set p1 type passthru shortcut none
+	in=$(lies outside out0 "$(link_value - up0 address)" "$far" "$near" blue c0)
+	out=$(lies blue c0 00:00:00:00:00:00 "$near" "$far" - up0)
+	must ip link set p1 type passthru shortcut all
+	is "$(lies outside out0 "$(link_value - up0 address)" "$far" "$near" blue c0)" "$in" "$far: as much comes of what lies about its length"
+	is "$(lies blue c0 00:00:00:00:00:00 "$near" "$far" - up0)" "$out" "$near: ... and goes out"
+done
+
 done_testing

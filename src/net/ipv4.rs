@@ -23,6 +23,8 @@ const WORDS: usize = 5;
 const PLAIN: u8 = 0x40 | WORDS as u8;
 /// More fragments, and where this one belongs.
 const FRAGMENT: u32 = 0x3fff;
+/// TCP.
+const TCP: u8 = 6;
 /// The bits of the type of service that routes look at. C: `INET_DSCP_MASK`.
 const DSCP: u8 = 0xfc;
 
@@ -63,6 +65,18 @@ impl Header {
         // The header is there, so a length that is too small wraps to one that is too large.
         let payload = u32::from(header.len).wrapping_sub(HEADER_LEN);
         let whole = payload <= skb.len().wrapping_sub(HEADER_LEN);
+        (whole && sums_up(&words)).then_some(header)
+    }
+
+    /// As [`Self::checked`], for a packet that stands for many: whoever makes such writes how long it
+    /// is, or nothing where the field cannot say that. Nobody cuts it. C: `iph_set_totlen()`.
+    pub(crate) fn of_many(skb: &SkBuff) -> Option<Self> {
+        let words = words(skb)?;
+        let header = Self::read(&words)?;
+        let whole = match header.len {
+            0 => header.protocol == TCP && skb.len() > u16::MAX.into(),
+            len => u32::from(len) == skb.len(),
+        };
         (whole && sums_up(&words)).then_some(header)
     }
 

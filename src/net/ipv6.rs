@@ -86,6 +86,15 @@ impl Header {
         Self::plain(skb).filter(|header| header.len <= skb.len())
     }
 
+    /// As [`Self::checked`], for a packet that stands for many: whoever makes such writes how long it
+    /// is, or nothing where the field cannot say that. Nobody cuts it. C: `ipv6_set_payload_len()`.
+    pub(crate) fn of_many(skb: &SkBuff) -> Option<Self> {
+        Self::plain(skb).filter(|header| match header.len {
+            HEADER_LEN => header.protocol == TCP && skb.len() - HEADER_LEN > u16::MAX.into(),
+            len => len == skb.len(),
+        })
+    }
+
     /// Whether the two go the same way, as far as that is a matter of headers.
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
         (self.saddr, self.daddr, self.flow) == (other.saddr, other.daddr, other.flow)
