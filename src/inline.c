@@ -309,11 +309,12 @@ int passthru_helper_ip_arrive_at(struct sk_buff *skb, struct net_device *dev,
 	return passthru_ip_hand_over(skb, net, handler);
 }
 
-/* ... ip6_protocol_deliver_rcu(), */
+/* ... ip6_protocol_deliver_rcu(), which counts for the device that has the address, */
 static __always_inline int passthru_ip6_give(struct sk_buff *skb, struct net *net,
-					     struct inet6_dev *idev,
+					     const struct dst_entry *dst,
 					     int (*handler)(struct sk_buff *skb))
 {
+	struct inet6_dev *idev = ip6_dst_idev(dst);
 	int answer = handler(skb);
 
 	if (likely(answer == 0))
@@ -323,24 +324,23 @@ static __always_inline int passthru_ip6_give(struct sk_buff *skb, struct net *ne
 
 int passthru_helper_ip6_give(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
-	return passthru_ip6_give(skb, dev_net_rcu(skb->dev), __in6_dev_get(skb->dev), handler);
+	return passthru_ip6_give(skb, dev_net_rcu(skb->dev), skb_dst(skb), handler);
 }
 
 /* ... and ip6_input_finish(). */
 static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct net *net,
-						  struct inet6_dev *idev,
+						  const struct dst_entry *dst,
 						  int (*handler)(struct sk_buff *skb))
 {
 	__skb_pull(skb, sizeof(struct ipv6hdr));
 	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
-	return passthru_ip6_give(skb, net, idev, handler);
+	return passthru_ip6_give(skb, net, dst, handler);
 }
 
 int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_buff *skb))
 {
 	skb_clear_delivery_time(skb);
-	return passthru_ip6_hand_over(skb, dev_net_rcu(skb->dev), __in6_dev_get(skb->dev),
-				      handler);
+	return passthru_ip6_hand_over(skb, dev_net_rcu(skb->dev), skb_dst(skb), handler);
 }
 
 int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, struct dst_entry *dst,
@@ -354,7 +354,7 @@ int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, stru
 		return PASSTHRU_RAW_SOCKETS;
 	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip6_hand_over(skb, net, idev, handler);
+	return passthru_ip6_hand_over(skb, net, dst, handler);
 }
 
 int passthru_helper_ip6_arrive_at(struct sk_buff *skb, struct net_device *dev,
@@ -371,7 +371,7 @@ int passthru_helper_ip6_arrive_at(struct sk_buff *skb, struct net_device *dev,
 	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
 	passthru_demuxed(skb, sk, destructor);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
-	return passthru_ip6_hand_over(skb, net, idev, handler);
+	return passthru_ip6_hand_over(skb, net, dst, handler);
 }
 
 void passthru_helper_skb_forward_csum(struct sk_buff *skb)
