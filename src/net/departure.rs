@@ -5,14 +5,15 @@
 //! C headers: `include/net/ip.h`, `include/net/ipv6.h`, `include/net/dst.h`.
 
 use super::{
-    context::{BottomHalf, ReadSide},
+    context::{with_bottom_halves_disabled, BottomHalf, ReadSide},
     device::NetDevice,
     driver::Transmit,
     dst::Dst,
+    ipv4,
     namespace::Namespace,
     netfilter::{At, Family, Hooks},
     percpu::Traffic,
-    skb::{DropReason, SkBuff},
+    skb::{DropReason, Protocol, SkBuff},
 };
 use crate::net::bindings;
 use core::ptr;
@@ -288,11 +289,46 @@ impl SkBuff {
             input: None,
             output: self.dst(rcu).map(|dst| dst.device(rcu)),
             namespace,
-            onward: go_out,
+            onward: go_out_late,
         };
+        let before = self.dst(rcu).map(Dst::as_raw);
         Sent(match self.pass_hooks_at(&at, hooks, 0) {
-            Ok(skb) => skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu),
+            Ok(skb) if skb.dst(rcu).map(Dst::as_raw) == before => {
+                skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu)
+            }
+            Ok(skb) => skb.go_elsewhere(family, namespace, rcu),
             Err(answer) => answer,
+        })
+    }
+
+    /// As [`Self::go_out`], where a hook has changed what the packet's route depends on, and has routed it
+    /// anew, as what the parent itself sends. Rules may tell that from what comes by the port: then they
+    /// are asked once more.
+    #[cold]
+    #[inline(never)]
+    fn go_elsewhere(mut self, family: Family, namespace: &Namespace, rcu: ReadSide<'_>) -> c_int {
+        let ruled = match family {
+            Family::Ipv4 => namespace.ipv4_has_rules(),
+            Family::Ipv6 => namespace.ipv6_has_rules(),
+        };
+        if ruled && !self.is_for_us(rcu) && !self.route_by_port(family) {
+            // The port's rules refuse it, or have it for the parent, which is for input to tell.
+            return self.come_in().map_or_else(|error| error.to_errno(), |()| 0);
+        }
+        self.go_out(namespace.as_raw(), ptr::null_mut(), rcu)
+    }
+
+    /// Routes a packet as one that came in by the port, which it has as its device. Whether it is to be
+    /// sent on.
+    fn route_by_port(&mut self, family: Family) -> bool {
+        self.drop_dst();
+        // SAFETY: the packet has its device, which exists.
+        let port = unsafe { NetDevice::from_raw(self.raw_dev().read()) };
+        with_bottom_halves_disabled(|bh| match family {
+            Family::Ipv4 => ipv4::Header::any(self)
+                .and_then(|header| self.route_ipv4(&header, port, bh).ok())
+                .is_some_and(|route| route.kind == ipv4::Kind::Unicast),
+            Family::Ipv6 => self.route_ipv6(bh).is_some(),
         })
     }
 
@@ -342,13 +378,25 @@ impl SkBuff {
             }
             Self::from_raw(skb)
         };
-        match namespace.hooks(Family::Ipv4, LOCAL_OUT, rcu) {
-            Some(hooks) => {
-                skb.leave_by(hooks, Family::Ipv4, namespace, rcu);
-            }
-            None => {
-                skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu);
-            }
+        skb.leave_as_own(Family::Ipv4, namespace, rcu);
+    }
+
+    /// By the hooks of output of a namespace whose own the packet is by its address, and then by its route.
+    fn leave_as_own(self, family: Family, namespace: &Namespace, rcu: ReadSide<'_>) {
+        let at = At {
+            place: LOCAL_OUT,
+            family,
+            input: None,
+            output: self.dst(rcu).map(|dst| dst.device(rcu)),
+            namespace,
+            onward: go_out,
+        };
+        let passed = match namespace.hooks(family, LOCAL_OUT, rcu) {
+            Some(hooks) => self.pass_hooks_at(&at, hooks, 0).ok(),
+            None => Some(self),
+        };
+        if let Some(skb) = passed {
+            skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu);
         }
     }
 
@@ -362,15 +410,17 @@ impl SkBuff {
 
     /// As [`Self::output`], for a child's packet that has passed hooks of the parent's.
     fn go_out(self, net: *mut bindings::net, sk: *mut bindings::sock, rcu: ReadSide<'_>) -> c_int {
-        // A VRF's own addresses are not on lo.
-        let is_ours = self
-            .dst(rcu)
-            .is_some_and(|dst| dst.is_local_delivery() || dst.device(rcu).is_loopback());
-        if is_ours {
+        if self.is_for_us(rcu) {
             self.come_in().map_or_else(|error| error.to_errno(), |()| 0)
         } else {
             self.output(net, sk)
         }
+    }
+
+    /// Whether a packet's route leads to the namespace that it is in. A VRF's own addresses are not on lo.
+    fn is_for_us(&self, rcu: ReadSide<'_>) -> bool {
+        self.dst(rcu)
+            .is_some_and(|dst| dst.is_local_delivery() || dst.device(rcu).is_loopback())
     }
 
     /// A hook of the parent's has sent a child's packet to the parent itself (REDIRECT, DNAT, a mark):
@@ -427,6 +477,30 @@ unsafe extern "C" fn go_out(
     // SAFETY: by the caller's promise.
     let (skb, rcu) = unsafe { (SkBuff::from_raw(skb), ReadSide::assume(&scope)) };
     skb.go_out(net, sk, rcu)
+}
+
+/// C: `okfn` of hooks of output, for what a program had in its hands (NFQUEUE) meanwhile: which route it
+/// had before is not known any more.
+///
+/// # Safety
+///
+/// As [`go_out`], of a packet of a child's whose device is the port.
+unsafe extern "C" fn go_out_late(
+    net: *mut bindings::net,
+    _sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    let scope = ();
+    // SAFETY: by the caller's promise.
+    let (skb, namespace, rcu) = unsafe {
+        let rcu = ReadSide::assume(&scope);
+        (SkBuff::from_raw(skb), Namespace::from_raw(net), rcu)
+    };
+    let family = match skb.protocol() {
+        Protocol::IPV6 => Family::Ipv6,
+        _ => Family::Ipv4,
+    };
+    skb.go_elsewhere(family, namespace, rcu)
 }
 
 /// What became of a packet that was given to the stack to send: 0, one of `NET_XMIT_*`, or an

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 
+from shortcut_programs import Queue
 from shortcut_views import Tap
 from rtnl import Rtnl
 from world import (
@@ -584,6 +585,45 @@ def segments(family):
         os.system("ethtool -K up0 tx on sg on tso on gso on >/dev/null 2>&1")
 
 
+def rerouted(family):
+    """Rules send what comes by the port another way, also what OUTPUT makes something else of."""
+    name = f"{family.name}, rules for the port"
+    elsewhere = "203.0.113.9" if family is V4 else "2001:db8:9::9"
+    PARENT.call("ip", "link", "add", "vpn0", "type", "dummy")
+    PARENT.call("ip", "link", "set", "vpn0", "up")
+    PARENT.call(*family.ip("route", "add", "default", "dev", "vpn0", "table", "100"))
+    PARENT.call(*family.ip("rule", "add", "iif", "p1", "lookup", "100"))
+    set_dscp = f"{family.nft} daddr {family.outside} {family.nft} dscp set af11"
+    dnat = f"{family.nft} daddr {elsewhere} dnat {family.nft} to {family.outside}"
+    # The kind of chain and hooks of the full path and of output; what it does; and to whom packets go.
+    changes = {
+        "left as they are": ("filter", ("prerouting", "output"), "accept", family.outside),
+        "another DSCP": ("route", ("", "output"), set_dscp, family.outside),
+        "another destination": ("nat", ("prerouting", "output"), dnat, elsewhere),
+        "another DSCP, and a program": ("route", ("", "output"), f"{set_dscp} queue num 0", family.outside),
+    }
+    for what, (kind, hooks, rule, dest) in changes.items():
+        for words, hook in zip(("none", "output"), hooks):
+            shortcut("p1", words)
+            chain = f"chain c {{ type {kind} hook {hook} priority -100; {rule}; }}" if hook else ""
+            queue = Queue(PARENT) if "queue" in rule else None
+            with Rules(PARENT, chain), OUTSIDE.udp(family, PORT) as there, BLUE.udp(family) as here:
+                # What is remembered at first, too.
+                send(here, (dest, PORT), b"first", 3)
+                gone, left = device(PARENT, "vpn0")[2], ways()
+                send(here, (dest, PORT), b"then")
+                came = until(lambda: device(PARENT, "vpn0")[2] - gone >= COUNT)
+                stray = drain(there, SILENCE / 4)
+                by = "by output" if words == "output" else "by the full path"
+                report(came and not stray, f"{name}, {by}, {what}: all go that way", device(PARENT, "vpn0")[2] - gone, len(stray))
+                if words == "output":
+                    same(took(left), COUNT, f"{name}, {by}, {what}: by the shortcut")
+            if queue:
+                queue.close()
+    PARENT.call(*family.ip("rule", "del", "iif", "p1", "lookup", "100"))
+    PARENT.call("ip", "link", "del", "vpn0")
+
+
 def refused(family):
     """What the parent's routes refuse, and what they look deeper for."""
     name = family.name
@@ -798,7 +838,7 @@ def views_of_all(family):
 
 PARTS = {
     "views": (grown, views_of_all, segments, path_mtu, black_hole),
-    "changes": (devices, by_input, translated, refused, load),
+    "changes": (devices, by_input, translated, rerouted, refused, load),
 }
 
 
