@@ -600,7 +600,7 @@ def rerouted(family):
         "left as they are": ("filter", ("prerouting", "output"), "accept", family.outside),
         "another DSCP": ("route", ("", "output"), set_dscp, family.outside),
         "another destination": ("nat", ("prerouting", "output"), dnat, elsewhere),
-        "another DSCP, and a program": ("route", ("", "output"), f"{set_dscp} queue num 0", family.outside),
+        "another DSCP, and a program": ("route", ("", "output"), f"{set_dscp}; }}\n chain q {{ type filter hook output priority 0; {family.nft} daddr {family.outside} queue num 0", family.outside),
     }
     for what, (kind, hooks, rule, dest) in changes.items():
         for words, hook in zip(("none", "output"), hooks):
