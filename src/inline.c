@@ -128,10 +128,13 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 	skb_dst_drop(skb);
 	skb_ext_reset(skb);
 	nf_reset_ct(skb);
-	/* When it is to be sent matters to who sends it on. */
-	if (is_final)
-		skb_clear_delivery_time(skb);
-	skb_clear_tstamp(skb);
+	/* When it is to be sent matters to who sends it on, and to nobody else. */
+	if (is_final) {
+		skb->tstamp = 0;
+		skb->tstamp_type = SKB_CLOCK_REALTIME;
+	} else {
+		skb_clear_tstamp(skb);
+	}
 	if (static_branch_unlikely(&netstamp_needed_key) && !skb->tstamp)
 		__net_timestamp(skb);
 	nf_reset_trace(skb);

@@ -103,10 +103,10 @@ impl Demux {
     #[inline(always)]
     pub(crate) fn outlook(&self) -> Outlook {
         let off_until = self.off_until.read();
-        if (jiffies().wrapping_sub(off_until) as isize) < 0 {
-            Outlook::Off
-        } else if off_until == SURE {
+        if off_until == SURE {
             Outlook::Sure
+        } else if (jiffies().wrapping_sub(off_until) as isize) < 0 {
+            Outlook::Off
         } else {
             Outlook::Open
         }
