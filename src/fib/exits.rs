@@ -79,9 +79,9 @@ impl Exits {
 pub(crate) enum Exit<'r> {
     /// By the parent's route, as if the parent had sent it.
     Uplink(Dst<'r>),
-    /// Likewise, by a route that does not take the longest packets of the pair in one piece. By IPv6 what is
-    /// too long goes by the full path: its sender must not be in the midst of sending when it hears of
-    /// that, or it does not.
+    /// Likewise, by a route that does not take the longest packets of the pair in one piece. What is too
+    /// long goes by the full path: its sender must not be in the midst of sending when it hears of that,
+    /// or it does not, or takes it for a failure to send; and of many packets in one it hears once.
     Narrow(Dst<'r>),
     /// To another child of the same parent.
     Sibling(&'r Device<End>),
@@ -100,6 +100,23 @@ impl<'r> Exit<'r> {
             Self::Uplink(_) | Self::Narrow(_) => None,
             Self::Sibling(child) => Some(child),
         }
+    }
+}
+
+/// Whether a route that was `learned` in part sends shorter packets than the pair of this port takes, or
+/// may come to do so. What the parent's output would refuse is asked, and not what forwarding would: the
+/// latter is by the full path, where it decides for itself.
+fn is_narrow(dst: Dst<'_>, learned: bool, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    let child = port.driver().peer(rcu);
+    learned || child.is_none_or(|child| dst.mtu() < child.driver().longest())
+}
+
+/// The same exit, for a route that [`is_narrow`] or not.
+#[inline(always)]
+fn narrowed(exit: Exit<'_>, narrow: bool) -> Exit<'_> {
+    match exit {
+        Exit::Uplink(dst) if narrow => Exit::Narrow(dst),
+        other => other,
     }
 }
 

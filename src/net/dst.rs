@@ -118,21 +118,16 @@ impl<'r> Dst<'r> {
         const FLAGS: usize = bindings::DST_METRICS_FLAGS as usize;
         const MTU: usize = bindings::RTAX_MTU as usize - 1;
         let dst = self.as_raw();
-        // SAFETY: the route exists, it is one of `family`, and its metrics are an array that lasts
-        // as long. What was learned of an IPv4 path, and whether that is fixed, share a word.
-        let told = unsafe {
+        // SAFETY: the route exists, and its metrics are an array that lasts as long.
+        let own = unsafe {
             let metrics = (&raw const (*dst)._metrics).cast::<usize>().read_volatile() & !FLAGS;
-            let own = (metrics as *const u32).add(MTU).read_volatile();
-            own | match family {
-                Family::Ipv4 => {
-                    let route = dst.cast::<bindings::rtable>();
-                    (&raw const (*route)._bitfield_1)
-                        .cast::<u32>()
-                        .read_volatile()
-                }
-                Family::Ipv6 => 0,
-            }
+            (metrics as *const u32).add(MTU).read_volatile()
         };
+        let told = own
+            | match family {
+                Family::Ipv4 => self.ipv4_path(),
+                Family::Ipv6 => 0,
+            };
         // Where a route says nothing of itself the device does, or the least that there is.
         let least = match family {
             Family::Ipv4 => longest,

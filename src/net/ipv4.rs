@@ -470,6 +470,35 @@ impl Dst<'_> {
         // SAFETY: an IPv4 route, which exists; the field is set once.
         Kind::from_raw(unsafe { (*self.as_raw().cast::<bindings::rtable>()).rt_type }.into())
     }
+
+    /// Whether a part of this IPv4 route was learned, of its path or of a better gateway: its MTU may
+    /// become smaller in place, and nothing tells. Of any other the first thing that is learned ends it,
+    /// but for one by a gateway of which all that was learned was flushed: that looks like any.
+    /// C: `fill_route_from_fnhe()`, `update_or_create_fnhe()`, `rt_bind_exception()`.
+    pub(crate) fn is_learned_ipv4(self) -> bool {
+        let route = self.as_raw().cast::<bindings::rtable>();
+        // SAFETY: an IPv4 route, which exists; what may change is read by single loads.
+        let is_learned = unsafe {
+            let flags = (&raw const (*route).rt_flags).read_volatile();
+            let has_next = (&raw const (*route).rt_gw_family).read_volatile() != 0;
+            let is_gateway = (&raw const (*route).rt_uses_gateway).read_volatile() != 0;
+            // Nowhere else is a neighbour a hop to itself.
+            flags & bindings::RTCF_REDIRECTED != 0 || has_next && !is_gateway
+        };
+        is_learned || self.ipv4_path() != 0
+    }
+
+    /// What was learned of the path of this IPv4 route, and whether that is fixed: they share a word.
+    #[inline(always)]
+    pub(super) fn ipv4_path(self) -> u32 {
+        let route = self.as_raw().cast::<bindings::rtable>();
+        // SAFETY: an IPv4 route, which exists; a single load.
+        unsafe {
+            (&raw const (*route)._bitfield_1)
+                .cast::<u32>()
+                .read_volatile()
+        }
+    }
 }
 
 impl SkBuff {

@@ -35,6 +35,7 @@ from world import (
     gather,
     ping,
     pour,
+    receive,
     report,
     same,
     seen,
@@ -453,6 +454,156 @@ def path_mtu(family):
         report(gather(there, 1) == [big], f"{name}: a datagram in fragments")
 
 
+def outcome(call):
+    """What became of a call: None, or the name of its error."""
+    try:
+        call()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return None
+
+
+def told_once(family):
+    """What is too long for the parent's way out is no failure of the child's to send, by the shortcut as
+    without it: it is told of that afterwards, once for each packet that it hands over."""
+    counters = (("Ip", "FragFails"), ("Icmp", "OutDestUnreachs")) if family is V4 else (("Icmp6", "OutPktTooBigs"),)
+    dest = (family.outside, PORT)
+    host = family.host(family.outside)
+    changes = {
+        "uplink": (("ip", "link", "set", "up0", "mtu", "1400"), ("ip", "link", "set", "up0", "mtu", "1500")),
+        "route": (family.ip("route", "add", host, "dev", "up0", "mtu", "1400"), family.ip("route", "del", host)),
+    }
+
+    def counted(before=(0,) * len(counters)):
+        return [PARENT.snmp(*counter) - old for counter, old in zip(counters, before)]
+
+    def known():
+        """Sends what is remembered then; how many of it left by the shortcut."""
+        before = ways()
+        with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
+            send(here, dest, count=3)
+            gather(there, 3)
+        return took(before)
+
+    def datagram(what, words):
+        """One datagram that is too long."""
+        with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
+            before, fallen = counted(), ways()["fall_too_long"]
+            error = outcome(lambda: here.sendto(bytes(1440), dest))
+            until(lambda: counted(before)[-1])
+            got = drain(there, SILENCE), counted(before), ways()["fall_too_long"] - fallen
+            same((error, *got), (None, [], [1] * len(counters), int(words == "output")), f"{what}: a datagram is sent, and told of once")
+            if family is V4:
+                here.setsockopt(socket.IPPROTO_IP, 10, DONT)
+                here.sendto(b"x" * 1440, dest)
+                same([len(data) for data in gather(there, 1)], [1440], f"{what}: ... and cut up where it may be")
+        BLUE.call(*family.ip("route", "flush", "cache"))
+
+    def stream(what):
+        """One long write by TCP; what was counted."""
+        # No timer of TCP's is shorter than a fifth of a second; a busy machine may stand still as long.
+        for _ in range(3):
+            here, there = connected(BLUE, OUTSIDE, family, family.outside)
+            with here, there:
+                whole, data, before = exchange(here, there), os.urandom(20_000), counted()
+                began = time.monotonic()
+                here.sendall(data)
+                whole = receive(there, len(data)) == data and whole
+                lasted = time.monotonic() - began
+            said = counted(before)
+            BLUE.call(*family.ip("route", "flush", "cache"))
+            if not whole or lasted < 0.2:
+                break
+        report(whole and lasted < 0.2, f"{what}: TCP goes on at once", whole, lasted)
+        return said
+
+    for means, (change, back) in changes.items():
+        said = {}
+        for words in ("none", "output"):
+            what = f"{family.name}, shortcut {words}, too long for the {means}"
+            shortcut("p1", words)
+            before = known()
+            PARENT.call(*change)
+            datagram(f"{what} since now", words)
+            left = before, known()
+            same([count > 0 for count in left], [words == "output"] * 2, f"{what}: shorter ones leave by the shortcut, or do not")
+            datagram(what, words)
+            said[words] = stream(what)
+            PARENT.call(*back)
+        report(said["none"][-1] and said["output"] == said["none"], f"{family.name}, too long for the {means}: TCP is told as often by the shortcut as without it", said)
+
+
+def learned(family):
+    """What the parent has learned of a path holds for what it makes itself, and for its children's only where
+    it forwards by that: a child's packets that are too long for it do not fail."""
+    if family is V6:
+        return  # forgotten() is about that.
+    far, net = "198.51.100.9", "198.51.100.0/24"
+    OUTSIDE.call("ip", "link", "add", "narrow", "mtu", "1300", "type", "dummy")
+    OUTSIDE.call("ip", "link", "set", "narrow", "up")
+    OUTSIDE.call("ip", "route", "add", net, "dev", "narrow")
+    OUTSIDE.sysctl(ipv4__conf__all__forwarding=1)
+    address = json.loads(OUTSIDE.call("ip", "-j", "link", "show", "out0"))[0]["address"]
+    PARENT.call("ip", "route", "add", net, "dev", "up0")
+    PARENT.call("ip", "neigh", "add", far, "lladdr", address, "dev", "up0")
+
+    def sends(space, length):
+        with space.udp(V4) as sock:
+            return outcome(lambda: sock.sendto(bytes(length), (far, PORT)))
+
+    def refused():
+        """How many the parent and the router behind it found too long."""
+        return [space.snmp("Ip", "FragFails") for space in (PARENT, OUTSIDE)]
+
+    # The second time it is learned of a route that is in use.
+    for when in ("at first", "again"):
+        for words in ("none", "output"):
+            shortcut("p1", words)
+            PARENT.call("ip", "route", "flush", "cache")
+            for _ in range(3):
+                sends(BLUE, 10)
+            sends(PARENT, 1400)
+            knows = until(lambda: "mtu 1300" in PARENT.call("ip", "route", "get", far))
+            for use in (0, 1):
+                PARENT.sysctl(ipv4__ip_forward_use_pmtu=use)
+                BLUE.call("ip", "route", "flush", "cache")
+                for _ in range(3):
+                    sends(BLUE, 10)
+                before = refused()
+                error = sends(BLUE, 1400)
+                until(lambda: refused() != before)
+                got = [new - old for new, old in zip(refused(), before)]
+                same((bool(knows), error, got), (True, None, [use, 1 - use]), f"IPv4, shortcut {words}, the MTU of a path, learned {when}, ip_forward_use_pmtu {use}: told of by who finds it too long")
+            PARENT.sysctl(ipv4__ip_forward_use_pmtu=0)
+    BLUE.call("ip", "route", "flush", "cache")
+    PARENT.call("ip", "neigh", "del", far, "dev", "up0")
+    PARENT.call("ip", "route", "del", net)
+    OUTSIDE.sysctl(ipv4__conf__all__forwarding=0)
+    OUTSIDE.call("ip", "link", "del", "narrow")
+
+
+def held_too_long(family):
+    """The same from an address that the parent holds for the child, and sends from itself."""
+    address = "203.0.113.9" if family is V4 else "2001:db8:9::9"
+    PARENT.call(*family.ip("route", "add", "local", address, "dev", "p1"))
+    BLUE.call(*family.ip("addr", "add", family.host(address), "dev", "lo"))
+    PARENT.call("ip", "link", "set", "up0", "mtu", "1400")
+    for words in ("netfilter", "netfilter,output"):
+        shortcut("p1", words)
+        BLUE.call(*family.ip("route", "flush", "cache"))
+        with BLUE.udp(family, address=address) as here, OUTSIDE.udp(family, PORT) as there:
+            before = ways()
+            send(here, (family.outside, PORT), count=3)
+            gather(there, 3)
+            left = took(before) > 0
+            errors = [outcome(lambda size=size: here.sendto(bytes(size), (family.outside, PORT))) for size in (1440, 10)]
+            got = [len(data) for data in gather(there, 1)]
+        same((left, errors, got), ("output" in words, [None, None], [10]), f"{family.name}, shortcut {words}: too long, from an address that is held: no failure to send")
+    PARENT.call("ip", "link", "set", "up0", "mtu", "1500")
+    BLUE.call(*family.ip("addr", "del", family.host(address), "dev", "lo"))
+    PARENT.call(*family.ip("route", "del", "local", address, "dev", "p1"))
+
+
 def forgotten():
     """What the parent has learned of a path is forgotten after a while: then its children send as
     long packets again."""
@@ -837,7 +988,7 @@ def views_of_all(family):
 
 
 PARTS = {
-    "views": (grown, views_of_all, segments, path_mtu, black_hole),
+    "views": (grown, views_of_all, segments, path_mtu, told_once, held_too_long, learned, black_hole),
     "changes": (devices, by_input, translated, rerouted, refused, load),
 }
 

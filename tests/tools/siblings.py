@@ -207,6 +207,25 @@ def one_sided(family):
     allow("output")
 
 
+def smaller(family):
+    """The other pair takes less than the sender's: what it does take goes the same way as ever."""
+    ends = (PARENT, "p2"), (RED, "c0")
+    for space, dev in ends:
+        space.call("ip", "link", "set", dev, "mtu", "1400")
+    allow("output")
+    with Flow(family) as flow:
+        flow.send(3)
+        before = ways()
+        same((flow.send(3), flow.hops), (3, [64] * 3), f"{family.name}, to a pair with a smaller MTU: what fits arrives")
+        same(difference(ways(), before), {"p1 tx_sibling": 3, "p2 rx_sibling": 3}, f"{family.name}, to a pair with a smaller MTU: ... by the shortcut")
+        before = ways()
+        flow.here.sendto(bytes(1440), flow.dest)
+        same((drain(flow.there, SILENCE), difference(ways(), before)), ([], {"p1 fall_too_long": 1}), f"{family.name}, to a pair with a smaller MTU: what is too long does not, and is told of by the parent")
+    for space, dev in ends:
+        space.call("ip", "link", "set", dev, "mtu", "1500")
+    BLUE.call(*family.ip("route", "flush", "cache"))
+
+
 def switches(family):
     """The parent's leave to forward is asked for, as by the full path."""
     # IPv6 of the kernel asks the switch of all devices only.
@@ -651,6 +670,7 @@ PARTS = {
     "packets": (
         straight,
         one_sided,
+        smaller,
         switches,
         full_backlog,
         own_addresses,

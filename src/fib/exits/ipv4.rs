@@ -2,7 +2,7 @@
 
 //! Where an IPv4 packet of a child goes on.
 
-use super::{by_route, refuses, Exit, Exits};
+use super::{by_route, is_narrow, narrowed, refuses, Exit, Exits};
 use crate::{
     fib::{depends_on_key, pair},
     ip::Ipv4,
@@ -38,14 +38,19 @@ fn key(port: &Device<End>, header: &Header, generation: u32, rcu: ReadSide<'_>) 
 const OWN: u64 = 1 << 8;
 /// Whether the port's checks have a say in where the packet may come from; they are noted too.
 const CHECKED: u64 = 1 << 9;
+/// Whether the route leads out, and [`is_narrow`].
+const NARROW: u64 = 1 << 10;
 
-fn note(is_own: bool, checks: Checks) -> u64 {
+fn note(is_own: bool, checks: Checks, narrow: bool) -> u64 {
     let mut note = u64::from(checks.to_note());
     if is_own {
         note |= OWN;
     }
     if checks != Checks::ALL {
         note |= CHECKED;
+    }
+    if narrow {
+        note |= NARROW;
     }
     note
 }
@@ -54,10 +59,19 @@ fn note(is_own: bool, checks: Checks) -> u64 {
 #[inline(always)]
 fn recall<'r>(flow: Flow<'r, End, 1>, port: &Device<End>, rcu: ReadSide<'r>) -> Option<Exit<'r>> {
     let [noted] = flow.notes;
-    let holds = flow.dst.is_current()
-        && (port.ipv4_forwards(rcu)? || noted & OWN != 0)
-        && (noted & CHECKED == 0 || checks_are_the_same(noted as u32, port, rcu));
-    holds.then_some(Exit::remembered(flow.dev, flow.dst))
+    if !flow.dst.is_current() || !(port.ipv4_forwards(rcu)? || noted & OWN != 0) {
+        return None;
+    }
+    // Both at once: most flows have neither.
+    if noted & (CHECKED | NARROW) != 0 {
+        if noted & CHECKED != 0 && !checks_are_the_same(noted as u32, port, rcu) {
+            return None;
+        }
+        if noted & NARROW != 0 {
+            return Some(Exit::Narrow(flow.dst));
+        }
+    }
+    Some(Exit::remembered(flow.dev, flow.dst))
 }
 
 /// Whether the port checks sources as when the note was made.
@@ -123,7 +137,9 @@ impl Exits {
             Some(source) if source.held => route_own(namespace, header, rcu)?,
             _ => route(skb, port, header, bh)?,
         };
-        let exit = by_route(dst.get(rcu), port, Family::Ipv4, rcu)?;
+        let near = dst.get(rcu);
+        let narrow = is_narrow(near, near.is_learned_ipv4(), port, rcu);
+        let exit = narrowed(by_route(near, port, Family::Ipv4, rcu)?, narrow);
         if !lasts || !self.ipv4.wants(&key, bh) {
             return Ok(exit);
         }
@@ -131,7 +147,7 @@ impl Exits {
             dev: exit.sibling(),
             dst,
             near: None,
-            notes: [note(is_own, checks)],
+            notes: [note(is_own, checks, matches!(exit, Exit::Narrow(_)))],
         };
         // Who saw the port up may have come late: what is counted when it goes down is counted then.
         let unchanged = || self.generation.read() == generation && port.is_up();

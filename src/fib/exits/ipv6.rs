@@ -2,14 +2,14 @@
 
 //! Where an IPv6 packet of a child goes on.
 
-use super::{by_route, refuses, Exit, Exits};
+use super::{by_route, is_narrow, narrowed, refuses, Exit, Exits};
 use crate::{
     fib::{depends_on_key, ipv6::ANY, pair},
     ip::Ipv6,
     net::{
         context::{BottomHalf, ReadSide},
         device::Device,
-        dst::{Dst, HeldDst},
+        dst::HeldDst,
         flow_table::{Flow, FlowTable, Found, Key},
         ipv4::Kind,
         ipv6::Header,
@@ -140,7 +140,7 @@ impl Exits {
         if destination.kind == Kind::Local {
             return Err(Fall::Parents);
         }
-        let narrow = is_narrow(near, port, rcu);
+        let narrow = is_narrow(near, near.is_learned_ipv6(), port, rcu);
         let exit = narrowed(by_route(near, port, Family::Ipv6, rcu)?, narrow);
         if !settled || !self.ipv6.wants(&key, bh) {
             return Ok(exit);
@@ -174,21 +174,6 @@ impl Exits {
         let unchanged = || self.ipv6_state(port, rcu) == Some(state) && port.is_up();
         self.ipv6.insert(&key, found, unchanged, bh);
         Ok(exit)
-    }
-}
-
-/// Whether a route sends shorter packets than the pair of this port takes, or may come to do so.
-fn is_narrow(dst: Dst<'_>, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
-    let child = port.driver().peer(rcu);
-    dst.is_learned_ipv6() || child.is_none_or(|child| dst.mtu() < child.driver().longest())
-}
-
-/// The same exit, for a route that [`is_narrow`] or not.
-#[inline(always)]
-fn narrowed(exit: Exit<'_>, narrow: bool) -> Exit<'_> {
-    match exit {
-        Exit::Uplink(dst) if narrow => Exit::Narrow(dst),
-        other => other,
     }
 }
 
