@@ -177,13 +177,14 @@ static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_de
 					      unsigned long __percpu *counters,
 					      unsigned long amount, const bool is_final)
 {
+	const unsigned short segs = max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs);
+
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
 	passthru_rehome(skb, dev, is_final);
 	skb_set_transport_header(skb, sizeof(struct iphdr));
 	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
-	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK),
-		       max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
+	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK), segs);
 }
 
 void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
@@ -198,14 +199,15 @@ static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_d
 					       unsigned long __percpu *counters,
 					       unsigned long amount, const bool is_final)
 {
+	const unsigned short segs = max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs);
+
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
 	passthru_rehome(skb, dev, is_final);
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
 	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
 	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
-	__IP6_ADD_STATS(net, idev, IPSTATS_MIB_NOECTPKTS + (tclass & INET_ECN_MASK),
-			max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs));
+	__IP6_ADD_STATS(net, idev, IPSTATS_MIB_NOECTPKTS + (tclass & INET_ECN_MASK), segs);
 }
 
 void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 tclass,
@@ -240,6 +242,13 @@ const struct hlist_head *passthru_helper_raw_v6_sockets(struct net *net, u32 pro
 	return &raw_v6_hashinfo.ht[raw_hashfunc(net, protocol)];
 }
 
+/* __skb_pull(), of a header that was read in the linear part: whether it lies there is known. */
+static __always_inline void passthru_pull_header(struct sk_buff *skb, unsigned int len)
+{
+	skb->len -= len;
+	skb->data += len;
+}
+
 /* What ip_protocol_deliver_rcu() does with a packet that begins with what @handler takes. */
 static __always_inline int passthru_ip_give(struct sk_buff *skb, struct net *net,
 					    int (*handler)(struct sk_buff *skb))
@@ -263,7 +272,7 @@ int passthru_helper_ip_give(struct sk_buff *skb, int (*handler)(struct sk_buff *
 static __always_inline int passthru_ip_hand_over(struct sk_buff *skb, struct net *net,
 						 int (*handler)(struct sk_buff *skb))
 {
-	__skb_pull(skb, sizeof(struct iphdr));
+	passthru_pull_header(skb, sizeof(struct iphdr));
 	return passthru_ip_give(skb, net, handler);
 }
 
@@ -335,7 +344,7 @@ static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct ne
 						  const struct dst_entry *dst,
 						  int (*handler)(struct sk_buff *skb))
 {
-	__skb_pull(skb, sizeof(struct ipv6hdr));
+	passthru_pull_header(skb, sizeof(struct ipv6hdr));
 	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
 	return passthru_ip6_give(skb, net, dst, handler);
 }
