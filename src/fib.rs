@@ -40,7 +40,10 @@ const IPV6_FLOWS: usize = 32768;
 
 /// What is known of the packets that come into a namespace with ports.
 pub(crate) struct Parent {
-    /// Counts what happens to ports and children, which no generation of routes tells of.
+    /// Counts what happens to ports, which no generation of routes tells of. Of children those of their
+    /// own namespaces tell, which are noted: see [`Namespace::forget_routes`].
+    ///
+    /// [`Namespace::forget_routes`]: crate::net::namespace::Namespace::forget_routes
     generation: Once32,
     ipv4: ipv4::Flows,
     ipv4_destinations: ipv4::destinations::Destinations,
@@ -88,8 +91,8 @@ impl Parent {
         &self.established
     }
 
-    /// Forgets all, because something happened to a port or its child: from here on nothing that
-    /// was found out before is believed.
+    /// Forgets all, because something happened to a port: from here on nothing that was found out
+    /// before is believed.
     pub(crate) fn changed(&self) {
         self.generation.increment();
         self.established.changed();
@@ -315,16 +318,25 @@ pub(crate) fn serves_others(child: &Device<End>) -> bool {
     child.driver().is_framed() && child.has_rx_handler()
 }
 
-/// Whether the parent's route to a child sends shorter packets than the pair takes: who says so has
-/// longer ones refused, or made smaller, by routing.
-fn sends_less(near: Dst<'_>, family: Family, child: &Device<End>, rcu: ReadSide<'_>) -> bool {
-    near.forward_mtu(family, rcu) < child.driver().longest()
+/// Whether the parent's route to a child sends shorter packets than the port takes: who says so has
+/// longer ones refused, or made smaller, by routing. What the child takes is not asked: that may become
+/// more at any time, with nothing that tells.
+fn sends_less(near: Dst<'_>, family: Family, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    near.forward_mtu(family, rcu) < port.mtu()
 }
 
-/// The port that a route leads to, if it leads to one, and its child; both are up.
-fn owner<'r>(dev: &'r NetDevice, rcu: ReadSide<'r>) -> Option<(&'r Device<End>, &'r Device<End>)> {
+/// The port that a route leads to, if it leads to one, and its child.
+fn pair_behind<'r>(
+    dev: &'r NetDevice,
+    rcu: ReadSide<'r>,
+) -> Option<(&'r Device<End>, &'r Device<End>)> {
     let port = End::cast(dev).filter(|port| port.driver().role() == Role::Port)?;
-    let child = port.driver().peer(rcu)?;
-    // A VRF would have the packet come in by itself.
-    (port.is_up() && child.is_up() && !child.is_in_vrf()).then_some((port, child))
+    Some((port, port.driver().peer(rcu)?))
+}
+
+/// Whether packets for a port's child may come to it: both are up. A VRF would have them come in by
+/// itself. Where the answer is kept the count of the child's routes is to be read first: it grows after
+/// the child has changed.
+fn is_open(port: &Device<End>, child: &Device<End>) -> bool {
+    port.is_up() && child.is_up() && !child.is_in_vrf()
 }

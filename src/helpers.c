@@ -149,6 +149,11 @@ struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb)
 	return l3mdev_ip_out(NULL, skb);
 }
 
+void passthru_helper_rt_genid_bump_all(struct net *net)
+{
+	rt_genid_bump_all(net);
+}
+
 kuid_t passthru_helper_sock_net_uid(const struct net *net)
 {
 	return sock_net_uid(net, NULL);

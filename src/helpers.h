@@ -137,6 +137,7 @@ u32 passthru_helper_ip6_forward_mtu(const struct dst_entry *dst);
 int passthru_helper_dev_recursion_level(void);
 void passthru_helper_skb_pull(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_push(struct sk_buff *skb, unsigned int len);
+void passthru_helper_rt_genid_bump_all(struct net *net);
 kuid_t passthru_helper_sock_net_uid(const struct net *net);
 int passthru_helper_l3mdev_master_ifindex(const struct net_device *dev);
 struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh);

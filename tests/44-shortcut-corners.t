@@ -80,7 +80,15 @@ reset_net
 # What is for such a device in the child itself comes in by that, and by no other.
 steady_code
 world l2
+by_route() { ethtool -S p2 | sed -n 's/^ *rx_route: //p'; }
+must ip link set p2 type "$KIND" shortcut route
+before=$(by_route)
+for to in 10.0.2.2 fd00:2::2; do ping_ok "a child whose device is its own ($to)" outside "$to" -c 5 -i 0.2; done
+is "$(by_route)" $((before + 10)) "... has it all by the shortcut"
 if ip -n red link add m0 link c0 type macvlan mode bridge 2>/dev/null; then
+	before=$(by_route)
+	for to in 10.0.2.2 fd00:2::2; do ping_ok "... and goes on having it when a macvlan has come ($to)" outside "$to" -c 3 -i 0.05; done
+	is "$(by_route)" "$before" "... but by its device"
 	batch red "addr add 10.0.2.7/32 dev m0" "addr add fd00:2::7/128 dev m0 nodad" "link set m0 up"
 	must in_ns red nft -f - <<-'RULES'
 		table inet by {

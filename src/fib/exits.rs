@@ -9,6 +9,7 @@
 mod ipv4;
 mod ipv6;
 
+use super::{is_open, pair_behind, sends_less, serves_others};
 use crate::{
     net::{
         context::{ReadSide, Rtnl},
@@ -28,7 +29,8 @@ const FLOWS: usize = 8192;
 
 /// What is known of the packets that children send into their parent's namespace.
 pub(crate) struct Exits {
-    /// Counts what happens to ports and children, which no generation of routes tells of.
+    /// Counts what happens to ports, which no generation of routes tells of. Of what is kept nothing
+    /// depends on children's devices.
     generation: Once32,
     /// Not zero where the parent was seen to track connections.
     tracked: Once32,
@@ -61,7 +63,7 @@ impl Exits {
         self.tracked.write(tracked.into());
     }
 
-    /// Forgets all, because something happened to a port or its child.
+    /// Forgets all, because something happened to a port.
     pub(crate) fn changed(&self) {
         self.generation.increment();
     }
@@ -104,11 +106,11 @@ impl<'r> Exit<'r> {
 }
 
 /// Whether a route that was `learned` in part sends shorter packets than the pair of this port takes, or
-/// may come to do so. What the parent's output would refuse is asked, and not what forwarding would: the
-/// latter is by the full path, where it decides for itself.
-fn is_narrow(dst: Dst<'_>, learned: bool, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
-    let child = port.driver().peer(rcu);
-    learned || child.is_none_or(|child| dst.mtu() < child.driver().longest())
+/// may come to do so: the child may have its device take more at any time, up to what the port does. What
+/// the parent's output would refuse is asked, and not what forwarding would: the latter is by the full
+/// path, where it decides for itself.
+fn is_narrow(dst: Dst<'_>, learned: bool, port: &Device<End>) -> bool {
+    learned || dst.mtu() < port.mtu()
 }
 
 /// The same exit, for a route that [`is_narrow`] or not.
@@ -145,12 +147,14 @@ fn by_route<'r>(
     if dst.encapsulates() {
         return Err(Fall::Unrouted);
     }
-    match super::owner(dev, rcu) {
-        // A port whose child cannot be asked, as one in a VRF, is not the way out.
+    match pair_behind(dev, rcu) {
+        // A port whose child cannot be asked, as one in a VRF, is not the way out. Who is sent to is
+        // asked this again, or finds out himself: he receives the packet by his device.
+        Some((port, child)) if !is_open(port, child) => Err(Fall::Unrouted),
         None if is_port(dev) => Err(Fall::Unrouted),
         // The frame is for the child's device, and on a link it may be for who is behind that.
-        Some((_, child)) if super::serves_others(child) => Err(Fall::Unrouted),
-        Some((_, child)) if super::sends_less(dst, family, child, rcu) => Err(Fall::TooLong),
+        Some((_, child)) if serves_others(child) => Err(Fall::Unrouted),
+        Some((port, _)) if sends_less(dst, family, port, rcu) => Err(Fall::TooLong),
         Some((_, child)) => Ok(Exit::Sibling(child)),
         None if dst.sends_plainly(family) => Ok(Exit::Uplink(dst)),
         None => Err(Fall::Unrouted),

@@ -6,8 +6,8 @@ pub(super) mod destinations;
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, owner, pair, sends_less, shortcuts_between, shortcuts_in, Answer, At,
-    Claim, Parent, Way, AFTER_CLAIM,
+    depends_on_key, holder, is_open, pair, pair_behind, sends_less, shortcuts_between,
+    shortcuts_in, Answer, At, Claim, Parent, Way, AFTER_CLAIM,
 };
 use crate::{
     ip::Ipv4,
@@ -259,15 +259,16 @@ impl Parent {
         if near.is_none() && dev.is(question.dev) {
             return None;
         }
-        let (port, child) = owner(dev, rcu)?;
+        let (port, child) = pair_behind(dev, rcu)?;
         let namespace = child.namespace(rcu);
-        if namespace.ipv4_rules_look_deeper() {
-            return None;
-        }
-        if near.is_none() && sends_less(route.dst, Family::Ipv4, child, rcu) {
-            return None;
-        }
+        // Before anything is asked of the child.
         let generation = namespace.ipv4_generation_counted();
+        if !is_open(port, child) || namespace.ipv4_rules_look_deeper() {
+            return None;
+        }
+        if near.is_none() && sends_less(route.dst, Family::Ipv4, port, rcu) {
+            return None;
+        }
         let far_checks = child.ipv4_checks(namespace, 0, rcu)?;
         let far = route_in_child(skb, question, child)?;
         let claim = Claim {

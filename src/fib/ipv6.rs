@@ -5,8 +5,8 @@
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, owner, pair, sends_less, shortcuts_between, shortcuts_in, Answer, At,
-    Claim, Parent, Way,
+    depends_on_key, holder, is_open, pair, pair_behind, sends_less, shortcuts_between,
+    shortcuts_in, Answer, At, Claim, Parent, Way,
 };
 use crate::{
     ip::Ipv6,
@@ -337,8 +337,10 @@ impl Parent {
         if !is_local && dev.is(question.dev) {
             return None;
         }
-        let (port, child) = owner(dev, rcu)?;
-        if !is_local && sends_less(near, Family::Ipv6, child, rcu) {
+        let (port, child) = pair_behind(dev, rcu)?;
+        // Before anything is asked of the child.
+        let state = child.ipv6_state(rcu)?;
+        if !is_open(port, child) || !is_local && sends_less(near, Family::Ipv6, port, rcu) {
             return None;
         }
         let near_cookie = near.ipv6_cookie(rcu)?;
@@ -346,7 +348,6 @@ impl Parent {
         if namespace.ipv6_rules_look_deeper() {
             return None;
         }
-        let state = child.ipv6_state(rcu)?;
         let settling = child.driver().settling();
         let settled = settling.is_done(namespace, state, question.bh) && settled;
         let far = route_in_child(skb, question, child)?;

@@ -314,7 +314,7 @@ fn change(
     })
 }
 
-/// Says that something about a port, or about its child, is no longer as it was.
+/// Says that something about a port is no longer as it was.
 pub(crate) fn changed(port: &Device<End>, rtnl: &Rtnl) {
     changed_in(port.namespace_locked(rtnl), rtnl);
 }
@@ -409,7 +409,6 @@ impl Listener for Follower {
                 // First what is asked, and then that what was found out by it has passed.
                 if let Some(port) = port_of(dev, rtnl) {
                     passthru::match_sizes(port, rtnl);
-                    changed(port, rtnl);
                 }
                 changed_in(dev.namespace_locked(rtnl), rtnl);
                 Ok(())
@@ -418,12 +417,24 @@ impl Listener for Follower {
                 if event == Event::Name {
                     changed_in(dev.namespace_locked(rtnl), rtnl);
                 }
-                if let Some(port) = port_of(dev, rtnl) {
-                    changed(port, rtnl);
+                match End::cast(dev) {
+                    Some(end) if end.driver().role() == Role::Port => changed(end, rtnl),
+                    Some(end) => child_has_changed(end, event, rtnl),
+                    None => {}
                 }
                 Ok(())
             }
         }
+    }
+}
+
+/// Something about a child's device is no longer as it was. Who has the child can do that as often as
+/// he likes, and it must cost nobody else anything: so it is the routes of the child's own namespace
+/// that are said to have changed, with the count of which all is kept that the child was asked.
+fn child_has_changed(child: &Device<End>, event: Event, rtnl: &Rtnl) {
+    // Nothing was kept of one that was down, nor of one that has no port any more.
+    if event != Event::Up && child.driver().peer_locked(rtnl).is_some() {
+        child.namespace_locked(rtnl).forget_routes(rtnl);
     }
 }
 

@@ -85,6 +85,14 @@ impl Namespace {
         }
     }
 
+    /// Has all routes looked up anew that somebody keeps, as after a change of them: what was found out
+    /// by a device of the namespace is kept with the count of such changes. May take a while, where
+    /// there are many. C: `rt_genid_bump_all()`.
+    pub(crate) fn forget_routes(&self, _rtnl: &Rtnl) {
+        // SAFETY: the namespace exists, and its tables do while the RTNL is held and a device is in it.
+        unsafe { bindings::passthru_helper_rt_genid_bump_all(self.as_raw()) };
+    }
+
     /// The device with this number, if there is one. C: `dev_get_by_index_rcu()`.
     pub(crate) fn device<'r>(&'r self, ifindex: i32, _rcu: ReadSide<'r>) -> Option<&'r NetDevice> {
         // SAFETY: the namespace exists, and what is found for the read-side critical section.

@@ -392,6 +392,27 @@ def grown(family):
     BLUE.call(*family.ip("route", "flush", "cache"))
 
 
+def grown_child(route):
+    """What is too long for the uplink goes by the full path, also where the child's device took no
+    more than that while the way was found out."""
+    BLUE.call("ip", "link", "set", "c0", "mtu", "1300")
+    PARENT.call(*V6.ip("route", "add", V6.host(V6.outside), *route))
+    with BLUE.udp(V6) as here, OUTSIDE.udp(V6, PORT) as there:
+        here.setsockopt(*option(V6, 10, 23), PROBE)
+        for _ in range(5):
+            here.sendto(b"known", (V6.outside, PORT))
+            gather(there, 1)
+            time.sleep(0.05)
+        BLUE.call("ip", "link", "set", "c0", "mtu", "1500")
+        before = statistics(PARENT, "p1")
+        with contextlib.suppress(OSError):
+            here.sendto(bytes(1400), (V6.outside, PORT))
+        fell = difference(statistics(PARENT, "p1"), before).get("fall_too_long")
+        same(([len(data) for data in drain(there, SILENCE)], fell), ([], 1), "IPv6: what the child's device takes since is too long for the route")
+    PARENT.call(*V6.ip("route", "del", V6.host(V6.outside)))
+    BLUE.call(*V6.ip("route", "flush", "cache"))
+
+
 def path_mtu(family):
     """A smaller MTU on the way is told of, or kept by cutting up."""
     name = family.name
@@ -438,6 +459,8 @@ def path_mtu(family):
         same(drain(there, SILENCE), [], f"{name}: who asks for no MTU does not pass by the route's")
     PARENT.call(*family.ip("route", "del", family.host(family.outside)))
     BLUE.call(*family.ip("route", "flush", "cache"))
+    if family is V6:
+        grown_child(("dev", "up0", "mtu", "1300"))
     PARENT.call("ip", "link", "set", "p1", "mtu", "1400")
     with BLUE.udp(family) as here, OUTSIDE.udp(family, PORT) as there:
         for _ in range(3):

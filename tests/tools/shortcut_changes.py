@@ -336,9 +336,20 @@ def childs_tables(story):
     story.then("blue")
     story.then("nobody", *ip(story, "rule add to HOST pref 50 blackhole"), space=BLUE)
     story.then("blue", *ip(story, "rule del to HOST pref 50 blackhole"), space=BLUE)
+    story.end("the child's rules")
+    # Those that ask for a name ask for it when the device gets it.
+    story.then("blue", *ip(story, "rule add iif eth9 pref 50 blackhole"), space=BLUE)
+    for _ in range(3):
+        time.sleep(0.1)
+        story.then("blue")
+    story.then("nobody", "ip", "link", "set", "c0", "name", "eth9", space=BLUE)
+    story.then("blue", "ip", "link", "set", "eth9", "name", "c0", space=BLUE)
+    story.then("blue")
+    story.end("a rule of the child's by a name that its device gets, and loses")
+    BLUE.call(*ip(story, "rule del iif eth9 pref 50 blackhole"))
     BLUE.call(*ip(story, "rule add pref 0 lookup local"))
     story.then("blue", *ip(story, "rule del pref 100"), space=BLUE)
-    story.end("the child's rules")
+    story.end("the child's rules gone")
     length = "24" if family is V4 else "64"
     story.then("nobody", *family.ip("addr", "del", f"{story.dest}/{length}", "dev", "c0"), space=BLUE)
     restore_child()

@@ -18,7 +18,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, drain, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, second, shortcut, skip, udp_packet, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V4, Wire, begin_second, connected, difference, drain, exchange, gather, mac_of, outside_wire, ping, places_taken, report, same, second, shortcut, skip, statistics, udp_packet, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SO_RCVMARK = 75
@@ -260,6 +260,40 @@ def not_by_device(family):
     PARENT.nft("delete table netdev m\n")
     flow.close()
     PARENT.nft("delete table inet way\n")
+
+
+def beside_restless(family):
+    """What another child does to its own device ends nothing that is known of this one."""
+    for port in ("p1", "p2"):
+        shortcut(port, "device")
+    firewall(family)
+    flow = Flow(family)
+    flow.send(1)
+    flow.answer()
+    events = {
+        "has another MTU": ("c0 mtu 1400", "c0 mtu 1500"),
+        "has another name": ("c0 name c9", "c9 name c0"),
+        "is down and up": ("c0 down", "c0 up"),
+    }
+    for what, changes in events.items():
+        for _ in range(TRIES):
+            # The first in a second passes tracking.
+            now, arrived, before = begin_second(), flow.send(1), statistics(PARENT, "p1")
+            arrived += flow.send(1)
+            for change in changes:
+                RED.call("ip", "link", "set", *change.split())
+                arrived += flow.send(1)
+            taken = difference(statistics(PARENT, "p1"), before)
+            if second() == now and arrived == 4:
+                break
+        taken = {key: taken.get(key, 0) for key in ("rx_device", "fall_tracked")}
+        same((arrived, taken), (4, {"rx_device": 3, "fall_tracked": 0}), f"{family.name}, another child's device {what}: datagrams go on by device")
+    flow.close()
+    PARENT.nft("delete table inet way\n")
+    for each in FAMILIES:
+        RED.call(*each.ip("addr", "replace", f"{each.child(2)}/{24 if each is V4 else 64}", "dev", "c0"))
+        RED.call(*each.ip("route", "replace", "default", "via", each.port(2)))
+    shortcut("p2", "none")
 
 
 class Forged:
@@ -886,6 +920,7 @@ def main():
             chapter(tcp_by_device, family, words)
         chapter(not_by_device, family)
         chapter(beside_others, family)
+        chapter(beside_restless, family)
         chapter(renumbered, family)
         for words in ("route", "socket", "all", "device", "netfilter"):
             shortcut("p1", words)

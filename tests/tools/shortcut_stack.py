@@ -187,14 +187,16 @@ def unreachable(case):
     same(errno.errorcode.get(got), "ECONNREFUSED", f"{case.name}: a closed port says so")
 
 
-def told(case, space, segment):
-    """What a sender hears of a packet that is too long, or of one that stands for three such."""
+def told(case, space, segment, meanwhile=lambda: None):
+    """What a sender hears of a packet that is too long, or of one that stands for three such, once
+    it is known where they go and something has happened since."""
     with space.udp(case.family) as sock:
         sock.setsockopt(*case.option(10, 23), 2)  # *_MTU_DISCOVER, *_PMTUDISC_DO
         sock.connect((case.dest, PORT))
         # From the second one on it is known where these go.
         for _ in range(3):
             sock.send(b"short")
+        meanwhile()
         if segment:
             sock.setsockopt(socket.IPPROTO_UDP, 103, 1440)  # UDP_SEGMENT
         sock.send(bytes(3 * 1440 if segment else 1440))
@@ -212,6 +214,13 @@ def smaller_mtu(case, limit):
         same(heard, ["EMSGSIZE"] * 2, f"{case.name}: a packet from {name} too long for the {limit} is told of, as are segments")
 
 
+def grown_child(case, space, segment):
+    """As `told`, where the child's device took no more than the route while that was found out, and
+    does when the packet comes."""
+    BLUE.call("ip", "link", "set", "c0", "mtu", "1400")
+    return told(case, space, segment, lambda: BLUE.call("ip", "link", "set", "c0", "mtu", "1500"))
+
+
 def path_mtu(case):
     """A pair with a smaller MTU: what is too long is told of, or cut up, and
     never lost without a word."""
@@ -222,6 +231,8 @@ def path_mtu(case):
     route = case.family.ip("route"), (case.family.host(case.dest), "dev", "p1", "mtu", "lock", "1400")
     PARENT.call(*route[0], "add", *route[1])
     smaller_mtu(case, "route")
+    heard = [grown_child(case, space, segment) for space in (OUTSIDE, RED) for segment in (False, True)]
+    same(heard, ["EMSGSIZE"] * 4, f"{case.name}: ... and so they are where the child takes more than before")
     PARENT.call(*route[0], "del", *route[1])
     for space, device in ((PARENT, "p1"), (BLUE, "c0")):
         space.call("ip", "link", "set", device, "mtu", "1400")

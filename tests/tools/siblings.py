@@ -8,6 +8,7 @@ frames and packets want the world of shortcuts.sh with a third child, `green`,
 behind the port `p3`; nested wants children of children besides.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -245,6 +246,25 @@ def switches(family):
                 PARENT.call("ip", "-6", "addr", "replace", f"{family.uplink}/64", "dev", "up0")
             same(flow.send(2), 2, f"{name}: ... and does again")
     end_firewall()
+
+
+def grown(family):
+    """What the parent's route to a sibling says of its MTU holds when the sibling's device takes more
+    than it did while the way there was found out."""
+    allow("output")
+    RED.call("ip", "link", "set", "c0", "mtu", "1300")
+    PARENT.call(*family.ip("route", "add", family.host(family.child(2)), "dev", "p2", "mtu", "lock", "1300"))
+    with Flow(family) as flow:
+        flow.here.setsockopt(*option(family, 10, 23), 3)  # *_MTU_DISCOVER, *_PMTUDISC_PROBE
+        for _ in range(3):
+            time.sleep(0.1)
+            same(flow.send(), 1, f"{family.name}: a short datagram to a sibling by a route with a small MTU")
+        RED.call("ip", "link", "set", "c0", "mtu", "1500")
+        with contextlib.suppress(OSError):
+            flow.here.sendto(bytes(1400), flow.dest)
+        same([len(data) for data in drain(flow.there, SILENCE)], [], f"{family.name}: ... which a longer one does not pass when the sibling takes more")
+    PARENT.call(*family.ip("route", "del", family.host(family.child(2))))
+    BLUE.call(*family.ip("route", "flush", "cache"))
 
 
 def full_backlog(family):
@@ -672,6 +692,7 @@ PARTS = {
         one_sided,
         smaller,
         switches,
+        grown,
         full_backlog,
         own_addresses,
         shared,

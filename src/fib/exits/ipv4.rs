@@ -138,7 +138,7 @@ impl Exits {
             _ => route(skb, port, header, bh)?,
         };
         let near = dst.get(rcu);
-        let narrow = is_narrow(near, near.is_learned_ipv4(), port, rcu);
+        let narrow = is_narrow(near, near.is_learned_ipv4(), port);
         let exit = narrowed(by_route(near, port, Family::Ipv4, rcu)?, narrow);
         if !lasts || !self.ipv4.wants(&key, bh) {
             return Ok(exit);

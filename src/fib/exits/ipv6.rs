@@ -140,7 +140,7 @@ impl Exits {
         if destination.kind == Kind::Local {
             return Err(Fall::Parents);
         }
-        let narrow = is_narrow(near, near.is_learned_ipv6(), port, rcu);
+        let narrow = is_narrow(near, near.is_learned_ipv6(), port);
         let exit = narrowed(by_route(near, port, Family::Ipv6, rcu)?, narrow);
         if !settled || !self.ipv6.wants(&key, bh) {
             return Ok(exit);
