@@ -93,20 +93,43 @@ impl Parent {
 
     /// Forgets all, because something happened to a port: from here on nothing that was found out
     /// before is believed.
-    pub(crate) fn changed(&self) {
-        self.generation.increment();
-        self.established.changed();
+    pub(crate) fn changed(&self, rtnl: &Rtnl) {
+        if self.count() {
+            self.empty(rtnl);
+        }
     }
 
     /// As [`Self::changed`], and lets go of all devices and routes that are remembered.
     pub(crate) fn purge(&self, rtnl: &Rtnl) {
-        self.changed();
+        self.count();
+        self.empty(rtnl);
+    }
+
+    /// Counts, and says whether [`is_due`].
+    fn count(&self) -> bool {
+        self.established.changed();
+        let due = is_due(self.generation.increment());
+        if due {
+            self.ipv4_strangers.clear();
+            self.ipv6_strangers.clear();
+        }
+        due
+    }
+
+    fn empty(&self, rtnl: &Rtnl) {
         self.ipv4.purge(rtnl);
         self.ipv4_destinations.purge(rtnl);
         self.ipv4_locals.purge(rtnl);
         self.ipv6.purge(rtnl);
         self.ipv6_locals.purge(rtnl);
     }
+}
+
+/// Whether what is kept under a count of changes is to be emptied now that it has come to `count`, so
+/// that nothing is left there when the count begins anew.
+fn is_due(count: u32) -> bool {
+    const OFTEN_ENOUGH: u32 = 1 << 24;
+    count % OFTEN_ENOUGH == 0
 }
 
 /// Whether the ways of packets that come in by a device depend on nothing that is not kept of them.

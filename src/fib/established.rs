@@ -53,8 +53,8 @@ pub(crate) fn ipv6_flow(header: &ipv6::Header, [first, second, third]: Rest) -> 
 /// The flows of one parent. Its ports have a share each, which may last longer than what else is known
 /// of the parent: nothing here refers to a device.
 pub(crate) struct Established {
-    /// Counts what happens to ports and children: another child may come to have the address in
-    /// memory of one that is gone.
+    /// Counts what happens to ports, and children that go: another one may come to have the address in
+    /// memory of one that is gone. It is asked beside the second, in which it does not begin anew.
     generation: Once32,
     /// Those of IPv4.
     pub(crate) ipv4: Ipv4Flows,

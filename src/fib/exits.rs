@@ -9,7 +9,7 @@
 mod ipv4;
 mod ipv6;
 
-use super::{is_open, pair_behind, sends_less, serves_others};
+use super::{is_due, is_open, pair_behind, sends_less, serves_others};
 use crate::{
     net::{
         context::{ReadSide, Rtnl},
@@ -64,13 +64,19 @@ impl Exits {
     }
 
     /// Forgets all, because something happened to a port.
-    pub(crate) fn changed(&self) {
-        self.generation.increment();
+    pub(crate) fn changed(&self, rtnl: &Rtnl) {
+        if is_due(self.generation.increment()) {
+            self.empty(rtnl);
+        }
     }
 
     /// As [`Self::changed`], and lets go of all devices and routes that are remembered.
     pub(crate) fn purge(&self, rtnl: &Rtnl) {
-        self.changed();
+        self.generation.increment();
+        self.empty(rtnl);
+    }
+
+    fn empty(&self, rtnl: &Rtnl) {
         self.ipv4.purge(rtnl);
         self.ipv6.purge(rtnl);
     }

@@ -47,6 +47,11 @@ impl Ipv4Strangers {
         self.0.word(Self::place(daddr, dscp)).read() == Self::entry(daddr, state)
     }
 
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+
     /// Remembers a destination.
     pub(super) fn insert(&self, daddr: u32, dscp: u8, state: u32) {
         let word = self.0.word(Self::place(daddr, dscp));
@@ -104,6 +109,11 @@ impl Ipv6Strangers {
             | (self.words.word(place + 1).read() ^ daddr[1])
             | (self.words.word(place + 2).read() ^ digest);
         differs == 0
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        self.words.clear();
     }
 
     /// Remembers a destination.

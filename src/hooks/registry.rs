@@ -322,9 +322,9 @@ pub(crate) fn changed(port: &Device<End>, rtnl: &Rtnl) {
 /// Says that something about a parent is no longer as it was.
 fn changed_in(namespace: &Namespace, rtnl: &Rtnl) {
     with_places(namespace, rtnl, |places| {
-        places.parent.changed();
+        places.parent.changed(rtnl);
         if let Some(exits) = &places.exits {
-            exits.changed();
+            exits.changed(rtnl);
         }
     });
 }

@@ -72,6 +72,13 @@ impl<const N: usize> Words<N> {
     pub(crate) fn word(&self, index: usize) -> &Once64 {
         &self.0[index % N]
     }
+
+    /// Has all be zero, one after the other.
+    pub(crate) fn clear(&self) {
+        for word in self.0.iter() {
+            word.write(0);
+        }
+    }
 }
 
 impl Once32 {
