@@ -28,6 +28,7 @@
 #include <net/dst.h>
 #include <net/gro_cells.h>
 #include <net/gso.h>
+#include <net/hotdata.h>
 #include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
 #include <net/ip.h>

@@ -255,7 +255,12 @@ static __always_inline int passthru_ip_give(struct sk_buff *skb, struct net *net
 {
 	int answer = handler(skb);
 
-	if (likely(answer >= 0))
+	/* Who calls this asks for zero, which is what nearly all say. */
+	if (likely(answer == 0)) {
+		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
+		return 0;
+	}
+	if (answer > 0)
 		__IP_INC_STATS(net, IPSTATS_MIB_INDELIVERS);
 	return answer;
 }

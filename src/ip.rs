@@ -27,10 +27,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The number of TCP.
-pub(crate) const TCP: u8 = 6;
-/// The number of UDP.
-pub(crate) const UDP: u8 = 17;
+pub(crate) use crate::net::{TCP, UDP};
 
 /// A version of IP.
 pub(crate) trait Ip: 'static {

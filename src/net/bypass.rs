@@ -7,7 +7,7 @@
 
 use super::{
     conntrack::Tracking, context::BottomHalf, ipv4, ipv6, jiffies::jiffies, namespace::Namespace,
-    netfilter::Family, skb::SkBuff,
+    netfilter::Family, skb::SkBuff, TCP,
 };
 use crate::net::bindings;
 use core::ops::Range;
@@ -25,9 +25,6 @@ const DYING: usize = bit(bindings::ip_conntrack_status_IPS_DYING_BIT);
 const ANSWERED: usize = bit(bindings::ip_conntrack_status_IPS_SEEN_REPLY_BIT);
 /// There was more than a handshake. C: `IPS_ASSURED`.
 const ASSURED: usize = bit(bindings::ip_conntrack_status_IPS_ASSURED_BIT);
-
-/// The number of TCP.
-const TCP: u8 = 6;
 
 /// A connection that tracking need not see each packet of, by one that it has seen.
 pub(crate) struct Bypass<'a> {

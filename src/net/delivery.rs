@@ -15,6 +15,7 @@ use super::{
     percpu::Traffic,
     skb::{DropReason, SkBuff},
     socket::{Connection, Destructor},
+    TCP, UDP,
 };
 use crate::net::bindings;
 use core::mem;
@@ -69,17 +70,24 @@ fn takes_any_of(first: *mut bindings::hlist_node, namespace: &Namespace, protoco
 fn handler(family: Family, protocol: u8, _rcu: ReadSide<'_>) -> Option<Handler> {
     const FREE: u32 = bindings::INET6_PROTO_NOPOLICY | bindings::INET6_PROTO_FINAL;
     let place = usize::from(protocol);
-    // SAFETY: the tables are always there; what is in them is found by single loads, does not change
-    // and exists for the read-side critical section. All that are in them have a handler: IP calls
-    // it without a look.
+    // SAFETY: what IP has of itself is filled in before it takes packets, and never changes. The tables
+    // are always there; what is in them is found by single loads, does not change and exists for the
+    // read-side critical section. All that are in them have a handler: IP calls it without a look.
     unsafe {
-        let handler = match family {
-            Family::Ipv4 => {
+        let own = &raw const bindings::net_hotdata;
+        let handler = match (family, protocol) {
+            // These are free, and nobody else can take their places.
+            (Family::Ipv4, UDP) => (*own).udp_protocol.handler,
+            (Family::Ipv4, TCP) => (*own).tcp_protocol.handler,
+            (Family::Ipv4, _) => {
                 let found = (&raw const bindings::inet_protos[place]).read_volatile();
                 let found = found.as_ref().filter(|found| found.no_policy() != 0)?;
                 found.handler
             }
-            Family::Ipv6 => {
+            // Empty where IPv6 is off; then no packets come either.
+            (Family::Ipv6, UDP) => return (*own).udpv6_protocol.handler,
+            (Family::Ipv6, TCP) => return (*own).tcpv6_protocol.handler,
+            (Family::Ipv6, _) => {
                 let found = (&raw const bindings::inet6_protos[place]).read_volatile();
                 let found = found.as_ref().filter(|found| found.flags & FREE == FREE)?;
                 found.handler

@@ -11,6 +11,7 @@ use super::{
     dst::Dst,
     namespace::Namespace,
     skb::{DropReason, SkBuff},
+    TCP,
 };
 use crate::net::bindings;
 use kernel::{error::to_result, prelude::*};
@@ -23,8 +24,6 @@ const WORDS: usize = 5;
 const PLAIN: u8 = 0x40 | WORDS as u8;
 /// More fragments, and where this one belongs.
 const FRAGMENT: u32 = 0x3fff;
-/// TCP.
-const TCP: u8 = 6;
 /// The bits of the type of service that routes look at. C: `INET_DSCP_MASK`.
 const DSCP: u8 = 0xfc;
 

@@ -10,6 +10,7 @@ use super::{
     dst::Dst,
     namespace::Namespace,
     skb::SkBuff,
+    TCP, UDP,
 };
 use crate::net::bindings;
 use core::ptr;
@@ -134,9 +135,6 @@ pub(super) fn count_hop(header: &mut [u8; HEADER_LEN as usize]) -> bool {
     more
 }
 
-/// TCP and UDP.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 /// ICMPv6.
 const ICMPV6: u8 = 58;
 

@@ -57,3 +57,8 @@ pub(crate) mod skb;
 pub(crate) mod socket;
 mod source_routes;
 pub(crate) mod work;
+
+/// The number of TCP. C: `IPPROTO_TCP`.
+pub(crate) const TCP: u8 = 6;
+/// The number of UDP. C: `IPPROTO_UDP`.
+pub(crate) const UDP: u8 = 17;

@@ -7,6 +7,7 @@
 use super::{
     context::{ReadSide, Rtnl},
     device::NetDevice,
+    TCP,
 };
 use crate::net::bindings;
 use kernel::{container_of, types::Opaque};
@@ -26,7 +27,6 @@ impl Namespace {
     /// C: `ip_rcv_finish_core()`.
     #[inline(always)]
     pub(crate) fn demuxes_early(&self, protocol: u8) -> bool {
-        const TCP: u8 = 6;
         // SAFETY: the namespace exists; single loads.
         unsafe {
             let switches = &raw const (*self.as_raw()).ipv4;

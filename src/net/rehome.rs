@@ -16,6 +16,7 @@ use super::{
     percpu::Traffic,
     routes::question_ipv4,
     skb::{DropReason, SkBuff},
+    TCP, UDP,
 };
 use crate::net::bindings;
 use core::ptr::NonNull;
@@ -202,8 +203,6 @@ impl SkBuff {
 
     /// Both ports of a packet that begins with a header of IPv4, as they are there, if it has any.
     fn ports_ipv4(&self, protocol: u8) -> Option<[u16; 2]> {
-        const TCP: u8 = 6;
-        const UDP: u8 = 17;
         if !matches!(protocol, TCP | UDP) {
             return None;
         }

@@ -12,14 +12,13 @@ use super::{
     namespace::Namespace,
     netfilter::Family,
     skb::SkBuff,
+    TCP, UDP,
 };
 use crate::net::bindings;
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 
-/// The numbers of TCP and UDP, and bytes of a header without options of each.
-const TCP: u8 = 6;
+/// Bytes of a header without options.
 const TCP_HEADER_LEN: u32 = 20;
-const UDP: u8 = 17;
 const UDP_HEADER_LEN: u32 = 8;
 
 /// The ports in a header of TCP: that of the sender as it is there, the other one as a number.
