@@ -57,6 +57,7 @@ like "$(modinfo -F description "$module")" "^Changed: [A-Za-z]" "its description
 like "$(cat "$root/lib/modules/$release/modules.alias")" "alias rtnl-link-passthru passthru" "modprobe knows of it"
 succeeds "the man page is where man looks" test -s "$root/usr/share/man/man8/passthru.8"
 succeeds "the guide is with the documentation" test -s "$root/usr/share/doc/passthru/guide.md"
+succeeds "... and what it refers to" test -s "$root/usr/share/doc/passthru/benchmarks.md"
 plugin=$(cd "$root" && find . -name link_passthru.so)
 like "$plugin" '^\./usr/lib/.*/ip/link_passthru.so$' "the plugin is where ip looks"
 

@@ -169,7 +169,8 @@ refuses_unsigned() {
 installed_files() {
 	printf '%s\n' "build/native/passthru.ko /lib/modules/$1/updates/passthru.ko" \
 		"docs/passthru.8 /usr/share/man/man8/passthru.8" \
-		"docs/guide.md /usr/share/doc/passthru/guide.md"
+		"docs/guide.md /usr/share/doc/passthru/guide.md" \
+		"docs/benchmarks.md /usr/share/doc/passthru/benchmarks.md"
 }
 
 # index_modules RELEASE - let modprobe know what there is. A root's path may lack
@@ -204,7 +205,7 @@ install_native() {
 # From every kernel: what is built now need not be what was installed.
 uninstall_native() {
 	local module release
-	rm -f "${DESTDIR:-}/usr/share/man/man8/passthru.8" "${DESTDIR:-}/usr/share/doc/passthru/guide.md"
+	rm -f "${DESTDIR:-}/usr/share/man/man8/passthru.8" "${DESTDIR:-}"/usr/share/doc/passthru/{guide,benchmarks}.md
 	rmdir "${DESTDIR:-}/usr/share/doc/passthru" 2>/dev/null || true
 	for module in "${DESTDIR:-}"/lib/modules/*/updates/passthru.ko; do
 		[ -e "$module" ] || continue
