@@ -9,7 +9,7 @@ use super::{
     device::NetDevice,
     driver::Transmit,
     dst::Dst,
-    ipv4,
+    ipv4, ipv6,
     namespace::Namespace,
     netfilter::{At, Family, Hooks},
     percpu::Traffic,
@@ -18,6 +18,9 @@ use super::{
 use crate::net::bindings;
 use core::ptr;
 use kernel::prelude::*;
+
+/// A header of IPv6, as it is on the wire.
+type Ipv6Bytes = [u8; ipv6::HEADER_LEN as usize];
 
 const LOCAL_OUT: u32 = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT;
 const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
@@ -292,13 +295,26 @@ impl SkBuff {
             onward: go_out_late,
         };
         let before = self.dst(rcu).map(Dst::as_raw);
+        let asked = self.asked_by_rules(family, namespace);
         Sent(match self.pass_hooks_at(&at, hooks, 0) {
-            Ok(skb) if skb.dst(rcu).map(Dst::as_raw) == before => {
+            Ok(skb)
+                if skb.dst(rcu).map(Dst::as_raw) == before
+                    && asked == skb.asked_by_rules(family, namespace) =>
+            {
                 skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu)
             }
             Ok(skb) => skb.go_elsewhere(family, namespace, rcu),
             Err(answer) => answer,
         })
+    }
+
+    /// What rules may ask of a packet, where the route does not tell whether a hook has changed that. By IPv6
+    /// what is sent and what came in may have the same one; by IPv4 they have not.
+    fn asked_by_rules(&self, family: Family, namespace: &Namespace) -> Option<(u32, Ipv6Bytes)> {
+        if family != Family::Ipv6 || !namespace.ipv6_has_rules() {
+            return None;
+        }
+        Some((self.mark(), *self.linear().first_chunk()?))
     }
 
     /// As [`Self::go_out`], where a hook has changed what the packet's route depends on, and has routed it

@@ -89,7 +89,8 @@ impl Namespace {
     /// by a device of the namespace is kept with the count of such changes. May take a while, where
     /// there are many. C: `rt_genid_bump_all()`.
     pub(crate) fn forget_routes(&self, _rtnl: &Rtnl) {
-        // SAFETY: the namespace exists, and its tables do while the RTNL is held and a device is in it.
+        // SAFETY: the namespace exists; of IPv4 a count in it is changed, and the tables of IPv6 last as
+        // long as there are devices.
         unsafe { bindings::passthru_helper_rt_genid_bump_all(self.as_raw()) };
     }
 

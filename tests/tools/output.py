@@ -766,18 +766,24 @@ def rerouted(family):
     PARENT.call("ip", "link", "add", "vpn0", "type", "dummy")
     PARENT.call("ip", "link", "set", "vpn0", "up")
     PARENT.call(*family.ip("route", "add", "default", "dev", "vpn0", "table", "100"))
-    PARENT.call(*family.ip("rule", "add", "iif", "p1", "lookup", "100"))
+    # By IPv6 what the parent itself sends, and what it sends on, may have one route: here until the mark.
+    of_all, of_marked = ("iif", "p1", "lookup", "100"), ("iif", "p1", "fwmark", "1", "lookup", "100")
     set_dscp = f"{family.nft} daddr {family.outside} {family.nft} dscp set af11"
     dnat = f"{family.nft} daddr {elsewhere} dnat {family.nft} to {family.outside}"
     # The kind of chain and hooks of the full path and of output; what it does; and to whom packets go.
     changes = {
-        "left as they are": ("filter", ("prerouting", "output"), "accept", family.outside),
-        "another DSCP": ("route", ("", "output"), set_dscp, family.outside),
-        "another destination": ("nat", ("prerouting", "output"), dnat, elsewhere),
-        "another DSCP, and a program": ("route", ("", "output"), f"{set_dscp}; }}\n chain q {{ type filter hook output priority 0; {family.nft} daddr {family.outside} queue num 0", family.outside),
+        "left as they are": (of_all, "filter", ("prerouting", "output"), "accept", family.outside),
+        "another DSCP": (of_all, "route", ("", "output"), set_dscp, family.outside),
+        "another destination": (of_all, "nat", ("prerouting", "output"), dnat, elsewhere),
+        "a mark": (of_marked, "filter", ("prerouting", ""), "meta mark set 1", family.outside),
+        "a mark after output": (of_marked, "route", ("", "output"), "meta mark set 1", family.outside),
+        "another DSCP, and a program": (of_all, "route", ("", "output"), f"{set_dscp}; }}\n chain q {{ type filter hook output priority 0; {family.nft} daddr {family.outside} queue num 0", family.outside),
     }
-    for what, (kind, hooks, rule, dest) in changes.items():
+    for what, (of, kind, hooks, rule, dest) in changes.items():
+        PARENT.call(*family.ip("rule", "add", *of))
         for words, hook in zip(("none", "output"), hooks):
+            if of is of_marked and not hook:
+                continue
             shortcut("p1", words)
             chain = f"chain c {{ type {kind} hook {hook} priority -100; {rule}; }}" if hook else ""
             queue = Queue(PARENT) if "queue" in rule else None
@@ -794,7 +800,7 @@ def rerouted(family):
                     same(took(left), COUNT, f"{name}, {by}, {what}: by the shortcut")
             if queue:
                 queue.close()
-    PARENT.call(*family.ip("rule", "del", "iif", "p1", "lookup", "100"))
+        PARENT.call(*family.ip("rule", "del", *of))
     PARENT.call("ip", "link", "del", "vpn0")
 
 
