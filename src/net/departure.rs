@@ -11,7 +11,7 @@ use super::{
     dst::Dst,
     ipv4, ipv6,
     namespace::Namespace,
-    netfilter::{At, Family, Hooks},
+    netfilter::{At, Family, Hooks, Onward},
     percpu::Traffic,
     skb::{DropReason, Protocol, SkBuff},
 };
@@ -277,6 +277,24 @@ impl SkBuff {
         }
     }
 
+    /// Where the packet passes hooks of output, with the device that its route has by then.
+    fn at_output<'a>(
+        &self,
+        family: Family,
+        namespace: &'a Namespace,
+        onward: Onward,
+        rcu: ReadSide<'a>,
+    ) -> At<'a> {
+        At {
+            place: LOCAL_OUT,
+            family,
+            input: None,
+            output: self.dst(rcu).map(|dst| dst.device(rcu)),
+            namespace,
+            onward,
+        }
+    }
+
     /// Not inline: few have hooks to pass.
     #[inline(never)]
     fn leave_by(
@@ -286,14 +304,7 @@ impl SkBuff {
         namespace: &Namespace,
         rcu: ReadSide<'_>,
     ) -> Sent {
-        let at = At {
-            place: LOCAL_OUT,
-            family,
-            input: None,
-            output: self.dst(rcu).map(|dst| dst.device(rcu)),
-            namespace,
-            onward: go_out_late,
-        };
+        let at = self.at_output(family, namespace, go_out_late, rcu);
         let before = self.dst(rcu).map(Dst::as_raw);
         let asked = self.asked_by_rules(family, namespace);
         Sent(match self.pass_hooks_at(&at, hooks, 0) {
@@ -399,14 +410,7 @@ impl SkBuff {
 
     /// By the hooks of output of a namespace whose own the packet is by its address, and then by its route.
     fn leave_as_own(self, family: Family, namespace: &Namespace, rcu: ReadSide<'_>) {
-        let at = At {
-            place: LOCAL_OUT,
-            family,
-            input: None,
-            output: self.dst(rcu).map(|dst| dst.device(rcu)),
-            namespace,
-            onward: go_out,
-        };
+        let at = self.at_output(family, namespace, go_out, rcu);
         let passed = match namespace.hooks(family, LOCAL_OUT, rcu) {
             Some(hooks) => self.pass_hooks_at(&at, hooks, 0).ok(),
             None => Some(self),
