@@ -349,7 +349,8 @@ impl SkBuff {
     /// sent on.
     fn route_by_port(&mut self, family: Family) -> bool {
         self.drop_dst();
-        // SAFETY: the packet has its device, which exists.
+        // SAFETY: the packet has its device, which exists for the RCU read-side critical section that
+        // hooks are in.
         let port = unsafe { NetDevice::from_raw(self.raw_dev().read()) };
         with_bottom_halves_disabled(|bh| match family {
             Family::Ipv4 => ipv4::Header::any(self)
