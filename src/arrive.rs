@@ -13,6 +13,7 @@ use crate::{
         delivery::Summary,
         device::{Device, NetDevice},
         dst::Dst,
+        hint::{likely, unlikely},
         percpu::Traffic,
         rehome::Hooked,
         skb::{Addressee, DropReason, SkBuff},
@@ -136,9 +137,11 @@ pub(crate) fn goes_at_once<I: Ip>(
     rcu: ReadSide<'_>,
 ) -> bool {
     // The protocol last: it is what is asked next.
-    claim.way.is_plainly_local()
-        && !claim.child.namespace(rcu).has_input_hooks(I::FAMILY)
-        && is_of_sockets(I::protocol(header))
+    likely(
+        claim.way.is_plainly_local()
+            && !claim.child.namespace(rcu).has_input_hooks(I::FAMILY)
+            && is_of_sockets(I::protocol(header)),
+    )
 }
 
 /// Straight to the sockets, if nothing that IP itself has stands before them.
@@ -207,11 +210,11 @@ fn connected<'r, I: Ip>(
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     let outlook = child.driver().demux().outlook();
-    if outlook == Outlook::Off {
+    if unlikely(outlook == Outlook::Off) {
         return None;
     }
     match Datagram::of(skb, I::FAMILY) {
-        Some(datagram) if outlook == Outlook::Sure => expect(datagram, child, place, bh),
+        Some(datagram) if likely(outlook == Outlook::Sure) => expect(datagram, child, place, bh),
         Some(datagram) if place == Shortcut::Socket => seek(datagram, child, bh),
         Some(datagram) => demux(datagram, child, bh),
         None if place == Shortcut::Socket => find::<I>(skb, child, UDP, bh),
@@ -228,12 +231,12 @@ fn expect<'r>(
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     let known = child.driver().demux();
-    if place != Shortcut::Socket && !child.namespace(bh.read_side()).demuxes_early(UDP) {
+    if place != Shortcut::Socket && unlikely(!child.namespace(bh.read_side()).demuxes_early(UDP)) {
         known.turn_off();
         return None;
     }
     let found = datagram.demux(child, known.hashes(), bh);
-    if found.is_none() {
+    if unlikely(found.is_none()) {
         known.miss(datagram.port_low());
     }
     found
@@ -497,7 +500,7 @@ fn deepen(skb: &mut SkBuff) {
 /// shortcut.
 #[inline(always)]
 pub(crate) fn is_too_deep(skb: &mut SkBuff, dev: &NetDevice) -> bool {
-    skb.has_levels() && count_levels(skb, dev)
+    unlikely(skb.has_levels()) && count_levels(skb, dev)
 }
 
 /// Not a function of its own: what is lent to one has to be in memory, for all other packets as well.

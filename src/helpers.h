@@ -154,6 +154,7 @@ void passthru_helper_nf_conn_unlock(struct nf_conn *connection);
 void passthru_helper_dev_hold(struct net_device *dev);
 void passthru_helper_dev_put(struct net_device *dev);
 int passthru_helper_notifier_from_errno(int error);
+bool passthru_helper_unlikely(bool condition);
 unsigned long passthru_helper_softirq_count(void);
 void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb);
 void passthru_helper_local_bh_disable(void);

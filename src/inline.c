@@ -17,6 +17,15 @@
 #pragma clang attribute push(__attribute__((always_inline)), apply_to = function)
 #endif
 
+/* Nothing is done for what is unlikely, but by itself: then it stays a branch. */
+bool passthru_helper_unlikely(bool condition)
+{
+	if (likely(!condition))
+		return false;
+	asm volatile("");
+	return true;
+}
+
 /* What a driver with several queues does with what comes in by one. */
 void passthru_helper_skb_record_rx_queue(struct sk_buff *skb, const struct net_device *dev,
 					 u16 queue)
@@ -115,6 +124,20 @@ bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)
 	return skb_is_decrypted(skb);
 }
 
+/* What most packets have none of: no call stands in the way of those. */
+static __always_inline void passthru_strip(struct sk_buff *skb)
+{
+	if (unlikely(skb->destructor))
+		skb_orphan(skb);
+	if (unlikely(skb->_skb_refdst && !skb_dst_is_noref(skb)))
+		skb_dst_drop(skb);
+	skb->_skb_refdst = 0;
+	if (unlikely(skb_has_extensions(skb)))
+		skb_ext_reset(skb);
+	if (unlikely(skb->_nfct))
+		nf_reset_ct(skb);
+}
+
 /*
  * skb_scrub_packet() between namespaces, and what a receiving device sets. Bits that share a byte
  * are cleared together.
@@ -124,10 +147,7 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 {
 	const int ifindex = dev->ifindex;
 
-	skb_orphan(skb);
-	skb_dst_drop(skb);
-	skb_ext_reset(skb);
-	nf_reset_ct(skb);
+	passthru_strip(skb);
 	/* When it is to be sent matters to who sends it on, and to nobody else. */
 	if (is_final) {
 		skb->tstamp = 0;
@@ -349,8 +369,12 @@ static __always_inline int passthru_ip6_hand_over(struct sk_buff *skb, struct ne
 						  const struct dst_entry *dst,
 						  int (*handler)(struct sk_buff *skb))
 {
+	BUILD_BUG_ON(!(CHECKSUM_COMPLETE & CHECKSUM_PARTIAL) ||
+		     CHECKSUM_COMPLETE & CHECKSUM_UNNECESSARY);
 	passthru_pull_header(skb, sizeof(struct ipv6hdr));
-	skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
+	/* One bit tells those whose sum or part of a sum goes with the data. */
+	if (skb->ip_summed & CHECKSUM_COMPLETE)
+		skb_postpull_rcsum(skb, skb_network_header(skb), sizeof(struct ipv6hdr));
 	return passthru_ip6_give(skb, net, dst, handler);
 }
 

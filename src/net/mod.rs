@@ -27,6 +27,7 @@ pub(crate) mod ethtool;
 pub(crate) mod features;
 pub(crate) mod flow_table;
 mod gro;
+pub(crate) mod hint;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;
 pub(crate) mod ipv6_cookie;

@@ -8,6 +8,7 @@ use super::{
     context::BottomHalf,
     device::{Device, NetDevice},
     driver::Driver,
+    hint::likely,
     ipv4, ipv6,
 };
 use crate::net::bindings;
@@ -466,7 +467,7 @@ impl SkBuff {
         // SAFETY: the skb is valid and ours, and the function frees it where it fails. A packet
         // with one user is ours alone, so that nobody can become another one.
         unsafe {
-            if !is_shared(skb) {
+            if likely(!is_shared(skb)) {
                 return Some(Self::from_raw(skb));
             }
             let skb = bindings::passthru_helper_skb_share_check(skb);
