@@ -20,6 +20,7 @@ use crate::{
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
         dst::{Dst, KeptDst},
+        flow_table::seeds,
         ipv4::{Destination, Kind},
         netfilter::Family,
         once::Once32,
@@ -63,6 +64,7 @@ pub(crate) struct Parent {
 impl Parent {
     /// Nothing is known yet. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
+        let ipv6_seeds = seeds();
         Ok(Self {
             generation: Once32::new(0),
             ipv4: ipv4::Flows::new(IPV4_FLOWS)?,
@@ -70,8 +72,8 @@ impl Parent {
             ipv4_locals: ipv4::Flows::new(ipv4::locals::SIZE)?,
             ipv4_strangers: strangers::Ipv4Strangers::new()?,
             ipv4_own: OwnAddresses::new(),
-            ipv6: ipv6::Flows::new(IPV6_FLOWS)?,
-            ipv6_locals: ipv6::Flows::new(ipv6::locals::SIZE)?,
+            ipv6: ipv6::Flows::with_seeds(IPV6_FLOWS, ipv6_seeds)?,
+            ipv6_locals: ipv6::Flows::with_seeds(ipv6::locals::SIZE, ipv6_seeds)?,
             ipv6_settling: Settling::new(),
             ipv6_strangers: strangers::Ipv6Strangers::new()?,
             address_hashes: AddressHashes::new(),

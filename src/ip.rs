@@ -82,11 +82,9 @@ pub(crate) trait Ip: 'static {
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
 
-    /// How things are with the parent when a packet comes.
-    fn state(parent: &Parent, packet: &Passing<'_>) -> Self::State;
-
-    /// Whether it is known already that the packet is for no child.
-    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, state: Self::State) -> bool;
+    /// How things are with the parent when a packet comes, and whether it is known already that the
+    /// packet is for no child.
+    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, bool);
 
     /// The route of a packet for the parent itself, if that comes to mind at once. If not,
     /// [`Self::learn_local`] is to be asked, with what this says.
@@ -94,6 +92,7 @@ pub(crate) trait Ip: 'static {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
+        state: Self::State,
     ) -> Result<Dst<'r>, Option<Place>>;
 
     /// Gives a packet that is about to be routed, and is for no child, its route, if that is for
@@ -261,13 +260,8 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn state(parent: &Parent, packet: &Passing<'_>) -> Self::State {
-        parent.ipv4_state(packet.dev().namespace(packet.bh().read_side()))
-    }
-
-    #[inline(always)]
-    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, state: Self::State) -> bool {
-        parent.is_for_stranger_ipv4(packet, state)
+    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, bool) {
+        parent.meet_ipv4(packet)
     }
 
     #[inline(always)]
@@ -275,8 +269,9 @@ impl Ip for Ipv4 {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
+        state: Self::State,
     ) -> Result<Dst<'r>, Option<Place>> {
-        parent.recall_local_ipv4(packet, header)
+        parent.recall_local_ipv4(packet, header, state)
     }
 
     fn learn_local(
@@ -379,7 +374,7 @@ impl Ip for Ipv4 {
 impl Ip for Ipv6 {
     type Header = ipv6::Header;
     type Established = Ipv6Flows;
-    type State = u32;
+    type State = fib::ipv6::State;
     const FAMILY: Family = Family::Ipv6;
     const HEADER_LEN: u32 = ipv6::HEADER_LEN;
 
@@ -444,13 +439,8 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn state(parent: &Parent, packet: &Passing<'_>) -> Self::State {
-        parent.ipv6_state(packet.dev().namespace(packet.bh().read_side()))
-    }
-
-    #[inline(always)]
-    fn is_for_stranger(parent: &Parent, packet: &Passing<'_>, state: Self::State) -> bool {
-        parent.is_for_stranger_ipv6(packet, state)
+    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, bool) {
+        parent.meet_ipv6(packet)
     }
 
     #[inline(always)]
@@ -458,8 +448,9 @@ impl Ip for Ipv6 {
         parent: &Parent,
         packet: &Passing<'r>,
         header: &Self::Header,
+        state: Self::State,
     ) -> Result<Dst<'r>, Option<Place>> {
-        parent.recall_local_ipv6(packet, header)
+        parent.recall_local_ipv6(packet, header, state)
     }
 
     fn learn_local(
@@ -532,13 +523,13 @@ impl Ip for Ipv6 {
         traffic: Traffic<'_>,
         bh: BottomHalf<'_>,
     ) {
-        skb.enter_ipv6(dev, (header.flow >> 20) as u8, traffic, bh);
+        skb.enter_ipv6(dev, header.traffic_class(), traffic, bh);
     }
 
     #[inline(always)]
     fn summary(header: &Self::Header) -> Summary {
         Summary {
-            tos: (header.flow >> 20) as u8,
+            tos: header.traffic_class(),
             protocol: header.protocol,
         }
     }

@@ -126,13 +126,15 @@ impl Parent {
         namespace.ipv4_generation().wrapping_add(generation)
     }
 
-    /// Whether the destination is known to be no child's. Nothing is remembered here under rules,
-    /// and adding the first one changes the generation. What else the packet is does not matter:
-    /// to let it go is always right.
+    /// How things are when a packet comes, and whether its destination is known to be no child's.
+    /// Nothing is remembered of that under rules, and adding the first one changes the generation. What
+    /// else the packet is does not matter: to let it go is always right.
     #[inline(always)]
-    pub(crate) fn is_for_stranger_ipv4(&self, packet: &Passing<'_>, state: u32) -> bool {
-        destination_of(packet.skb())
-            .is_some_and(|(daddr, dscp)| self.ipv4_strangers.contains(daddr, dscp, state))
+    pub(crate) fn meet_ipv4(&self, packet: &Passing<'_>) -> (u32, bool) {
+        let state = self.ipv4_state(packet.dev().namespace(packet.bh().read_side()));
+        let is_known = destination_of(packet.skb())
+            .is_some_and(|(daddr, dscp)| self.ipv4_strangers.contains(daddr, dscp, state));
+        (state, is_known)
     }
 
     /// Asks the tables of routes, in parent and child.

@@ -14,7 +14,7 @@ use crate::{
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
         dst::Dst,
-        flow_table::{Flow, FlowTable, Found, Key},
+        flow_table::{Flow, FlowTable, Found, Key, Place},
         ipv4::{Destination, Kind},
         ipv6::{destination_of, is_discovery, is_ordinary, Address, Header},
         ipv6_cookie::Cookie,
@@ -36,19 +36,29 @@ pub(super) type Flows = FlowTable<End, 6, 2>;
 /// No packet's flow: theirs are smaller.
 pub(super) const ANY: u32 = 1 << 31;
 
+/// How things are with the parent when a packet comes, and what else is needed of it more than once.
+#[derive(Clone, Copy)]
+pub(crate) struct State {
+    /// Counts what happens to routes, ports and children.
+    pub(super) count: u32,
+    /// What [`FlowTable::mix`] says of the destination. Of a packet of which that cannot be read nothing
+    /// is remembered.
+    pub(super) mixed: u64,
+}
+
 /// A packet for which an owner is sought.
 struct Question<'r> {
     dev: &'r NetDevice,
     mark: u32,
     bh: BottomHalf<'r>,
-    state: u32,
+    state: State,
     /// Whether it is the destination that is looked for first.
     of_destination: bool,
 }
 
 impl<'r> Question<'r> {
     #[inline(always)]
-    fn new(packet: &Passing<'r>, state: u32, of_destination: bool) -> Self {
+    fn new(packet: &Passing<'r>, state: State, of_destination: bool) -> Self {
         Self {
             dev: packet.dev(),
             mark: packet.skb().mark(),
@@ -79,16 +89,25 @@ impl<'r> Question<'r> {
 
     /// The key of all packets for the destination. The state is not for finding the place.
     #[inline(always)]
-    fn key_of_destination(&self, header: &Header) -> Key<6, 4> {
-        let [daddr, daddr_low] = header.daddr;
-        Key::counted([daddr_low, daddr, self.input(), 0, 0, pair(self.state, ANY)])
+    fn key_of_destination(&self, header: &Header) -> Key<6, 3> {
+        let ([daddr, daddr_low], count) = (header.daddr, pair(self.state.count, ANY));
+        Key::counted([daddr, daddr_low, self.input(), 0, 0, count])
+    }
+
+    /// What is known where [`Self::key_of_destination`] is looked for first, and where that is.
+    #[inline(always)]
+    fn of_destination(&self, flows: &Flows, header: &Header) -> (Option<Flow<'r, End, 2>>, Place) {
+        let key = self.key_of_destination(header);
+        let place = flows.place_by(&key, self.state.mixed);
+        let known = flows.find_first_from(&key, place, self.bh.read_side());
+        (known, place)
     }
 
     /// The key of the packet's own flow.
     #[inline(always)]
     fn key_of_flow(&self, header: &Header) -> Key<6, 6> {
         let ([saddr, saddr_low], [daddr, daddr_low]) = (header.saddr, header.daddr);
-        let flow = pair(self.state, header.flow);
+        let flow = pair(self.state.count, header.flow());
         Key::counted([saddr_low, saddr, daddr_low, daddr, self.input(), flow])
     }
 
@@ -171,14 +190,11 @@ impl Parent {
         &self,
         packet: &Passing<'r>,
         header: &Header,
-        state: u32,
+        state: State,
     ) -> Option<Claim<'r>> {
         let question = Question::new(packet, state, true);
-        let key = question.key_of_destination(header);
-        recall(
-            self.ipv6.find_first(&key, question.bh.read_side())?,
-            &question,
-        )
+        let (known, _place) = question.of_destination(&self.ipv6, header);
+        recall(known?, &question)
     }
 
     /// As [`Self::recall_ipv6`], for all others.
@@ -187,7 +203,7 @@ impl Parent {
         &self,
         packet: &Passing<'r>,
         header: &Header,
-        state: u32,
+        state: State,
     ) -> Option<Claim<'r>> {
         let question = Question::new(packet, state, false);
         let key = question.key_of_flow(header);
@@ -197,27 +213,38 @@ impl Parent {
         )
     }
 
-    /// The state of routes, ports and children.
+    /// Counts what happens to routes, ports and children.
     #[inline(always)]
-    pub(crate) fn ipv6_state(&self, namespace: &Namespace) -> u32 {
+    fn ipv6_count(&self, namespace: &Namespace) -> u32 {
         let generation = self.generation.read();
         namespace.ipv6_state().wrapping_add(generation)
+    }
+
+    /// How things are with the packet for `daddr`, which came into `namespace`.
+    #[inline(always)]
+    fn ipv6_state(&self, namespace: &Namespace, daddr: Address) -> State {
+        State {
+            count: self.ipv6_count(namespace),
+            mixed: self.ipv6.mix(daddr),
+        }
+    }
+
+    /// As [`Parent::meet_ipv4`], for IPv6.
+    #[inline(always)]
+    pub(crate) fn meet_ipv6(&self, packet: &Passing<'_>) -> (State, bool) {
+        let daddr = destination_of(packet.skb());
+        let namespace = packet.dev().namespace(packet.bh().read_side());
+        let state = self.ipv6_state(namespace, daddr.unwrap_or_default());
+        let is_known = daddr.is_some_and(|daddr| self.ipv6_strangers.contains(daddr, state));
+        (state, is_known)
     }
 
     /// The question whose a packet is, as things are now.
     #[inline(always)]
     fn ask_of_ipv6<'r>(&self, packet: &Passing<'r>, header: &Header) -> Question<'r> {
-        let state = self.ipv6_state(packet.dev().namespace(packet.bh().read_side()));
+        let namespace = packet.dev().namespace(packet.bh().read_side());
+        let state = self.ipv6_state(namespace, header.daddr);
         Question::new(packet, state, !is_by_flow(packet, header))
-    }
-
-    /// As [`Parent::is_for_stranger_ipv4`], for IPv6.
-    #[inline(always)]
-    pub(crate) fn is_for_stranger_ipv6(&self, packet: &Passing<'_>, state: u32) -> bool {
-        let Some(daddr) = destination_of(packet.skb()) else {
-            return false;
-        };
-        self.ipv6_strangers.contains(daddr, state)
     }
 
     /// As [`Parent::find_out_ipv4`], for IPv6.
@@ -259,7 +286,7 @@ impl Parent {
         // What does not hold for sure is not remembered.
         let (routes, generation) = (namespace.ipv6_state(), self.generation.read());
         let settled = self.ipv6_settling.is_done(namespace, routes, question.bh)
-            && routes.wrapping_add(generation) == question.state;
+            && routes.wrapping_add(generation) == question.state.count;
         let stranger = settled.then_some((header.daddr, question.state));
         let claim = self.look_up_ipv6(skb, header, question, stranger, settled);
         if let Some(claim) = claim {
@@ -287,7 +314,7 @@ impl Parent {
         skb: &mut SkBuff,
         header: &Header,
         question: &Question<'r>,
-        stranger: Option<(Address, u32)>,
+        stranger: Option<(Address, State)>,
         settled: bool,
     ) -> Option<Claim<'r>> {
         let near = skb.route_ipv6(question.bh)?;
@@ -382,7 +409,7 @@ impl Parent {
                 ],
             })
         };
-        let unchanged = || self.ipv6_state(parents) == question.state;
+        let unchanged = || self.ipv6_count(parents) == question.state.count;
         if settled {
             question.remember(&self.ipv6, header, from_anywhere, found, unchanged);
         }

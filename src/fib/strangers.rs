@@ -10,7 +10,8 @@
 //! What is known holds in one state of the parent. A state is the sum of counters that only grow,
 //! so that it changes with each of them, and one that has passed never comes back.
 
-use crate::net::{flow_table::random, once::Words};
+use super::ipv6::State;
+use crate::net::{ipv6::Address, once::Words};
 use kernel::prelude::*;
 
 /// Destinations that are remembered.
@@ -76,51 +77,43 @@ const WORDS: usize = 4;
 /// IPv6 destinations: each two words of the address, and one of the parent's state.
 ///
 /// They are written one after the other, and by several CPUs at once. What a reader finds of some
-/// entries together is none of them: with the state stands a digest of the address. Nobody can find
-/// two addresses that have the same one, for the seeds are secret.
-pub(super) struct Ipv6Strangers {
-    words: Words<{ SIZE * WORDS }>,
-    seeds: [u64; 2],
-}
+/// entries together is none of them: with the count of the parent's changes stands a digest of the
+/// address.
+pub(super) struct Ipv6Strangers(Words<{ SIZE * WORDS }>);
 
 impl Ipv6Strangers {
     /// None yet. May sleep. Fails with `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
-        Ok(Self {
-            words: Words::new()?,
-            seeds: [random(), random()],
-        })
+        Ok(Self(Words::new()?))
     }
 
     /// Where an address is looked for, and what stands there beside it in a state.
     #[inline(always)]
-    fn place(&self, [high, low]: [u64; 2], state: u32) -> (usize, u64) {
-        let product = u128::from(high ^ self.seeds[0]) * u128::from(low ^ self.seeds[1]);
-        let hash = (product >> 64) as u64 ^ product as u64;
-        let place = (hash >> (64 - BITS)) as usize * WORDS;
-        (place, hash << 32 | u64::from(state))
+    fn place(state: State) -> (usize, u64) {
+        let place = (state.mixed >> (64 - BITS)) as usize * WORDS;
+        (place, state.mixed << 32 | u64::from(state.count))
     }
 
-    /// Whether this destination is known to be no child's.
+    /// Whether this destination, of which the state is, is known to be no child's.
     #[inline(always)]
-    pub(super) fn contains(&self, daddr: [u64; 2], state: u32) -> bool {
-        let (place, digest) = self.place(daddr, state);
-        let differs = (self.words.word(place).read() ^ daddr[0])
-            | (self.words.word(place + 1).read() ^ daddr[1])
-            | (self.words.word(place + 2).read() ^ digest);
-        differs == 0
+    pub(super) fn contains(&self, daddr: Address, state: State) -> bool {
+        let (place, digest) = Self::place(state);
+        // The first word tells nearly all others.
+        self.0.word(place).read() == daddr[0]
+            && self.0.word(place + 1).read() == daddr[1]
+            && self.0.word(place + 2).read() == digest
     }
 
     /// Forgets all.
     pub(super) fn clear(&self) {
-        self.words.clear();
+        self.0.clear();
     }
 
     /// Remembers a destination.
-    pub(super) fn insert(&self, daddr: [u64; 2], state: u32) {
-        let (place, digest) = self.place(daddr, state);
-        self.words.word(place).write(daddr[0]);
-        self.words.word(place + 1).write(daddr[1]);
-        self.words.word(place + 2).write(digest);
+    pub(super) fn insert(&self, daddr: Address, state: State) {
+        let (place, digest) = Self::place(state);
+        self.0.word(place).write(daddr[0]);
+        self.0.word(place + 1).write(daddr[1]);
+        self.0.word(place + 2).write(digest);
     }
 }

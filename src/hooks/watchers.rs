@@ -11,6 +11,7 @@ use crate::{
         context::BottomHalf,
         device::Device,
         dst::Dst,
+        hint::{likely, unlikely},
         netfilter::{Passing, Verdict, Watcher},
         skb::{DropReason, Protocol, SkBuff},
         socket::Connection,
@@ -71,8 +72,8 @@ impl Watcher for Ingress {
 
 #[inline(always)]
 fn from_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
-    let state = I::state(parent, &packet);
-    if I::is_for_stranger(parent, &packet, state) {
+    let (state, is_for_stranger) = I::meet(parent, &packet);
+    if is_for_stranger {
         return packet.pass();
     }
     at_device::<I>(parent, packet, state)
@@ -257,9 +258,10 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
     /// The packet has passed all hooks before routing, which is next.
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        let state = I::state(&self.parent, &packet);
-        if is_for_other::<I>(&self.parent, &packet, state) {
-            return stranger::<I>(&self.parent, packet);
+        let (state, is_for_stranger) = I::meet(&self.parent, &packet);
+        // What comes by a port may be the parent's to send for its child.
+        if is_for_stranger && !is_port(packet.dev()) {
+            return stranger::<I>(&self.parent, packet, state);
         }
         before_routing::<I>(&self.parent, packet, state)
     }
@@ -268,14 +270,14 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
 /// The packet is for no child. If it is for the parent's own sockets, routing may have to find out
 /// nothing. Connections of TCP have their routes with them.
 #[inline(never)]
-fn stranger<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>) -> Verdict<'a> {
+fn stranger<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>, state: I::State) -> Verdict<'a> {
     if !is_undecided(&packet) {
         return packet.pass();
     }
     let Some(header) = I::plain(packet.skb()).filter(|header| I::protocol(header) != TCP) else {
         return packet.pass();
     };
-    match I::recall_local(parent, &packet, &header) {
+    match I::recall_local(parent, &packet, &header, state) {
         Ok(dst) => packet.skb_mut().set_dst(dst),
         Err(place) => {
             if let Err(reason) = I::learn_local(parent, &mut packet, &header, place) {
@@ -306,7 +308,7 @@ fn pass_routed<'a, I: Ip>(parent: &Parent, mut packet: Passing<'a>, protocol: u8
 /// The packet may be a child's.
 #[inline(never)]
 fn before_routing<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::State) -> Verdict<'a> {
-    if !is_undecided(&packet) {
+    if unlikely(!is_undecided(&packet)) {
         return packet.pass();
     }
     let Some(header) = I::plain(packet.skb()) else {
@@ -344,13 +346,6 @@ fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
         return packet.pass();
     }
     packet.send(is_child).unwrap_or_else(Passing::pass)
-}
-
-/// Whether a packet is known to be for no child, and not from one either: what comes by a port may
-/// be the parent's to send for its child.
-#[inline(always)]
-fn is_for_other<I: Ip>(parent: &Parent, packet: &Passing<'_>, state: I::State) -> bool {
-    I::is_for_stranger(parent, packet, state) && !is_port(packet.dev())
 }
 
 /// What may be done with a packet before routing.
@@ -432,6 +427,7 @@ fn choose<'a, I: Ip>(
         && !claim.is_near()
         && is_untouched::<I>(&packet, claim)
         && arrive::is_short(packet.skb(), claim.child);
+    let plain = likely(plain);
     if plain && !shortcuts.contains(Shortcut::Socket) {
         return take::<I>(packet, header, claim, Shortcut::Route, Ahead::Unknown);
     }
@@ -620,8 +616,8 @@ impl<I: Ip> Watcher for BeforeSockets<I> {
     /// the child's, and none of the parent's own sockets may have it.
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        let state = I::state(&self.parent, &packet);
-        if I::is_for_stranger(&self.parent, &packet, state) {
+        let (state, is_for_stranger) = I::meet(&self.parent, &packet);
+        if is_for_stranger {
             return packet.pass();
         }
         before_sockets::<I>(&self.parent, packet, state)

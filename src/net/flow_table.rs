@@ -75,19 +75,34 @@ impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
     /// same places again and again; one more multiplication, of all bits, breaks that up.
     #[inline(always)]
     pub(super) fn hash(&self, seeds: &[u64; K]) -> usize {
+        let mixed = mix(self.seeded(0, seeds), self.seeded(1, seeds));
+        self.hash_by(mixed, seeds)
+    }
+
+    /// As [`Self::hash`], where what [`mix`] makes of the first words is known. A word that is left
+    /// over is multiplied by a seed.
+    #[inline(always)]
+    fn hash_by(&self, mixed: u64, seeds: &[u64; K]) -> usize {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        const { assert!(HASHED <= K && HASHED % 2 == 0 && HASHED <= 2 * MULTIPLIED) };
-        let mut hash = 0;
-        for index in (0..HASHED.min(MULTIPLIED)).step_by(2) {
-            let product = self.seeded(index, seeds) * self.seeded(index + 1, seeds);
-            hash ^= (product >> 64) as u64 ^ product as u64;
+        const {
+            assert!(HASHED >= 2 && HASHED <= K && HASHED <= 2 * MULTIPLIED);
+            assert!(HASHED % 2 == 0 || HASHED < MULTIPLIED && HASHED < K);
+        };
+        let mut hash = mixed;
+        for index in (2..HASHED.min(MULTIPLIED)).step_by(2) {
+            let word = self.seeded(index, seeds);
+            hash ^= if index + 1 < HASHED {
+                mix(word, self.seeded(index + 1, seeds))
+            } else {
+                word.wrapping_mul(seeds[index + 1])
+            };
         }
         ((hash ^ hash >> 32).wrapping_mul(ODD) >> 16) as usize
     }
 
     /// A word, with the one that takes part with it, and with its seed, which is odd.
     #[inline(always)]
-    fn seeded(&self, index: usize, seeds: &[u64; K]) -> u128 {
+    fn seeded(&self, index: usize, seeds: &[u64; K]) -> u64 {
         // So that nobody can make up for a change of the one by one of the other.
         let with = index + MULTIPLIED;
         let more = if with < HASHED {
@@ -95,8 +110,15 @@ impl<const K: usize, const HASHED: usize> Key<K, HASHED> {
         } else {
             0
         };
-        u128::from(self.words[index] ^ more ^ seeds[index])
+        self.words[index] ^ more ^ seeds[index]
     }
+}
+
+/// Both halves of a product.
+#[inline(always)]
+fn mix(word: u64, other: u64) -> u64 {
+    let product = u128::from(word) * u128::from(other);
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Where a key is looked for in a table, for who asks that more than once.
@@ -299,8 +321,13 @@ pub(crate) struct FlowTable<D: Driver, const K: usize, const N: usize> {
 impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// A table with at least `size` entries, all empty. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(size: usize) -> Result<Self> {
+        Self::with_seeds(size, seeds())
+    }
+
+    /// As [`Self::new`], with these [`seeds`]: what [`Self::mix`] says holds for all tables that have
+    /// the same.
+    pub(crate) fn with_seeds(size: usize, seeds: [u64; K]) -> Result<Self> {
         let slots = slots(size.max(WAYS), Slot::new)?;
-        let seeds = array::from_fn(|_| random() | 1);
         let mask = slots.len() - 1;
         Ok(Self {
             slots,
@@ -314,6 +341,20 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     #[inline(always)]
     pub(crate) fn place<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> Place {
         Place(key.hash(&self.seeds))
+    }
+
+    /// What of a place is the same for all keys of up to four words that begin with these two. Nobody
+    /// who does not know the seeds finds two beginnings of which it is the same.
+    #[inline(always)]
+    pub(crate) fn mix(&self, [first, second]: [u64; 2]) -> u64 {
+        mix(first ^ self.seeds[0], second ^ self.seeds[1])
+    }
+
+    /// As [`Self::place`], for a key of whose beginning it is known what [`Self::mix`] says.
+    #[inline(always)]
+    pub(crate) fn place_by<const HASHED: usize>(&self, key: &Key<K, HASHED>, mixed: u64) -> Place {
+        const { assert!(HASHED <= MULTIPLIED) };
+        Place(key.hash_by(mixed, &self.seeds))
     }
 
     /// The entries where a key of this place can be, the most likely one first.
@@ -503,6 +544,11 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
 #[cold]
 #[inline]
 fn seldom() {}
+
+/// Seeds of a table's own.
+pub(crate) fn seeds<const K: usize>() -> [u64; K] {
+    array::from_fn(|_| random() | 1)
+}
 
 /// At least `size` entries, a power of two of them. May sleep. Fails with `ENOMEM`.
 pub(super) fn slots<T>(size: usize, empty: fn() -> T) -> Result<KVVec<T>> {

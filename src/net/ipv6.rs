@@ -29,8 +29,8 @@ pub(crate) struct Header {
     pub(crate) saddr: Address,
     /// Where to.
     pub(crate) daddr: Address,
-    /// Traffic class and flow label. C: `ip6_flowinfo()`.
-    pub(crate) flow: u32,
+    /// The first word, as on the wire: version, traffic class and flow label.
+    first: u32,
     /// What it carries.
     pub(crate) protocol: u8,
     /// Bytes of the packet, by its own account.
@@ -46,32 +46,49 @@ impl Header {
     /// does not lie in the linear part.
     #[inline(always)]
     pub(crate) fn plain(skb: &SkBuff) -> Option<Self> {
-        let (header, version) = Self::read(skb.linear())?;
+        let header = Self::read(skb.linear())?;
         // Most are of one of the two, which takes the least to tell.
         let plain = matches!(header.protocol, TCP | UDP) || may_be_plain(skb, header.protocol);
-        (plain && version == 6).then_some(header)
+        (plain && header.is_ipv6()).then_some(header)
     }
 
     /// The header of TCP or UDP, in bytes that begin with it.
     pub(crate) fn plain_in(bytes: &[u8]) -> Option<Self> {
-        let (header, version) = Self::read(bytes)?;
-        (version == 6 && matches!(header.protocol, TCP | UDP)).then_some(header)
+        let header = Self::read(bytes)?;
+        (header.is_ipv6() && matches!(header.protocol, TCP | UDP)).then_some(header)
     }
 
-    /// What lies there, and its version.
+    /// What lies there, of whatever version.
     #[inline(always)]
-    fn read(bytes: &[u8]) -> Option<(Self, u32)> {
+    fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER_LEN as usize] = bytes.first_chunk()?;
         let half = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
-        let first = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        let header = Self {
+        Some(Self {
+            first: bytes[..4].try_into().map_or(0, u32::from_ne_bytes),
             saddr: [half(8), half(16)],
             daddr: [half(24), half(32)],
-            flow: first & 0x0fff_ffff,
             protocol: bytes[6],
             len: HEADER_LEN + u32::from(u16::from_be_bytes([bytes[4], bytes[5]])),
-        };
-        Some((header, first >> 28))
+        })
+    }
+
+    #[inline(always)]
+    fn is_ipv6(&self) -> bool {
+        const FIELD: u32 = u32::from_ne_bytes([0xf0, 0, 0, 0]);
+        const IPV6: u32 = u32::from_ne_bytes([0x60, 0, 0, 0]);
+        self.first & FIELD == IPV6
+    }
+
+    /// Traffic class and flow label. C: `ip6_flowinfo()`.
+    #[inline(always)]
+    pub(crate) fn flow(&self) -> u32 {
+        u32::from_be(self.first) & 0x0fff_ffff
+    }
+
+    /// Its traffic class. C: `ipv6_get_dsfield()`.
+    #[inline(always)]
+    pub(crate) fn traffic_class(&self) -> u8 {
+        (u32::from_be(self.first) >> 20) as u8
     }
 
     /// Whether the packet goes from one host's address to another's, neither of which depends on
@@ -98,7 +115,7 @@ impl Header {
 
     /// Whether the two go the same way, as far as that is a matter of headers.
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
-        (self.saddr, self.daddr, self.flow) == (other.saddr, other.daddr, other.flow)
+        (self.saddr, self.daddr, self.first) == (other.saddr, other.daddr, other.first)
     }
 }
 
@@ -210,13 +227,12 @@ pub(crate) fn is_of_link(address: Address) -> bool {
 }
 
 /// Whether an address is one of those that hosts commonly have, so that it need not be looked at
-/// more closely: global unicast or unique local. C: `ip6_rcv_core()`.
+/// more closely: none with special beginnings, of the link's scope, or multicast. C: `ip6_rcv_core()`,
+/// `ipv6_addr_type()`.
 #[inline(always)]
 pub(crate) fn is_ordinary(address: Address) -> bool {
-    // By four values of the first byte at a time; of the last four only two.
-    const FOURS: u64 = 0xff << (0x20 >> 2) | 1 << (0xfc >> 2);
     let [first, ..] = address[0].to_ne_bytes();
-    first < 0xfe && FOURS >> (first >> 2) & 1 != 0
+    (0x01..0xfe).contains(&first)
 }
 
 /// Whether an address may be one host's anywhere: not multicast, link-local, loopback or none.

@@ -4,7 +4,7 @@
 
 use super::{
     context::BottomHalf,
-    flow_table::{random, slots, Key},
+    flow_table::{seeds, slots, Key},
     once::{Once64, Sequence},
 };
 use core::array;
@@ -85,7 +85,7 @@ impl<const K: usize, const HASHED: usize> Recent<K, HASHED> {
     pub(crate) fn new(size: usize) -> Result<Self> {
         Ok(Self {
             slots: slots(size.max(WAYS), Slot::new)?,
-            seeds: array::from_fn(|_| random() | 1),
+            seeds: seeds(),
         })
     }
 

@@ -40,7 +40,7 @@ fn key(
     let [source, source_low] = header.saddr;
     let [destination, destination_low] = header.daddr;
     let flow = if port.namespace(rcu).ipv6_has_rules() {
-        header.flow
+        header.flow()
     } else {
         ANY
     };

@@ -24,8 +24,9 @@ impl Parent {
         &self,
         packet: &Passing<'r>,
         header: &Header,
+        state: u32,
     ) -> Result<Dst<'r>, Option<Place>> {
-        let question = Question::new(self, packet, header).ok_or(None)?;
+        let question = Question::in_state(state, packet, header).ok_or(None)?;
         let (table, rcu) = (&self.ipv4_locals, question.bh.read_side());
         let place = table.place(&question.key);
         table

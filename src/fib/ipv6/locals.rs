@@ -2,7 +2,7 @@
 
 //! The routes of IPv6 packets for the parent's own sockets, as `ipv4/locals.rs` has it.
 
-use super::{Cookie, End, Header, Kind, Parent, Passing, Question};
+use super::{is_by_flow, Cookie, End, Header, Kind, Parent, Passing, Question, State};
 use crate::net::{
     dst::Dst,
     flow_table::{Flow, Found, Place},
@@ -19,15 +19,13 @@ impl Parent {
         &self,
         packet: &Passing<'r>,
         header: &Header,
+        state: State,
     ) -> Result<Dst<'r>, Option<Place>> {
-        let question = self.ask_of_ipv6(packet, header);
+        let question = Question::new(packet, state, !is_by_flow(packet, header));
         if !question.of_destination {
             return self.recall_local_flow_ipv6(question, *header);
         }
-        let (table, rcu) = (&self.ipv6_locals, question.bh.read_side());
-        let key = question.key_of_destination(header);
-        let place = table.place(&key);
-        let known = table.find_first_from(&key, place, rcu);
+        let (known, place) = question.of_destination(&self.ipv6_locals, header);
         known.and_then(recall).ok_or(Some(place))
     }
 
@@ -86,7 +84,7 @@ impl Parent {
     ) {
         let (bh, rcu) = (question.bh, question.bh.read_side());
         let namespace = question.dev.namespace(rcu);
-        let unchanged = || self.ipv6_state(namespace) == question.state;
+        let unchanged = || self.ipv6_count(namespace) == question.state.count;
         let settled = self
             .ipv6_settling
             .is_done(namespace, namespace.ipv6_state(), bh);
