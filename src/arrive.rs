@@ -9,6 +9,7 @@ use crate::{
     fib::{Claim, Way},
     ip::{self, Ip, TCP, UDP},
     net::{
+        address_hashes::SocketNumber,
         context::{BottomHalf, ReadSide},
         delivery::Summary,
         device::{Device, NetDevice},
@@ -110,7 +111,7 @@ pub(crate) fn by_route<I: Ip>(
     let child = claim.child;
     let len = skb.len();
     let namespace = child.namespace(bh.read_side());
-    if child.is_watched(namespace) || is_behind::<I>(child, header) {
+    if child.is_watched(namespace) || is_behind(child, &skb) {
         let (protocol, onward) = (I::protocol(header), !claim.way.is_local());
         return receive_in_place::<I>(skb, protocol, child, place, onward, bh);
     }
@@ -118,15 +119,15 @@ pub(crate) fn by_route<I: Ip>(
     let connection = match ahead {
         Ahead::Unknown => None,
         Ahead::Nothing => {
-            return at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
+            return at_once::<I>(skb, header, claim.child, way, claim.number, place, bh);
         }
         Ahead::Connection(connection) => Some(connection),
     };
     if connection.is_some() || !goes_at_once::<I>(header, claim, bh.read_side()) {
         let traffic = traffic(child, place_with(place, connection.is_some()), len);
-        return in_turn::<I>(skb, *header, child, way, traffic, connection, bh);
+        return in_turn::<I>(skb, I::summary(header), child, way, traffic, connection, bh);
     }
-    at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
+    at_once::<I>(skb, header, claim.child, way, claim.number, place, bh);
 }
 
 /// Whether there is nothing but the way before the packet's socket.
@@ -148,20 +149,72 @@ pub(crate) fn goes_at_once<I: Ip>(
 #[inline(always)]
 fn at_once<I: Ip>(
     mut skb: SkBuff,
-    header: Summary,
+    header: &I::Header,
     child: &Device<End>,
-    route: Dst<'_>,
+    way: Way<'_>,
+    number: SocketNumber,
     place: Shortcut,
-    len: u32,
     bh: BottomHalf<'_>,
 ) {
+    let (mut header, route, len) = (I::summary(header), way.route, skb.len());
+    header.routed = place == Shortcut::Netfilter;
     let connection = match (header.protocol, place) {
-        (UDP, _) => connected::<I>(&mut skb, child, place, bh),
-        (protocol, Shortcut::Socket) => find::<I>(&mut skb, child, protocol, bh),
+        (UDP, _) => connected::<I>(&mut skb, child, number, place, bh),
+        // What goes at once to sockets by that is of one of the two.
+        (_, Shortcut::Socket) => return by_connection::<I>(skb, header.tos, child, route, bh),
         _ => None,
     };
     let place = place_with(place, connection.is_some());
-    let traffic = traffic(child, place, len);
+    hand_over::<I>(
+        skb,
+        header,
+        child,
+        route,
+        traffic(child, place, len),
+        connection,
+        bh,
+    );
+}
+
+/// As [`at_once`], for TCP by `socket`.
+#[inline(never)]
+fn by_connection<I: Ip>(
+    mut skb: SkBuff,
+    tos: u8,
+    child: &Device<End>,
+    route: Dst<'_>,
+    bh: BottomHalf<'_>,
+) {
+    let header = Summary {
+        tos,
+        protocol: TCP,
+        routed: false,
+    };
+    let len = skb.len();
+    let connection = Connection::find_tcp(&mut skb, child, I::FAMILY, bh);
+    let place = place_with(Shortcut::Socket, connection.is_some());
+    hand_over::<I>(
+        skb,
+        header,
+        child,
+        route,
+        traffic(child, place, len),
+        connection,
+        bh,
+    );
+}
+
+/// To the sockets, of which the packet's may be known.
+#[inline(always)]
+fn hand_over<I: Ip>(
+    skb: SkBuff,
+    header: Summary,
+    child: &Device<End>,
+    route: Dst<'_>,
+    traffic: Traffic<'_>,
+    connection: Option<Connection<'_>>,
+    bh: BottomHalf<'_>,
+) {
     match connection {
         None => skb.arrive(I::FAMILY, child, route, header, traffic, bh),
         Some(connection) => {
@@ -206,6 +259,7 @@ fn receive_in_place<I: Ip>(
 fn connected<'r, I: Ip>(
     skb: &mut SkBuff,
     child: &'r Device<End>,
+    number: SocketNumber,
     place: Shortcut,
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
@@ -214,8 +268,10 @@ fn connected<'r, I: Ip>(
         return None;
     }
     match Datagram::of(skb, I::FAMILY) {
-        Some(datagram) if likely(outlook == Outlook::Sure) => expect(datagram, child, place, bh),
-        Some(datagram) if place == Shortcut::Socket => seek(datagram, child, bh),
+        Some(datagram) if likely(outlook == Outlook::Sure) => {
+            expect(datagram, child, number, place, bh)
+        }
+        Some(datagram) if place == Shortcut::Socket => seek(datagram, child, number, bh),
         Some(datagram) => demux(datagram, child, bh),
         None if place == Shortcut::Socket => find::<I>(skb, child, UDP, bh),
         None => None,
@@ -227,6 +283,7 @@ fn connected<'r, I: Ip>(
 fn expect<'r>(
     datagram: Datagram<'_>,
     child: &'r Device<End>,
+    number: SocketNumber,
     place: Shortcut,
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
@@ -235,7 +292,7 @@ fn expect<'r>(
         known.turn_off();
         return None;
     }
-    let found = datagram.demux(child, known.hashes(), bh);
+    let found = datagram.demux_with(number, child, known.hashes(), bh);
     if unlikely(found.is_none()) {
         known.miss(datagram.port_low());
     }
@@ -260,6 +317,7 @@ pub(crate) fn find<'r, I: Ip>(
 fn seek<'r>(
     datagram: Datagram<'_>,
     child: &'r Device<End>,
+    number: SocketNumber,
     bh: BottomHalf<'r>,
 ) -> Option<Connection<'r>> {
     let known = child.driver().demux();
@@ -267,7 +325,7 @@ fn seek<'r>(
         return None;
     }
     let port = datagram.port_low();
-    let found = datagram.demux(child, known.hashes(), bh);
+    let found = datagram.demux_with(number, child, known.hashes(), bh);
     match found {
         Some(_) => known.hit(),
         None => known.miss_again(port),
@@ -302,20 +360,20 @@ fn demux<'r>(
 #[inline(never)]
 fn in_turn<I: Ip>(
     mut skb: SkBuff,
-    header: I::Header,
+    header: Summary,
     child: &Device<End>,
     way: Way<'_>,
     traffic: Traffic<'_>,
     connection: Option<Connection<'_>>,
     bh: BottomHalf<'_>,
 ) {
-    I::enter(&mut skb, child, &header, traffic, bh);
+    I::enter(&mut skb, child, header.tos, traffic, bh);
     let ruled = child.namespace(bh.read_side()).has_input_hooks(I::FAMILY);
     let looked_at = ruled || !way.is_local();
     if looked_at && child.driver().is_framed() && frame(&mut skb, child, bh).is_err() {
         return skb.drop_with(DropReason::NOMEM);
     }
-    pass_on::<I>(skb, I::protocol(&header), child, way, connection, bh);
+    pass_on::<I>(skb, header.protocol, child, way, connection, bh);
 }
 
 /// Puts the header of the link before a packet, which the child's rules may ask for.
@@ -354,6 +412,7 @@ pub(crate) fn to_sockets<I: Ip>(
     header: &I::Header,
     child: &Device<End>,
     way: Way<'_>,
+    number: SocketNumber,
     holds: bool,
     bh: BottomHalf<'_>,
 ) {
@@ -365,7 +424,7 @@ pub(crate) fn to_sockets<I: Ip>(
     // Rules of the child's that are asked at all have to be asked from the first one on.
     let ruled = child.namespace(rcu).has_hooks_before_sockets(I::FAMILY)
         && !skb.is_direct(I::FAMILY, I::protocol(header), child.namespace(rcu), rcu);
-    if holds || ruled || !way.is_local() || is_behind::<I>(child, header) {
+    if holds || ruled || !way.is_local() || is_behind(child, &skb) {
         // The child sends it on, so its own rules have to see it; or others are before it.
         let onward = holds || !way.is_local();
         return receive_again(skb, child, place, onward, bh);
@@ -373,9 +432,10 @@ pub(crate) fn to_sockets<I: Ip>(
     // What stands before the child's sockets is not asked: the parent's rules were.
     let protocol = I::protocol(header);
     if way.is_plainly_local() {
-        return at_once::<I>(skb, I::summary(header), child, way.route, place, len, bh);
+        return at_once::<I>(skb, header, child, way, number, place, bh);
     }
-    I::enter(&mut skb, child, header, traffic(child, place, len), bh);
+    let tos = I::summary(header).tos;
+    I::enter(&mut skb, child, tos, traffic(child, place, len), bh);
     I::note(&mut skb, way);
     skb.set_dst(way.route);
     skb.deliver(I::FAMILY, protocol, true, bh);
@@ -383,8 +443,10 @@ pub(crate) fn to_sockets<I: Ip>(
 
 /// Whether packets of the same flow wait to be received by the child's device.
 #[inline(always)]
-fn is_behind<I: Ip>(child: &Device<End>, header: &I::Header) -> bool {
-    child.driver().in_flight().is_ahead(|| I::kind(header))
+fn is_behind(child: &Device<End>, skb: &SkBuff) -> bool {
+    // Who has a header read has it in memory for all others too.
+    let kind = || ip::kind_of(Some(skb.linear()));
+    child.driver().in_flight().is_ahead(kind)
 }
 
 /// Sees to it that the packet may be changed, and ends where it says.

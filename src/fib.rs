@@ -16,7 +16,7 @@ mod strangers;
 use crate::{
     ip::Ip,
     net::{
-        address_hashes::AddressHashes,
+        address_hashes::{AddressHashes, SocketNumber},
         context::{ReadSide, Rtnl},
         device::{Device, NetDevice},
         dst::{Dst, KeptDst},
@@ -152,6 +152,8 @@ pub(crate) struct Claim<'r> {
     /// The shortcuts that the packet may take: those that the port allows, but `output` where the
     /// port allows it that the packet came in by, from another child of this parent.
     pub(crate) shortcuts: Set,
+    /// By which its socket in the child is found, where that was found out.
+    pub(crate) number: SocketNumber,
 }
 
 /// Where the shortcuts begin in what is noted of a claim.

@@ -80,6 +80,8 @@ int passthru_helper_ip6_hand_over(struct sk_buff *skb, int (*handler)(struct sk_
 struct passthru_summary {
 	u8 tos;
 	u8 protocol;
+	/* Whether the packet has the route that it was given in another namespace. */
+	bool routed;
 };
 
 /*
@@ -123,6 +125,7 @@ void passthru_helper_ip_count_request(struct net *net);
 struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb);
 void passthru_helper_skb_clear_tstamp(struct sk_buff *skb);
 int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb);
+int passthru_helper_ip_output(struct net *net, struct sock *sk, struct sk_buff *skb);
 int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *skb);
 void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
 			       u8 tos, unsigned long __percpu *counters, unsigned long amount);
@@ -143,7 +146,7 @@ int passthru_helper_l3mdev_master_ifindex(const struct net_device *dev);
 struct fib6_nh *passthru_helper_nexthop_fib6_nh(struct nexthop *nh);
 
 u32 passthru_helper_udp4_hash(const struct net *net, const struct iphdr *iph);
-u32 passthru_helper_udp6_hash(const struct net *net, const struct ipv6hdr *iph);
+u32 passthru_helper_udp6_hash(const struct net *net, const struct in6_addr *daddr);
 struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph, int dif,
 					u32 hash);
 struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *iph, int dif,

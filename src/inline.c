@@ -125,13 +125,15 @@ bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)
 }
 
 /* What most packets have none of: no call stands in the way of those. */
-static __always_inline void passthru_strip(struct sk_buff *skb)
+static __always_inline void passthru_strip(struct sk_buff *skb, const bool routed)
 {
 	if (unlikely(skb->destructor))
 		skb_orphan(skb);
-	if (unlikely(skb->_skb_refdst && !skb_dst_is_noref(skb)))
-		skb_dst_drop(skb);
-	skb->_skb_refdst = 0;
+	if (routed) {
+		if (unlikely(skb->_skb_refdst && !skb_dst_is_noref(skb)))
+			skb_dst_drop(skb);
+		skb->_skb_refdst = 0;
+	}
 	if (unlikely(skb_has_extensions(skb)))
 		skb_ext_reset(skb);
 	if (unlikely(skb->_nfct))
@@ -143,11 +145,11 @@ static __always_inline void passthru_strip(struct sk_buff *skb)
  * are cleared together.
  */
 static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_device *dev,
-					    const bool is_final)
+					    const bool routed, const bool is_final)
 {
 	const int ifindex = dev->ifindex;
 
-	passthru_strip(skb);
+	passthru_strip(skb, routed);
 	/* When it is to be sent matters to who sends it on, and to nobody else. */
 	if (is_final) {
 		skb->tstamp = 0;
@@ -185,7 +187,7 @@ static __always_inline void passthru_rehome(struct sk_buff *skb, struct net_devi
 
 void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
 {
-	passthru_rehome(skb, dev, false);
+	passthru_rehome(skb, dev, true, false);
 }
 
 /*
@@ -195,13 +197,14 @@ void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev)
 static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_device *dev,
 					      struct net *net, u8 tos,
 					      unsigned long __percpu *counters,
-					      unsigned long amount, const bool is_final)
+					      unsigned long amount, const bool routed,
+					      const bool is_final)
 {
 	const unsigned short segs = max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs);
 
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
-	passthru_rehome(skb, dev, is_final);
+	passthru_rehome(skb, dev, routed, is_final);
 	skb_set_transport_header(skb, sizeof(struct iphdr));
 	__IP_UPD_PO_STATS(net, IPSTATS_MIB_IN, skb->len);
 	__IP_ADD_STATS(net, IPSTATS_MIB_NOECTPKTS + (tos & INET_ECN_MASK), segs);
@@ -210,20 +213,21 @@ static __always_inline void passthru_ip_enter(struct sk_buff *skb, struct net_de
 void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,
 			      unsigned long __percpu *counters, unsigned long amount)
 {
-	passthru_ip_enter(skb, dev, dev_net_rcu(dev), tos, counters, amount, false);
+	passthru_ip_enter(skb, dev, dev_net_rcu(dev), tos, counters, amount, true, false);
 }
 
 /* ... and what ip6_rcv_core() does. */
 static __always_inline void passthru_ip6_enter(struct sk_buff *skb, struct net_device *dev,
 					       struct net *net, struct inet6_dev *idev, u8 tclass,
 					       unsigned long __percpu *counters,
-					       unsigned long amount, const bool is_final)
+					       unsigned long amount, const bool routed,
+					       const bool is_final)
 {
 	const unsigned short segs = max_t(unsigned short, 1, skb_shinfo(skb)->gso_segs);
 
 	__this_cpu_inc(counters[0]);
 	__this_cpu_add(counters[1], amount);
-	passthru_rehome(skb, dev, is_final);
+	passthru_rehome(skb, dev, routed, is_final);
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
 	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
 	__IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_IN, skb->len);
@@ -234,7 +238,7 @@ void passthru_helper_ip6_enter(struct sk_buff *skb, struct net_device *dev, u8 t
 			       unsigned long __percpu *counters, unsigned long amount)
 {
 	passthru_ip6_enter(skb, dev, dev_net_rcu(dev), __in6_dev_get(dev), tclass, counters,
-			   amount, false);
+			   amount, true, false);
 }
 
 bool passthru_helper_dst_hold_safe(struct dst_entry *dst)
@@ -324,7 +328,7 @@ int passthru_helper_ip_arrive(struct sk_buff *skb, struct net_device *dev, struc
 
 	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, true);
+	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, header.routed, true);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip_hand_over(skb, net, handler);
 }
@@ -340,7 +344,7 @@ int passthru_helper_ip_arrive_at(struct sk_buff *skb, struct net_device *dev,
 
 	if (unlikely(!hlist_empty(passthru_helper_raw_v4_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, true);
+	passthru_ip_enter(skb, dev, net, header.tos, counters, amount, header.routed, true);
 	passthru_demuxed(skb, sk, destructor);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip_hand_over(skb, net, handler);
@@ -393,7 +397,7 @@ int passthru_helper_ip6_arrive(struct sk_buff *skb, struct net_device *dev, stru
 
 	if (unlikely(!idev || !hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
+	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, header.routed, true);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip6_hand_over(skb, net, dst, handler);
 }
@@ -409,7 +413,7 @@ int passthru_helper_ip6_arrive_at(struct sk_buff *skb, struct net_device *dev,
 
 	if (unlikely(!idev || !hlist_empty(passthru_helper_raw_v6_sockets(net, header.protocol))))
 		return PASSTHRU_RAW_SOCKETS;
-	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, true);
+	passthru_ip6_enter(skb, dev, net, idev, header.tos, counters, amount, header.routed, true);
 	passthru_demuxed(skb, sk, destructor);
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 	return passthru_ip6_hand_over(skb, net, dst, handler);
@@ -437,6 +441,12 @@ int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb)
 	return skb_orphan_frags_rx(skb, GFP_ATOMIC);
 }
 
+/* dst_output(), which looks for IPv6's function first. */
+int passthru_helper_ip_output(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	return INDIRECT_CALL_1(skb_dst(skb)->output, ip_output, net, sk, skb);
+}
+
 int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
 	return dst_output(net, sk, skb);
@@ -455,8 +465,10 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	this_cpu_inc(counters[0]);
 	this_cpu_add(counters[1], amount);
 	skb_dst_drop(skb);
-	skb_ext_reset(skb);
-	nf_reset_ct(skb);
+	if (unlikely(skb_has_extensions(skb)))
+		skb_ext_reset(skb);
+	if (unlikely(skb->_nfct))
+		nf_reset_ct(skb);
 	skb_clear_tstamp(skb);
 	nf_reset_trace(skb);
 	ipvs_reset(skb);
@@ -571,9 +583,23 @@ u32 passthru_helper_udp4_hash(const struct net *net, const struct iphdr *iph)
 	return ipv4_portaddr_hash(net, iph->daddr, 0);
 }
 
-u32 passthru_helper_udp6_hash(const struct net *net, const struct ipv6hdr *iph)
+u32 passthru_helper_udp6_hash(const struct net *net, const struct in6_addr *daddr)
 {
-	return ipv6_portaddr_hash(net, &iph->daddr, 0);
+	return ipv6_portaddr_hash(net, daddr, 0);
+}
+
+/* The first socket of a chain. */
+static __always_inline struct sock *passthru_first_socket(const struct udp_hslot *slot)
+{
+	struct hlist_node *node = rcu_dereference(hlist_first_rcu(&slot->head));
+	struct sock *sk = hlist_entry(node, struct sock, __sk_common.skc_portaddr_node);
+
+	if (unlikely(!node))
+		return NULL;
+	/* Nobody has to ask whether it is there, once more. */
+	if (!sk)
+		__builtin_unreachable();
+	return sk;
 }
 
 /*
@@ -586,13 +612,10 @@ struct sock *passthru_helper_udp4_demux(struct net *net, const struct iphdr *iph
 	INET_ADDR_COOKIE(cookie, iph->saddr, iph->daddr);
 	unsigned short port = ntohs(uh->dest);
 	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
-	struct udp_hslot *slot;
-	struct sock *sk;
+	struct udp_hslot *slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
+	struct sock *sk = passthru_first_socket(slot);
 
-	slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
-	udp_portaddr_for_each_entry_rcu(sk, &slot->head)
-		return inet_match(net, sk, cookie, ports, dif, 0) ? sk : NULL;
-	return NULL;
+	return sk && inet_match(net, sk, cookie, ports, dif, 0) ? sk : NULL;
 }
 
 /* __udp6_lib_demux_lookup(), likewise. */
@@ -602,16 +625,12 @@ struct sock *passthru_helper_udp6_demux(struct net *net, const struct ipv6hdr *i
 	const struct udphdr *uh = (const struct udphdr *)(iph + 1);
 	unsigned short port = ntohs(uh->dest);
 	const __portpair ports = INET_COMBINED_PORTS(uh->source, port);
-	struct udp_hslot *slot;
-	struct sock *sk;
+	struct udp_hslot *slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
+	struct sock *sk = passthru_first_socket(slot);
 
-	slot = udp_hashslot2(net->ipv4.udp_table, hash ^ port);
-	udp_portaddr_for_each_entry_rcu(sk, &slot->head) {
-		if (sk->sk_state == TCP_ESTABLISHED && sk->sk_family == AF_INET6 &&
-		    inet6_match(net, sk, &iph->saddr, &iph->daddr, ports, dif, 0))
-			return sk;
-		break;
-	}
+	if (sk && sk->sk_state == TCP_ESTABLISHED && sk->sk_family == AF_INET6 &&
+	    inet6_match(net, sk, &iph->saddr, &iph->daddr, ports, dif, 0))
+		return sk;
 	return NULL;
 }
 

@@ -70,9 +70,6 @@ pub(crate) trait Ip: 'static {
     /// What the packet carries.
     fn protocol(header: &Self::Header) -> u8;
 
-    /// What [`kind_of`] says of a packet with this header.
-    fn kind(header: &Self::Header) -> Kind;
-
     /// Whether the packet was put together from fragments, by a stack that notes that.
     fn was_fragments(skb: &SkBuff) -> bool;
 
@@ -150,13 +147,7 @@ pub(crate) trait Ip: 'static {
 
     /// Makes the packet one that `dev` received and does what its stack does with it first; counts
     /// it as `traffic`.
-    fn enter(
-        skb: &mut SkBuff,
-        dev: &NetDevice,
-        header: &Self::Header,
-        traffic: Traffic<'_>,
-        bh: BottomHalf<'_>,
-    );
+    fn enter(skb: &mut SkBuff, dev: &NetDevice, tos: u8, traffic: Traffic<'_>, bh: BottomHalf<'_>);
 
     /// What of the header is counted, or gone by.
     fn summary(header: &Self::Header) -> Summary;
@@ -239,11 +230,6 @@ impl Ip for Ipv4 {
     #[inline(always)]
     fn protocol(header: &Self::Header) -> u8 {
         header.protocol
-    }
-
-    #[inline(always)]
-    fn kind(header: &Self::Header) -> Kind {
-        Kind::new(u32::from_be(header.saddr), u32::from_be(header.daddr))
     }
 
     #[inline(always)]
@@ -339,14 +325,8 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn enter(
-        skb: &mut SkBuff,
-        dev: &NetDevice,
-        header: &Self::Header,
-        traffic: Traffic<'_>,
-        bh: BottomHalf<'_>,
-    ) {
-        skb.enter_ipv4(dev, header.tos, traffic, bh);
+    fn enter(skb: &mut SkBuff, dev: &NetDevice, tos: u8, traffic: Traffic<'_>, bh: BottomHalf<'_>) {
+        skb.enter_ipv4(dev, tos, traffic, bh);
     }
 
     #[inline(always)]
@@ -354,6 +334,7 @@ impl Ip for Ipv4 {
         Summary {
             tos: header.tos,
             protocol: header.protocol,
+            routed: true,
         }
     }
 
@@ -413,16 +394,6 @@ impl Ip for Ipv6 {
     #[inline(always)]
     fn protocol(header: &Self::Header) -> u8 {
         header.protocol
-    }
-
-    #[inline(always)]
-    fn kind(header: &Self::Header) -> Kind {
-        let folded = |address: ipv6::Address| {
-            let [upper, lower] = address.map(u64::from_be);
-            let both = upper ^ lower;
-            (both >> 32) as u32 ^ both as u32
-        };
-        Kind::new(folded(header.saddr), folded(header.daddr))
     }
 
     #[inline(always)]
@@ -516,14 +487,8 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn enter(
-        skb: &mut SkBuff,
-        dev: &NetDevice,
-        header: &Self::Header,
-        traffic: Traffic<'_>,
-        bh: BottomHalf<'_>,
-    ) {
-        skb.enter_ipv6(dev, header.traffic_class(), traffic, bh);
+    fn enter(skb: &mut SkBuff, dev: &NetDevice, tos: u8, traffic: Traffic<'_>, bh: BottomHalf<'_>) {
+        skb.enter_ipv6(dev, tos, traffic, bh);
     }
 
     #[inline(always)]
@@ -531,6 +496,7 @@ impl Ip for Ipv6 {
         Summary {
             tos: header.traffic_class(),
             protocol: header.protocol,
+            routed: true,
         }
     }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     ip::Ipv4,
     net::{
+        address_hashes::SocketNumber,
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
         dst::Dst,
@@ -278,6 +279,7 @@ impl Parent {
             way: Way::new(far.dst, far.flags, near.is_some()),
             near,
             shortcuts: shortcuts_between(question.dev, port, near.is_some()),
+            number: SocketNumber::UNKNOWN,
         };
         if !claim.is_childs_own() {
             return None;
@@ -378,6 +380,7 @@ fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Claim<'
         way: Way::from_note(flow.dst, noted as u32),
         near: flow.near,
         shortcuts: shortcuts_in(noted as u32),
+        number: SocketNumber::UNKNOWN,
     };
     let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation_counted()
         && flow.dst.is_current()

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     ip::Ipv6,
     net::{
+        address_hashes::SocketNumber,
         context::{BottomHalf, ReadSide},
         device::{Device, NetDevice},
         dst::Dst,
@@ -29,9 +30,10 @@ use crate::{
 /// The flows: addresses, input device and mark, generation and flow. Where neither parent nor child
 /// have rules or, for this destination, routes by source, there is no source, and the flow is
 /// [`ANY`], so that all packets for a destination are one flow: a source is not validated. Noted are
-/// the cookies of both routes; the state of the child's, and what [`Claim::to_note`] says. The nearer
-/// route is kept where its cookie is to be asked for, or where it is local.
-pub(super) type Flows = FlowTable<End, 6, 2>;
+/// the cookies of both routes; the state of the child's, and what [`Claim::to_note`] says; and by which
+/// number the child's sockets are found. The nearer route is kept where its cookie is to be asked for, or
+/// where it is local.
+pub(super) type Flows = FlowTable<End, 6, 3>;
 
 /// No packet's flow: theirs are smaller.
 pub(super) const ANY: u32 = 1 << 31;
@@ -96,7 +98,7 @@ impl<'r> Question<'r> {
 
     /// What is known where [`Self::key_of_destination`] is looked for first, and where that is.
     #[inline(always)]
-    fn of_destination(&self, flows: &Flows, header: &Header) -> (Option<Flow<'r, End, 2>>, Place) {
+    fn of_destination(&self, flows: &Flows, header: &Header) -> (Option<Flow<'r, End, 3>>, Place) {
         let key = self.key_of_destination(header);
         let place = flows.place_by(&key, self.state.mixed);
         let known = flows.find_first_from(&key, place, self.bh.read_side());
@@ -114,7 +116,7 @@ impl<'r> Question<'r> {
     /// What is known of the packet elsewhere than where it is looked for first. Where there are routes
     /// by source that is remembered of its flow.
     #[inline(always)]
-    fn elsewhere(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 2>> {
+    fn elsewhere(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 3>> {
         if !self.of_destination {
             return self.elsewhere_of_flow(flows, header);
         }
@@ -126,7 +128,7 @@ impl<'r> Question<'r> {
 
     /// As [`Self::elsewhere`], for what is remembered of flows.
     #[inline(never)]
-    fn elsewhere_of_flow(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 2>> {
+    fn elsewhere_of_flow(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 3>> {
         let (key, rcu) = (self.key_of_flow(header), self.bh.read_side());
         if self.of_destination {
             flows.find(&key, rcu)
@@ -142,7 +144,7 @@ impl<'r> Question<'r> {
         flows: &Flows,
         header: &Header,
         from_anywhere: bool,
-        found: impl FnOnce() -> Option<Found<'r, End, 2>>,
+        found: impl FnOnce() -> Option<Found<'r, End, 3>>,
         unchanged: impl Fn() -> bool,
     ) {
         if from_anywhere {
@@ -163,7 +165,7 @@ impl<'r> Question<'r> {
 fn insert<'r, const HASHED: usize>(
     flows: &Flows,
     key: &Key<6, HASHED>,
-    found: impl FnOnce() -> Option<Found<'r, End, 2>>,
+    found: impl FnOnce() -> Option<Found<'r, End, 3>>,
     unchanged: impl Fn() -> bool,
     bh: BottomHalf<'_>,
 ) {
@@ -384,6 +386,7 @@ impl Parent {
             way: Way::new(far, 0, is_local),
             near: is_local.then_some(near),
             shortcuts: shortcuts_between(question.dev, port, is_local),
+            number: SocketNumber::of_ipv6(header.daddr, namespace),
         };
         if !claim.is_childs_own() || !claim.way.is_local() && !child.ipv6_forwards(rcu) {
             return None;
@@ -406,6 +409,7 @@ impl Parent {
                 notes: [
                     pair(far_cookie.0, near_cookie.0),
                     pair(state, claim.to_note()),
+                    claim.number.to_note(),
                 ],
             })
         };
@@ -436,8 +440,8 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
 
 /// What is remembered of a flow, if it still holds. Only what is forwarded depends on the switches.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'r>> {
-    let (child, [cookies, noted]) = (flow.dev?, flow.notes);
+fn recall<'r>(flow: Flow<'r, End, 3>, question: &Question<'r>) -> Option<Claim<'r>> {
+    let (child, [cookies, noted, number]) = (flow.dev?, flow.notes);
     let (state, noted) = ((noted >> 32) as u32, noted as u32);
     let rcu = question.bh.read_side();
     let claim = Claim {
@@ -445,6 +449,7 @@ fn recall<'r>(flow: Flow<'r, End, 2>, question: &Question<'r>) -> Option<Claim<'
         way: Way::from_note(flow.dst, noted),
         near: flow.near,
         shortcuts: shortcuts_in(noted),
+        number: SocketNumber::from_note(number),
     };
     let holds = child.ipv6_state(rcu)? == state
         && (claim.way.is_local() || child.ipv6_forwards(rcu))

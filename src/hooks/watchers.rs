@@ -7,6 +7,7 @@ use crate::{
     fib::{Answer, At, Claim, Parent, Way},
     ip::{Ip, Ipv4, Ipv6, TCP},
     net::{
+        address_hashes::SocketNumber,
         conntrack::Tracking,
         context::BottomHalf,
         device::Device,
@@ -466,6 +467,7 @@ fn choose_among<'a, I: Ip>(
         way,
         near,
         shortcuts,
+        number: SocketNumber::UNKNOWN,
     };
     let (header, claim) = (&header, &claim);
     if !shortcuts.intersects(BEFORE_ROUTING)
@@ -764,7 +766,10 @@ fn admit<'a, I: Ip>(mut packet: Passing<'a>, header: &I::Header, claim: &Claim<'
     let (skb, verdict) = packet.take_after_all::<BeforeSockets<I>>(I::FAMILY);
     match skb {
         Some(skb) if skb.len() == len => {
-            arrive::to_sockets::<I>(skb, header, claim.child, claim.way, holds, bh);
+            let Claim {
+                child, way, number, ..
+            } = *claim;
+            arrive::to_sockets::<I>(skb, header, child, way, number, holds, bh);
         }
         Some(skb) => changed_by_helper::<I>(skb, claim.child, claim.way, holds, bh),
         None => {}
@@ -784,7 +789,8 @@ fn changed_by_helper<I: Ip>(
     bh: BottomHalf<'_>,
 ) {
     if let Some(header) = I::plain(&skb) {
-        return arrive::to_sockets::<I>(skb, &header, child, way, holds, bh);
+        let number = SocketNumber::UNKNOWN;
+        return arrive::to_sockets::<I>(skb, &header, child, way, number, holds, bh);
     }
     match child.driver().peer(bh.read_side()) {
         Some(port) => arrive::by_device(skb, port, Shortcut::Netfilter, holds, bh),

@@ -8,7 +8,44 @@
 //! C headers: `include/net/ip.h`, `include/net/ipv6.h`.
 
 use super::{ipv6::Address, jiffies::moment, namespace::Namespace, once::Once16, once::Once64};
-use core::array;
+use crate::net::bindings;
+use core::{array, num::NonZeroU32, ptr};
+
+/// The number of an address, if it is known.
+#[derive(Clone, Copy)]
+pub(crate) struct SocketNumber(Option<NonZeroU32>);
+
+impl SocketNumber {
+    /// It has to be found out.
+    pub(crate) const UNKNOWN: Self = Self(None);
+
+    /// That of an IPv6 address in a namespace. C: `ipv6_portaddr_hash()`.
+    pub(crate) fn of_ipv6(address: Address, namespace: &Namespace) -> Self {
+        // SAFETY: the namespace exists, and an address is as it is on the wire.
+        let number = unsafe {
+            let address = ptr::from_ref(&address).cast();
+            bindings::passthru_helper_udp6_hash(namespace.as_raw(), address)
+        };
+        Self(NonZeroU32::new(number))
+    }
+
+    /// The number. One that is zero is never known.
+    #[inline(always)]
+    pub(super) fn get(self) -> Option<u32> {
+        self.0.map(NonZeroU32::get)
+    }
+
+    /// What [`Self::from_note`] makes the same of.
+    pub(crate) fn to_note(self) -> u64 {
+        self.get().unwrap_or(0).into()
+    }
+
+    /// The number in whose note this is.
+    #[inline(always)]
+    pub(crate) fn from_note(note: u64) -> Self {
+        Self(NonZeroU32::new(note as u32))
+    }
+}
 
 /// Addresses of each version of IP that are remembered.
 const PLACES: usize = 8;

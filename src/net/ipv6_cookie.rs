@@ -8,6 +8,7 @@ use super::{
     context::ReadSide,
     device::NetDevice,
     dst::Dst,
+    hint::unlikely,
     ipv6_tree::{covers, Info},
     jiffies::has_come,
 };
@@ -57,7 +58,7 @@ impl Dst<'_> {
         cookie == Cookie::STEADY || self.has_ipv6_cookie(cookie)
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn has_ipv6_cookie(self, cookie: Cookie) -> bool {
         self.ipv6_standing().and_then(|standing| standing.cookie()) == Some(cookie)
     }
@@ -72,7 +73,7 @@ impl Dst<'_> {
     }
 
     /// None where the route is in no table.
-    #[inline]
+    #[inline(always)]
     fn ipv6_standing(self) -> Option<Standing> {
         let route = self.as_raw().cast::<bindings::rt6_info>();
         // SAFETY: an IPv6 route, which exists, as do what it was made from and the node of that for
@@ -89,13 +90,9 @@ impl Dst<'_> {
             let own = (&raw const (*route).rt6i_flags).read_volatile();
             let all = (&raw const (*from).fib6_flags).read_volatile();
             // What was learned of a path has an end of its own besides.
-            let ends = [
-                (own, (&raw const (*self.as_raw()).expires).read_volatile()),
-                (all, (&raw const (*from).expires).read_volatile()),
-            ];
-            let has_ended = ends
-                .into_iter()
-                .any(|(flags, end)| flags & bindings::RTF_EXPIRES != 0 && has_come(end));
+            let own_end = (&raw const (*self.as_raw()).expires).read_volatile();
+            let end = (&raw const (*from).expires).read_volatile();
+            let has_ended = has_ended(own, own_end) || has_ended(all, end);
             Some(Standing {
                 obsolete: (&raw const (*self.as_raw()).obsolete).read_volatile(),
                 flags: own | all,
@@ -105,6 +102,12 @@ impl Dst<'_> {
             })
         }
     }
+}
+
+/// Whether a route with these flags was given an end, and that is over.
+#[inline(always)]
+fn has_ended(flags: u32, end: usize) -> bool {
+    unlikely(flags & bindings::RTF_EXPIRES != 0) && has_come(end)
 }
 
 /// What decides whether an IPv6 route may be used again. C: `ip6_dst_check()`.

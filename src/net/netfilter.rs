@@ -9,6 +9,7 @@ use super::{
     context::{with_bottom_halves_disabled, BottomHalf, ReadSide, Rtnl},
     departure::Sent,
     device::NetDevice,
+    hint::likely,
     ipv4::{self, Kind},
     ipv6,
     namespace::Namespace,
@@ -504,11 +505,15 @@ pub(crate) trait Watcher: Send + Sync + 'static {
 }
 
 /// A packet that a socket of a namespace sends, at the end of the hooks of output.
+///
+/// As small as can be: who hands it on to a function that is seldom needed has it in registers.
+///
+/// # Invariants
+///
+/// The state is that of a hook of output, and what it names exists while `rcu` lasts.
 pub(crate) struct Sending<'a> {
     skb: SkBuff,
-    sk: *mut bindings::sock,
-    dev: Option<&'a NetDevice>,
-    namespace: &'a Namespace,
+    state: &'a bindings::nf_hook_state,
     rcu: ReadSide<'a>,
 }
 
@@ -527,19 +532,23 @@ impl<'a> Sending<'a> {
     /// tunnel sends as its own what it made of others' packets, which stay their senders'.
     #[inline(always)]
     pub(crate) fn is_from_socket_of(&self, namespace: &Namespace) -> bool {
-        self.skb.is_owned_by(self.sk) && self.skb.is_sent_by(namespace)
+        likely(self.skb.is_owned_by(self.state.sk)) && self.skb.is_sent_by(namespace)
     }
 
     /// The device that hooks are told of: the one that the packet's route leads to, unless a hook has
     /// changed that, or the route is that of a VRF, which has its packets pass the hooks twice.
     #[inline(always)]
     pub(crate) fn dev(&self) -> Option<&'a NetDevice> {
-        self.dev
+        let out = self.state.out;
+        // SAFETY: by the type's invariant.
+        (!out.is_null()).then(|| unsafe { NetDevice::from_raw(out) })
     }
 
     /// The namespace that the packet is sent in.
+    #[inline(always)]
     pub(crate) fn namespace(&self) -> &'a Namespace {
-        self.namespace
+        // SAFETY: by the type's invariant.
+        unsafe { Namespace::from_raw(self.state.net) }
     }
 
     /// Softirqs may run.
@@ -569,7 +578,10 @@ impl<'a> Taken<'a> {
     /// errors: TCP slows down by them. C: `NF_DROP_GETERR()`.
     #[inline(always)]
     pub(crate) fn tell(self, sent: Sent) -> Verdict<'a> {
-        let answer = -sent.answer() as u32;
+        if likely(sent.is_done()) {
+            return Verdict(bindings::NF_STOLEN, PhantomData);
+        }
+        let answer = sent.answer().wrapping_neg() as u32;
         Verdict(
             bindings::NF_STOLEN | answer << bindings::NF_VERDICT_QBITS,
             PhantomData,
@@ -743,12 +755,11 @@ impl<W: Sender> Hook<W> {
         let scope = ();
         // SAFETY: by the caller's promise. The reference that `SkBuff` stands for is given back in
         // `Sending::pass()` or spent.
+        // INVARIANT: by the caller's promise as well.
         let (sender, packet) = unsafe {
             let packet = Sending {
                 skb: SkBuff::from_raw(skb),
-                sk: (*state).sk,
-                dev: (!(*state).out.is_null()).then(|| NetDevice::from_raw((*state).out)),
-                namespace: Namespace::from_raw((*state).net),
+                state: &*state,
                 rcu: ReadSide::assume(&scope),
             };
             (&*sender.cast::<W>(), packet)

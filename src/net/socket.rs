@@ -5,7 +5,7 @@
 //! C headers: `include/net/inet_hashtables.h`, `include/net/udp.h`.
 
 use super::{
-    address_hashes::AddressHashes,
+    address_hashes::{AddressHashes, SocketNumber},
     context::{BottomHalf, ReadSide},
     device::NetDevice,
     ipv4, ipv6,
@@ -20,6 +20,9 @@ use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 /// Bytes of a header without options.
 const TCP_HEADER_LEN: u32 = 20;
 const UDP_HEADER_LEN: u32 = 8;
+
+/// Where the destination is in a header of IPv6.
+const IPV6_DESTINATION: usize = 24;
 
 /// The ports in a header of TCP: that of the sender as it is there, the other one as a number.
 ///
@@ -96,6 +99,21 @@ impl<'a> Datagram<'a> {
         }
     }
 
+    /// As [`Self::demux`], where the number of the destination may be known.
+    #[inline(always)]
+    pub(crate) fn demux_with<'r>(
+        self,
+        number: SocketNumber,
+        dev: &'r NetDevice,
+        known: &AddressHashes,
+        bh: BottomHalf<'r>,
+    ) -> Option<Connection<'r>> {
+        match number.get() {
+            Some(hash) => self.demux_by(hash, dev, bh),
+            None => self.demux(dev, known, bh),
+        }
+    }
+
     /// As [`Self::demux`], by the hash of its destination.
     #[inline(always)]
     fn demux_by<'r>(
@@ -141,7 +159,8 @@ impl<'a> Datagram<'a> {
                     hash
                 }
                 Family::Ipv6 => {
-                    let hash = bindings::passthru_helper_udp6_hash(net, header.cast());
+                    let daddr = header.add(IPV6_DESTINATION).cast();
+                    let hash = bindings::passthru_helper_udp6_hash(net, daddr);
                     known.note_ipv6(ipv6_destination(self.header), namespace, hash);
                     hash
                 }
@@ -170,9 +189,8 @@ unsafe fn ipv4_destination(header: NonNull<u8>) -> u32 {
 /// The header must be there.
 #[inline(always)]
 unsafe fn ipv6_destination(header: NonNull<u8>) -> ipv6::Address {
-    const AT: usize = 24;
     // SAFETY: by the caller; it is aligned in no particular way.
-    unsafe { header.add(AT).cast().read_unaligned() }
+    unsafe { header.add(IPV6_DESTINATION).cast().read_unaligned() }
 }
 
 /// Bytes of a network header without options.
@@ -260,9 +278,7 @@ impl<'r> Connection<'r> {
         let skb = &mut *lent;
         let behind = header_len(family);
         match protocol {
-            TCP if skb.may_pull(behind + TCP_HEADER_LEN) => {
-                Self::find_established(skb, dev, family, bh)
-            }
+            TCP => Self::find_tcp(skb, dev, family, bh),
             UDP if skb.may_pull(behind + UDP_HEADER_LEN) => {
                 Datagram::of(skb, family)?.demux(dev, known, bh)
             }
@@ -270,7 +286,23 @@ impl<'r> Connection<'r> {
         }
     }
 
-    /// As [`Self::find`], for TCP whose header lies in the packet's linear data.
+    /// As [`Self::find`], for TCP.
+    #[inline(always)]
+    pub(crate) fn find_tcp(
+        skb: &mut SkBuff,
+        dev: &'r NetDevice,
+        family: Family,
+        bh: BottomHalf<'r>,
+    ) -> Option<Self> {
+        if skb.may_pull(header_len(family) + TCP_HEADER_LEN) {
+            Self::find_established(skb, dev, family, bh)
+        } else {
+            None
+        }
+    }
+
+    /// As [`Self::find_tcp`], where the header lies in the packet's linear data.
+    #[inline(always)]
     fn find_established(
         skb: &SkBuff,
         dev: &'r NetDevice,

@@ -61,9 +61,10 @@ fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Exit<'r>> {
     let route = Cookie((cookies >> 32) as u32);
     let source = Cookie(cookies as u32);
     let holds = flow.dst.still_has_ipv6_cookie(route)
-        && flow
-            .near
-            .is_none_or(|near| near.still_has_ipv6_cookie(source));
+        && (source == Cookie::STEADY
+            || flow
+                .near
+                .is_none_or(|near| near.still_has_ipv6_cookie(source)));
     holds.then(|| narrowed(Exit::remembered(flow.dev, flow.dst), narrow != 0))
 }
 

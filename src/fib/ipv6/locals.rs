@@ -111,7 +111,7 @@ impl Parent {
                 dev: None,
                 dst: dst.hold()?,
                 near: None,
-                notes: [cookie.0.into(), 0],
+                notes: [cookie.0.into(), 0, 0],
             })
         };
         question.remember(&self.ipv6_locals, header, from_anywhere, found, unchanged);
@@ -120,8 +120,8 @@ impl Parent {
 
 /// What is remembered, if it still holds.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Dst<'r>> {
-    let [cookie, _] = flow.notes;
+fn recall<'r>(flow: Flow<'r, End, 3>) -> Option<Dst<'r>> {
+    let [cookie, ..] = flow.notes;
     let holds = flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32));
     holds.then_some(flow.dst)
 }
