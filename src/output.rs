@@ -14,13 +14,14 @@ use crate::{
         exits::{Exit, Exits},
     },
     hooks,
-    ip::{Ip, Ipv4, Ipv6},
+    ip::{self, Ip, Ipv4, Ipv6},
     net::{
         context::{with_bottom_halves_disabled, BottomHalf, ReadSide},
         departure::{From, Sent},
         device::{Device, NetDevice},
         driver::Transmit,
         dst::Dst,
+        hint::unlikely,
         netfilter::{Sender, Sending, Verdict},
         percpu::Traffic,
         skb::{DropReason, Framing, Protocol, SkBuff},
@@ -171,7 +172,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
             return packet.pass();
         };
         // Not yet, or not any more.
-        if !dst.device(rcu).is(child) {
+        if unlikely(!dst.device(rcu).is(child)) {
             return packet.pass();
         }
         let Some(exits) = child.driver().exits(rcu) else {
@@ -179,21 +180,21 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         };
         let namespace = packet.namespace();
         // What another namespace sent came here by a shortcut: it goes on where levels count.
-        if !child.sends_unseen(namespace, I::FAMILY, rcu)
-            || !dst.sends_plainly(I::FAMILY)
-            || !packet.is_from_socket_of(namespace)
-            || !dst.fits(packet.skb(), I::FAMILY, child.driver().longest())
-        {
+        let is_plain = child.sends_unseen(namespace, I::FAMILY, rcu)
+            && dst.sends_plainly(I::FAMILY)
+            && packet.is_from_socket_of(namespace)
+            && dst.fits(packet.skb(), I::FAMILY, child.driver().longest());
+        if unlikely(!is_plain) {
             return packet.pass();
         }
         let Some(port) = child.driver().peer(rcu) else {
             return packet.pass();
         };
         // Where the port is in the same namespace the packet would come here again at once.
-        if port.namespace(rcu).id() == namespace.id() || !port.receives_all(rcu) {
+        if unlikely(port.namespace(rcu).id() == namespace.id() || !port.receives_all(rcu)) {
             return packet.pass();
         }
-        if is_unfinished(packet.skb()) {
+        if unlikely(is_unfinished::<I>(packet.skb(), port, rcu)) {
             return packet.pass();
         }
         let Some(header) =
@@ -201,7 +202,8 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         else {
             return packet.pass();
         };
-        if port.driver().in_flight().is_ahead(|| I::kind(&header)) {
+        let kind = || ip::kind_of(Some(packet.skb().linear()));
+        if port.driver().in_flight().is_ahead(kind) {
             return packet.pass();
         }
         match I::recall_exit(exits, port, &header, rcu) {
@@ -222,8 +224,17 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
 /// what IPsec left to devices, or to tell the sender when it leaves. What tells that takes the packet
 /// from its socket, which security modules ask for after routing.
 #[inline(always)]
-fn is_unfinished(skb: &SkBuff) -> bool {
-    skb.asks_for_times() || skb.has_extensions() && skb.has_security_path()
+fn is_unfinished<I: Ip>(skb: &SkBuff, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    skb.has_business_with_sender() && waits_for_sender::<I>(skb, port, rcu)
+        || skb.has_extensions() && skb.has_security_path()
+}
+
+/// Whether the sender is to be told when the packet leaves, or can write in it what the parent's rules
+/// would have judged: the device makes it a copy.
+#[cold]
+#[inline(never)]
+fn waits_for_sender<I: Ip>(skb: &SkBuff, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
+    skb.asks_for_times() || port.namespace(rcu).judges_output(I::FAMILY, rcu)
 }
 
 /// A packet by an uplink that does not take all that the pair does.
@@ -474,7 +485,8 @@ fn find_way<'r, I: Outgoing>(
     let header = header.filter(|_| !skb.writes_sum_before(I::HEADER_LEN));
     let header = header.ok_or(Fall::Unrouted)?;
     // Others of its flow went by the full path, and are not far yet.
-    if port.driver().in_flight().is_ahead(|| I::kind(&header)) {
+    let kind = || ip::kind_of(Some(skb.linear()));
+    if port.driver().in_flight().is_ahead(kind) {
         return Err(None);
     }
     if is_nested(child, port, skb, bh) {

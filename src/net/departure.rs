@@ -25,6 +25,19 @@ type Ipv6Bytes = [u8; ipv6::HEADER_LEN as usize];
 const LOCAL_OUT: u32 = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT;
 const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
 
+impl Namespace {
+    /// Whether anybody but the machine's own security modules has a say in what is sent, by hooks of
+    /// output or after routing.
+    #[cold]
+    pub(crate) fn judges_output(&self, family: Family, rcu: ReadSide<'_>) -> bool {
+        let judges = |place| {
+            self.hooks(family, place, rcu)
+                .is_some_and(|hooks| !are_of_machine(hooks))
+        };
+        judges(LOCAL_OUT) || judges(AFTER_ROUTING)
+    }
+}
+
 impl NetDevice {
     /// Whether nothing looks at what this device is given to send by its namespace: no hook after
     /// routing that is the namespace's own, no queueing discipline, no traffic control, no tap.
@@ -273,8 +286,22 @@ impl SkBuff {
     fn leave(self, family: Family, namespace: &Namespace, rcu: ReadSide<'_>) -> Sent {
         match namespace.hooks(family, LOCAL_OUT, rcu) {
             Some(hooks) => self.leave_by(hooks, family, namespace, rcu),
-            None => Sent(self.output(namespace.as_raw(), ptr::null_mut())),
+            None => self.leave_at_once(family, namespace),
         }
+    }
+
+    /// By the packet's route, which is one of `family`.
+    #[inline(always)]
+    fn leave_at_once(self, family: Family, namespace: &Namespace) -> Sent {
+        let (skb, net, sk) = (self.into_raw(), namespace.as_raw(), ptr::null_mut());
+        // SAFETY: the skb is valid and was ours, has its route, and its reference passes to the callee; the
+        // namespace exists.
+        Sent(unsafe {
+            match family {
+                Family::Ipv4 => bindings::passthru_helper_ip_output(net, sk, skb),
+                Family::Ipv6 => bindings::passthru_helper_dst_output(net, sk, skb),
+            }
+        })
     }
 
     /// Where the packet passes hooks of output, with the device that its route has by then.
@@ -541,6 +568,12 @@ impl Sent {
         } else {
             self
         }
+    }
+
+    /// Whether there is nothing to tell.
+    #[inline(always)]
+    pub(super) fn is_done(&self) -> bool {
+        self.0 == 0
     }
 
     /// What the sender of a packet that a hook took is to hear. 1 is what netfilter calls a packet
