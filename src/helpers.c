@@ -72,6 +72,19 @@ void passthru_helper_skb_ext_reset(struct sk_buff *skb)
 	skb_ext_reset(skb);
 }
 
+void passthru_helper_skb_reset_ct(struct sk_buff *skb)
+{
+	nf_reset_ct(skb);
+}
+
+/* All that a packet may hold of the namespace that it leaves, but its connection. */
+void passthru_helper_skb_strip(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	skb_ext_reset(skb);
+}
+
 /* What ip_rcv_options() has written into the header the checksum is not of. */
 int passthru_helper_ip_finish_options(struct sk_buff *skb)
 {

@@ -52,6 +52,8 @@ void passthru_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason 
 struct sk_buff *passthru_helper_skb_share_check(struct sk_buff *skb);
 void passthru_helper_skb_scrub(struct sk_buff *skb, bool crosses);
 void passthru_helper_skb_ext_reset(struct sk_buff *skb);
+void passthru_helper_skb_reset_ct(struct sk_buff *skb);
+void passthru_helper_skb_strip(struct sk_buff *skb);
 bool passthru_helper_ct_has_events(const struct nf_conn *ct);
 int passthru_helper_ip_finish_options(struct sk_buff *skb);
 bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb);

@@ -124,20 +124,20 @@ bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)
 	return skb_is_decrypted(skb);
 }
 
-/* What most packets have none of: no call stands in the way of those. */
+/*
+ * What most packets have none of: no call stands in the way of those. What is called is in helpers.c:
+ * clang might make it a function of its own, which lacks what the kernel wants of functions.
+ */
 static __always_inline void passthru_strip(struct sk_buff *skb, const bool routed)
 {
-	if (unlikely(skb->destructor))
-		skb_orphan(skb);
-	if (routed) {
-		if (unlikely(skb->_skb_refdst && !skb_dst_is_noref(skb)))
-			skb_dst_drop(skb);
+	const bool counted = routed && skb->_skb_refdst && !skb_dst_is_noref(skb);
+
+	if (unlikely(skb->destructor || skb_has_extensions(skb) || counted))
+		passthru_helper_skb_strip(skb);
+	if (routed)
 		skb->_skb_refdst = 0;
-	}
-	if (unlikely(skb_has_extensions(skb)))
-		skb_ext_reset(skb);
 	if (unlikely(skb->_nfct))
-		nf_reset_ct(skb);
+		passthru_helper_skb_reset_ct(skb);
 }
 
 /*
@@ -466,9 +466,9 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	this_cpu_add(counters[1], amount);
 	skb_dst_drop(skb);
 	if (unlikely(skb_has_extensions(skb)))
-		skb_ext_reset(skb);
+		passthru_helper_skb_ext_reset(skb);
 	if (unlikely(skb->_nfct))
-		nf_reset_ct(skb);
+		passthru_helper_skb_reset_ct(skb);
 	skb_clear_tstamp(skb);
 	nf_reset_trace(skb);
 	ipvs_reset(skb);
