@@ -82,7 +82,7 @@ impl Header {
     /// Traffic class and flow label. C: `ip6_flowinfo()`.
     #[inline(always)]
     pub(crate) fn flow(&self) -> u32 {
-        u32::from_be(self.first) & 0x0fff_ffff
+        flow_in(self.first)
     }
 
     /// Its traffic class. C: `ipv6_get_dsfield()`.
@@ -117,6 +117,17 @@ impl Header {
     pub(crate) fn routes_as(&self, other: &Self) -> bool {
         (self.saddr, self.daddr, self.first) == (other.saddr, other.daddr, other.first)
     }
+}
+
+/// [`Header::flow`], of a header of any kind.
+pub(crate) fn flow_of(header: &[u8; HEADER_LEN as usize]) -> u32 {
+    let [a, b, c, d, ..] = *header;
+    flow_in(u32::from_ne_bytes([a, b, c, d]))
+}
+
+#[inline(always)]
+fn flow_in(first: u32) -> u32 {
+    u32::from_be(first) & 0x0fff_ffff
 }
 
 /// Whether a packet that carries this has no more headers of IPv6, and says nothing about the link.
@@ -301,14 +312,14 @@ impl Namespace {
     /// Whether there are routes for packets from some sources only.
     #[cfg(CONFIG_IPV6_SUBTREES)]
     #[inline(always)]
-    pub(super) fn ipv6_has_source_routes(&self) -> bool {
+    pub(crate) fn ipv6_has_source_routes(&self) -> bool {
         // SAFETY: as above.
         unsafe { (&raw const (*self.as_raw()).ipv6.fib6_routes_require_src).read_volatile() != 0 }
     }
 
     #[cfg(not(CONFIG_IPV6_SUBTREES))]
     #[inline(always)]
-    pub(super) fn ipv6_has_source_routes(&self) -> bool {
+    pub(crate) fn ipv6_has_source_routes(&self) -> bool {
         false
     }
 

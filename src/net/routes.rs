@@ -384,7 +384,8 @@ impl NetDevice {
 
     /// As [`Self::owns_ipv4`], for IPv6: by a route. It is the best one that is asked for, not the
     /// best one by this device, which may be worth less than another's. The other address is asked for
-    /// by rules; where it is the namespace's own the kernel would look for a route by its device.
+    /// by rules and by routes for some sources; where it is the namespace's own the kernel would look for
+    /// a route by its device. Rules may also ask for `flow`, the packet's traffic class and flow label.
     ///
     /// One of several ways, or by an object that may become another, is not to be kept: it may refer
     /// to devices that know nothing of who keeps it, and would wait for it when they go.
@@ -392,6 +393,7 @@ impl NetDevice {
         &self,
         address: &ipv6::Address,
         other: &ipv6::Address,
+        flow: u32,
         rcu: ReadSide<'_>,
     ) -> Option<Owned<HeldDst>> {
         let namespace = self.namespace(rcu);
@@ -399,8 +401,10 @@ impl NetDevice {
             return None;
         }
         let mut question = question_ipv6(address);
+        question.flowlabel = flow.to_be();
         let mut flags = 0;
-        if namespace.ipv6_has_rules() && !namespace.holds_ipv6(other, rcu) {
+        let asked_for = namespace.ipv6_has_rules() || namespace.ipv6_has_source_routes();
+        if asked_for && !namespace.holds_ipv6(other, rcu) {
             question.saddr = in6_addr(other);
             flags = bindings::RT6_LOOKUP_F_HAS_SADDR as c_int;
         }

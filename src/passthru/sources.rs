@@ -229,16 +229,18 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     let settling = port.driver().settling();
     let settled = settling.is_done(namespace, namespace.ipv6_state(), bh)
         && u64::from(namespace.ipv6_state()) << 32 == state;
-    let destination = [half(24), half(32)];
-    let Some(owned) = port.owns_ipv6(&source, &destination, rcu) else {
+    let (destination, flow) = ([half(24), half(32)], ipv6::flow_of(&header));
+    let Some(owned) = port.owns_ipv6(&source, &destination, flow, rcu) else {
         return false;
     };
     let Some(dst) = owned.by else {
         return true;
     };
-    // Under rules it may depend on more; adding the first one changes the state.
+    // Under rules, and with routes for some sources, it may depend on more; adding the first one changes
+    // the state.
     let lasts = settled
         && !namespace.ipv6_has_rules()
+        && !namespace.ipv6_has_source_routes()
         && namespace.ipv6_answer_stays(dst.get(rcu), source, rcu);
     let cookie = dst.get(rcu).ipv6_cookie(rcu);
     if let Some(cookie) = cookie.filter(|_| lasts) {

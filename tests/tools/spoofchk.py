@@ -123,12 +123,12 @@ def lies(means, family, words, ears):
             same(lost, (sent, sent), f"{title}: each is counted")
 
 
-def arrives(means, family, source, ears, how="packet socket", patience=PATIENCE):
+def arrives(means, family, source, ears, how="packet socket", patience=PATIENCE, tos=0):
     """Where a packet for the outside arrives, by a means."""
     token = os.urandom(8)
     heard(ears, 0)
     before = spoofed()
-    means.send(how, family, udp_packet(family, source, family.outside, token))
+    means.send(how, family, udp_packet(family, source, family.outside, token, tos=tos))
     end, silent = time.monotonic() + patience, time.monotonic() + SILENCE
     # Of a drop nothing arrives, but what is on its way will some time.
     while time.monotonic() < end and (time.monotonic() < silent or spoofed() == before):
@@ -206,6 +206,49 @@ def by_rules(means, family, words, ears):
     PARENT.call(*family.ip("rule", "del", "from", family.host(family.child(2)), "lookup", "177"))
     PARENT.call(*family.ip("route", "del", family.host(source), "dev", "p1", "table", "177"))
     same(got, ["nowhere", *["outside"] * 3, "nowhere"], f"{title} from where it sends to, and only then")
+
+
+def by_class(means, family, words, ears):
+    """Rules may lead to the child by the class of a packet."""
+    source = "10.77.0.1" if family is V4 else "fd00:77::1"
+    title = f"{family.name}, shortcut {words}: an address that a rule for one class leads to"
+    PARENT.call(*family.ip("route", "add", family.host(source), "via", family.child(1), "dev", "p1", "table", "177"))
+    PARENT.call(*family.ip("rule", "add", "dscp", "8", "lookup", "177"))
+    got = [[arrives(means, family, source, ears, tos=tos) for _ in range(3)] for tos in (0x20, 0)]
+    # Whose an address is else may be another's in that class.
+    PARENT.call(*family.ip("route", "add", family.host(source), "via", family.child(2), "dev", "p2"))
+    PARENT.call(*family.ip("route", "replace", family.host(source), "via", family.child(2), "dev", "p2", "table", "177"))
+    PARENT.call(*family.ip("route", "replace", family.host(source), "via", family.child(1), "dev", "p1"))
+    got += [[arrives(means, family, source, ears, tos=tos) for _ in range(3)] for tos in (0x20, 0)]
+    PARENT.call(*family.ip("rule", "del", "dscp", "8", "lookup", "177"))
+    PARENT.call(*family.ip("route", "flush", "table", "177"))
+    PARENT.call(*family.ip("route", "del", family.host(source)))
+    yes, no = ["outside"] * 3, ["nowhere"] * 3
+    same(got[:2], [yes, no], f"{title} in that class, and in no other")
+    same(got[2:], [no, yes], f"{title} elsewhere, and back")
+
+
+def by_source_routes(means, words, ears):
+    """IPv6 has routes for packets from some sources: then it is the child's for those."""
+    source, prefix = "fd00:77::1", "fd00:77::1/128"
+    title = f"IPv6, shortcut {words}: an address with a route for some sources"
+    mine, theirs = (("via", V6.child(n), "dev", f"p{n}") for n in (1, 2))
+    asks, other = V6.host(V6.outside), V6.host(V6.child(2))
+    got = []
+    for sources in (asks, other):
+        PARENT.call("ip", "-6", "route", "add", prefix, "from", sources, *mine)
+        got.append([arrives(means, V6, source, ears) for _ in range(3)])
+        PARENT.call("ip", "-6", "route", "del", prefix, "from", sources, *mine)
+    got.append([arrives(means, V6, source, ears)])
+    same(got, [["outside"] * 3, ["nowhere"] * 3, ["nowhere"]], f"{title} is the child's towards those, while there is that route")
+    PARENT.call("ip", "-6", "route", "add", prefix, *mine)
+    got = [arrives(means, V6, source, ears)]
+    PARENT.call("ip", "-6", "route", "add", prefix, "from", asks, *theirs)
+    got.append(arrives(means, V6, source, ears))
+    PARENT.call("ip", "-6", "route", "del", prefix, "from", asks, *theirs)
+    got.append(arrives(means, V6, source, ears))
+    PARENT.call("ip", "-6", "route", "del", prefix, *mine)
+    same(got, ["outside", "nowhere", "outside"], f"{title} to another is that one's towards those")
 
 
 def lets_go(means, words, ears):
@@ -429,13 +472,14 @@ def main():
     for family in FAMILIES:
         for words in ("none", "output", "all"):
             shortcut("p1", words)
-            for act in (lies, routes, by_rules, switch):
+            for act in (lies, routes, by_rules, by_class, switch):
                 act(means, family, words, ears)
     for words in ("none", "output"):
         shortcut("p1", words)
         no_address_yet(means, mode)
         unfinished(means, words, ears)
         routers(means, words)
+        by_source_routes(means, words, ears)
         lets_go(means, words, ears)
     if mode == "l2":
         bridged(means)

@@ -119,7 +119,7 @@ impl Exits {
             return Err(Fall::Unrouted);
         }
         let checks = port.driver().policy().checks_sources();
-        let source = port.owns_ipv6(&header.saddr, &header.daddr, rcu);
+        let source = port.owns_ipv6(&header.saddr, &header.daddr, header.flow(), rcu);
         let held = source.as_ref().is_some_and(|source| source.held);
         // Rules of output may ask for more than is known here.
         if refuses(source.is_some(), held, port) || held && namespace.ipv6_has_rules() {
