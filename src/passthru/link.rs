@@ -333,8 +333,8 @@ fn new_end(mode: Mode, role: Role, ack: ExtAck<'_>) -> Result<End> {
 /// Says in words why an end could not be registered: `EINVAL` is what wrong names are refused with.
 fn explain(role: Role, error: Error, ack: ExtAck<'_>) -> Error {
     let message = match (role, error) {
-        (Role::Port, EEXIST) => c"the name of the port is taken",
-        (Role::Port, EBUSY) => c"the index of the port is taken",
+        (Role::Port, EEXIST) => c"the name of the port is taken, maybe by the child",
+        (Role::Port, EBUSY) => c"the index of the port is taken, maybe by the child",
         (Role::Port, EINVAL) => c"the name of the port is no name for a device",
         (Role::Port, _) => c"cannot register the port",
         (Role::Child, EEXIST) => c"the name of the child is taken",

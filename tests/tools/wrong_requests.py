@@ -178,7 +178,7 @@ class Cases:
         self.create("peer with a negative index", errno.EINVAL, "ifindex can't be negative", peer(header=ifinfomsg(index=-5)))
         self.create("peer with the index of another", errno.EBUSY, "the index of the child is taken", peer(header=ifinfomsg(index=socket.if_nametoindex("taken"))))
         body = linkinfo(self.kind, peer(header=ifinfomsg(index=7777)))
-        self.refused("port with the index of its peer", errno.EBUSY, "the index of the port is taken", text(IFLA_IFNAME, "bad"), body, header=ifinfomsg(index=7777))
+        self.refused("port with the index of its peer", errno.EBUSY, "the index of the port is taken, maybe by the child", text(IFLA_IFNAME, "bad"), body, header=ifinfomsg(index=7777))
 
     def names(self):
         """Names that a device cannot have."""
@@ -187,7 +187,7 @@ class Cases:
             self.refused(f"port named {wrong!r}", errno.EINVAL, PORT_NAME, text(IFLA_IFNAME, wrong), linkinfo(self.kind))
         self.create("peer with a name of 16 characters", errno.ERANGE, POLICY, peer(text(IFLA_IFNAME, "x" * 16)))
         self.create("peer name without an end", errno.ERANGE, POLICY, peer(attr(IFLA_IFNAME, b"y" * 300)))
-        self.create("peer named as the port", errno.EEXIST, "the name of the port is taken", peer(text(IFLA_IFNAME, "bad")))
+        self.create("peer named as the port", errno.EEXIST, "the name of the port is taken, maybe by the child", peer(text(IFLA_IFNAME, "bad")))
         self.create("peer named as another", errno.EEXIST, "the name of the child is taken", peer(text(IFLA_IFNAME, "taken")))
 
     def peer_attributes(self):
