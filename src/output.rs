@@ -194,7 +194,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         if unlikely(port.namespace(rcu).id() == namespace.id() || !port.receives_all(rcu)) {
             return packet.pass();
         }
-        if unlikely(is_unfinished::<I>(packet.skb(), port, rcu)) {
+        if unlikely(is_unfinished(packet.skb())) {
             return packet.pass();
         }
         let Some(header) =
@@ -224,17 +224,8 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
 /// what IPsec left to devices, or to tell the sender when it leaves. What tells that takes the packet
 /// from its socket, which security modules ask for after routing.
 #[inline(always)]
-fn is_unfinished<I: Ip>(skb: &SkBuff, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
-    skb.has_business_with_sender() && waits_for_sender::<I>(skb, port, rcu)
-        || skb.has_extensions() && skb.has_security_path()
-}
-
-/// Whether the sender is to be told when the packet leaves, or can write in it what the parent's rules
-/// would have judged: the device makes it a copy.
-#[cold]
-#[inline(never)]
-fn waits_for_sender<I: Ip>(skb: &SkBuff, port: &Device<End>, rcu: ReadSide<'_>) -> bool {
-    skb.asks_for_times() || port.namespace(rcu).judges_output(I::FAMILY, rcu)
+fn is_unfinished(skb: &SkBuff) -> bool {
+    skb.asks_for_times() || skb.has_extensions() && skb.has_security_path()
 }
 
 /// A packet by an uplink that does not take all that the pair does.

@@ -25,19 +25,6 @@ type Ipv6Bytes = [u8; ipv6::HEADER_LEN as usize];
 const LOCAL_OUT: u32 = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT;
 const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
 
-impl Namespace {
-    /// Whether anybody but the machine's own security modules has a say in what is sent, by hooks of
-    /// output or after routing.
-    #[cold]
-    pub(crate) fn judges_output(&self, family: Family, rcu: ReadSide<'_>) -> bool {
-        let judges = |place| {
-            self.hooks(family, place, rcu)
-                .is_some_and(|hooks| !are_of_machine(hooks))
-        };
-        judges(LOCAL_OUT) || judges(AFTER_ROUTING)
-    }
-}
-
 impl NetDevice {
     /// Whether nothing looks at what this device is given to send by its namespace: no hook after
     /// routing that is the namespace's own, no queueing discipline, no traffic control, no tap.

@@ -12,10 +12,7 @@ use super::{
     ipv4, ipv6,
 };
 use crate::net::bindings;
-use core::{
-    mem::{self, ManuallyDrop},
-    ptr::NonNull,
-};
+use core::{mem::ManuallyDrop, ptr::NonNull};
 use kernel::{error::to_result, prelude::*};
 
 /// Why a packet was dropped, for `skb:kfree_skb` and the tools that read it.
@@ -214,20 +211,6 @@ impl SkBuff {
     pub(crate) fn asks_for_times(&self) -> bool {
         // SAFETY: as in `shared_info()`.
         unsafe { (*self.shared_info()).tx_flags != 0 }
-    }
-
-    /// Whether [`Self::asks_for_times`] or [`Self::is_zero_copy`].
-    #[inline(always)]
-    pub(crate) fn has_business_with_sender(&self) -> bool {
-        const ZERO_COPY: u32 = bindings::SKBFL_ZEROCOPY_ENABLE;
-        const BOTH: u32 = u32::from_ne_bytes([ZERO_COPY as u8, 0, 0, u8::MAX]);
-        const {
-            assert!(ZERO_COPY <= u8::MAX as u32);
-            assert!(mem::offset_of!(bindings::skb_shared_info, flags) == 0);
-            assert!(mem::offset_of!(bindings::skb_shared_info, tx_flags) == 3);
-        };
-        // SAFETY: as in `shared_info()`; it is aligned as a pointer.
-        unsafe { self.shared_info().cast::<u32>().read() & BOTH != 0 }
     }
 
     /// Whether user space still owns a part of the packet. C: `skb_zcopy()`.
