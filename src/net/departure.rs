@@ -11,7 +11,7 @@ use super::{
     dst::Dst,
     ipv4, ipv6,
     namespace::Namespace,
-    netfilter::{At, Family, Hooks, Onward},
+    netfilter::{At, Family, Hooks, Onward, Registration},
     percpu::Traffic,
     skb::{DropReason, Protocol, SkBuff},
 };
@@ -134,9 +134,12 @@ impl NetDevice {
 fn are_of_machine(hooks: Hooks<'_>) -> bool {
     const FIRST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_FIRST;
     const LAST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_LAST;
-    hooks
-        .registrations()
-        .all(|hook| matches!(hook.priority, FIRST | LAST) && hook.is_plain)
+    let is_of_machine = |hook: Registration| matches!(hook.priority, FIRST | LAST) && hook.is_plain;
+    // Most namespaces have that of one module, and no other.
+    match hooks.only_registration() {
+        Some(only) => is_of_machine(only),
+        None => hooks.registrations().all(is_of_machine),
+    }
 }
 
 /// Who a packet is sent for.

@@ -268,21 +268,37 @@ impl<'r> Hooks<'r> {
     /// What they were registered as. C: `nf_hook_entries_get_hook_ops()`.
     #[inline(always)]
     pub(super) fn registrations(self) -> impl Iterator<Item = Registration> + 'r {
-        // SAFETY: the operations of each hook lie behind all that is needed to call them.
-        let operations = unsafe { (*self.0.as_ptr()).hooks.as_ptr().add(self.len()) }
-            .cast::<*const bindings::nf_hook_ops>();
-        (0..self.len()).map(move |index| {
-            // SAFETY: there is one for each hook, found by a single load. Those that are going have
-            // others put in their place, which are valid too; what is read never changes.
-            unsafe {
-                let hook = operations.add(index).read_volatile();
-                Registration {
-                    priority: (*hook).priority,
-                    is_plain: (*hook).hook_ops_type()
-                        == bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED,
-                }
+        // SAFETY: there is one for each hook.
+        (0..self.len()).map(move |index| unsafe { self.registration(index) })
+    }
+
+    /// As [`Self::registrations`], where there is no more than one hook.
+    #[inline(always)]
+    pub(super) fn only_registration(self) -> Option<Registration> {
+        // SAFETY: there is one.
+        (self.len() == 1).then(|| unsafe { self.registration(0) })
+    }
+
+    /// What a hook was registered as.
+    ///
+    /// # Safety
+    ///
+    /// There must be more hooks than `index`.
+    #[inline(always)]
+    unsafe fn registration(self, index: usize) -> Registration {
+        // SAFETY: the operations of each hook lie behind all that is needed to call them, and are found
+        // by a single load. Those that are going have others put in their place, which are valid too;
+        // what is read never changes.
+        unsafe {
+            let operations = (*self.0.as_ptr()).hooks.as_ptr().add(self.len());
+            let operations = operations.cast::<*const bindings::nf_hook_ops>();
+            let hook = operations.add(index).read_volatile();
+            Registration {
+                priority: (*hook).priority,
+                is_plain: (*hook).hook_ops_type()
+                    == bindings::nf_hook_ops_type_NF_HOOK_OP_UNDEFINED,
             }
-        })
+        }
     }
 }
 
