@@ -93,7 +93,7 @@ impl<'r> Question<'r> {
     #[inline(always)]
     fn key_of_destination(&self, header: &Header) -> Key<6, 3> {
         let ([daddr, daddr_low], count) = (header.daddr, pair(self.state.count, ANY));
-        Key::counted([daddr, daddr_low, self.input(), 0, 0, count])
+        Key::counted([daddr_low, daddr, self.input(), 0, 0, count])
     }
 
     /// What is known where [`Self::key_of_destination`] is looked for first, and where that is.
@@ -224,10 +224,10 @@ impl Parent {
 
     /// How things are with the packet for `daddr`, which came into `namespace`.
     #[inline(always)]
-    fn ipv6_state(&self, namespace: &Namespace, daddr: Address) -> State {
+    fn ipv6_state(&self, namespace: &Namespace, [daddr, daddr_low]: Address) -> State {
         State {
             count: self.ipv6_count(namespace),
-            mixed: self.ipv6.mix(daddr),
+            mixed: self.ipv6.mix([daddr_low, daddr]),
         }
     }
 

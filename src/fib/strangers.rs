@@ -98,9 +98,9 @@ impl Ipv6Strangers {
     #[inline(always)]
     pub(super) fn contains(&self, daddr: Address, state: State) -> bool {
         let (place, digest) = Self::place(state);
-        // The first word tells nearly all others.
-        self.0.word(place).read() == daddr[0]
-            && self.0.word(place + 1).read() == daddr[1]
+        // The lower half tells nearly all others.
+        self.0.word(place + 1).read() == daddr[1]
+            && self.0.word(place).read() == daddr[0]
             && self.0.word(place + 2).read() == digest
     }
 
