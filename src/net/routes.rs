@@ -317,10 +317,23 @@ impl Namespace {
         question.saddr = in6_addr(saddr);
         question.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
         question.__fl_common.flowic_uid = root_of(self);
+        self.answer_output_ipv6(&mut question)
+    }
+
+    /// The route of what this namespace sends. C: `ip6_route_output()`.
+    fn answer_output_ipv6(&self, question: &mut bindings::flowi6) -> Option<HeldDst> {
         // SAFETY: the namespace exists. The route comes with a reference, which is ours.
         unsafe {
-            let (net, question) = (self.as_raw(), &mut question);
-            let dst = bindings::ip6_route_output_flags(net, ptr::null(), question, 0);
+            let dst = bindings::ip6_route_output_flags(self.as_raw(), ptr::null(), question, 0);
+            NonNull::new(dst).map(|dst| HeldDst::from_raw(dst))
+        }
+    }
+
+    /// The best route to an address, whatever device it is by. C: `ip6_route_lookup()`.
+    fn best_answer_ipv6(&self, question: &mut bindings::flowi6, flags: c_int) -> Option<HeldDst> {
+        // SAFETY: the namespace exists and has tables. The route comes with a reference, which is ours.
+        unsafe {
+            let dst = bindings::ip6_route_lookup(self.as_raw(), question, ptr::null(), flags);
             NonNull::new(dst).map(|dst| HeldDst::from_raw(dst))
         }
     }
@@ -384,8 +397,9 @@ impl NetDevice {
 
     /// As [`Self::owns_ipv4`], for IPv6: by a route. It is the best one that is asked for, not the
     /// best one by this device, which may be worth less than another's. The other address is asked for
-    /// by rules and by routes for some sources; where it is the namespace's own the kernel would look for
-    /// a route by its device. Rules may also ask for `flow`, the packet's traffic class and flow label.
+    /// by rules and by routes for some sources; where it is the namespace's own that would have a route by
+    /// its device preferred, but not for what the namespace sends itself. Rules may also ask for `flow`,
+    /// the packet's traffic class and flow label.
     ///
     /// One of several ways, or by an object that may become another, is not to be kept: it may refer
     /// to devices that know nothing of who keeps it, and would wait for it when they go.
@@ -402,19 +416,18 @@ impl NetDevice {
         }
         let mut question = question_ipv6(address);
         question.flowlabel = flow.to_be();
-        let mut flags = 0;
-        let asked_for = namespace.ipv6_has_rules() || namespace.ipv6_has_source_routes();
-        if asked_for && !namespace.holds_ipv6(other, rcu) {
-            question.saddr = in6_addr(other);
-            flags = bindings::RT6_LOOKUP_F_HAS_SADDR as c_int;
-        }
         question.__fl_common.flowic_iif = bindings::LOOPBACK_IFINDEX as c_int;
         question.__fl_common.flowic_l3mdev = self.vrf(rcu);
-        // SAFETY: the namespace exists and has tables. The route comes with a reference, which is ours.
-        let by = unsafe {
-            let net = namespace.as_raw();
-            let dst = bindings::ip6_route_lookup(net, &mut question, ptr::null(), flags);
-            HeldDst::from_raw(NonNull::new(dst)?)
+        let by = if !namespace.ipv6_has_rules() && !namespace.ipv6_has_source_routes() {
+            namespace.best_answer_ipv6(&mut question, 0)?
+        } else {
+            question.saddr = in6_addr(other);
+            if namespace.holds_ipv6(other, rcu) {
+                namespace.answer_output_ipv6(&mut question)?
+            } else {
+                let flags = bindings::RT6_LOOKUP_F_HAS_SADDR as c_int;
+                namespace.best_answer_ipv6(&mut question, flags)?
+            }
         };
         let route = by.get(rcu);
         let destination = route.ipv6_destination(rcu);

@@ -123,12 +123,12 @@ def lies(means, family, words, ears):
             same(lost, (sent, sent), f"{title}: each is counted")
 
 
-def arrives(means, family, source, ears, how="packet socket", patience=PATIENCE, tos=0):
-    """Where a packet for the outside arrives, by a means."""
+def arrives(means, family, source, ears, how="packet socket", patience=PATIENCE, tos=0, dest=None):
+    """Where a packet for the outside, or for `dest`, arrives, by a means."""
     token = os.urandom(8)
     heard(ears, 0)
     before = spoofed()
-    means.send(how, family, udp_packet(family, source, family.outside, token, tos=tos))
+    means.send(how, family, udp_packet(family, source, dest or family.outside, token, tos=tos))
     end, silent = time.monotonic() + patience, time.monotonic() + SILENCE
     # Of a drop nothing arrives, but what is on its way will some time.
     while time.monotonic() < end and (time.monotonic() < silent or spoofed() == before):
@@ -231,24 +231,26 @@ def by_class(means, family, words, ears):
 def by_source_routes(means, words, ears):
     """IPv6 has routes for packets from some sources: then it is the child's for those."""
     source, prefix = "fd00:77::1", "fd00:77::1/128"
-    title = f"IPv6, shortcut {words}: an address with a route for some sources"
     mine, theirs = (("via", V6.child(n), "dev", f"p{n}") for n in (1, 2))
-    asks, other = V6.host(V6.outside), V6.host(V6.child(2))
-    got = []
-    for sources in (asks, other):
-        PARENT.call("ip", "-6", "route", "add", prefix, "from", sources, *mine)
-        got.append([arrives(means, V6, source, ears) for _ in range(3)])
-        PARENT.call("ip", "-6", "route", "del", prefix, "from", sources, *mine)
-    got.append([arrives(means, V6, source, ears)])
-    same(got, [["outside"] * 3, ["nowhere"] * 3, ["nowhere"]], f"{title} is the child's towards those, while there is that route")
-    PARENT.call("ip", "-6", "route", "add", prefix, *mine)
-    got = [arrives(means, V6, source, ears)]
-    PARENT.call("ip", "-6", "route", "add", prefix, "from", asks, *theirs)
-    got.append(arrives(means, V6, source, ears))
-    PARENT.call("ip", "-6", "route", "del", prefix, "from", asks, *theirs)
-    got.append(arrives(means, V6, source, ears))
-    PARENT.call("ip", "-6", "route", "del", prefix, *mine)
-    same(got, ["outside", "nowhere", "outside"], f"{title} to another is that one's towards those")
+    other = V6.host(V6.child(2))
+    for dest, where in ((V6.outside, "outside"), (V6.uplink, "-")):
+        title = f"IPv6, shortcut {words}: an address with a route for some sources"
+        title += " and the parent's own" * (where == "-")
+        asks, got = V6.host(dest), []
+        for sources in (asks, other):
+            PARENT.call("ip", "-6", "route", "add", prefix, "from", sources, *mine)
+            got.append([arrives(means, V6, source, ears, dest=dest) for _ in range(3)])
+            PARENT.call("ip", "-6", "route", "del", prefix, "from", sources, *mine)
+        got.append([arrives(means, V6, source, ears, dest=dest)])
+        same(got, [[where] * 3, ["nowhere"] * 3, ["nowhere"]], f"{title} is the child's towards those, while there is that route")
+        PARENT.call("ip", "-6", "route", "add", prefix, *mine)
+        got = [arrives(means, V6, source, ears, dest=dest)]
+        PARENT.call("ip", "-6", "route", "add", prefix, "from", asks, *theirs)
+        got.append(arrives(means, V6, source, ears, dest=dest))
+        PARENT.call("ip", "-6", "route", "del", prefix, "from", asks, *theirs)
+        got.append(arrives(means, V6, source, ears, dest=dest))
+        PARENT.call("ip", "-6", "route", "del", prefix, *mine)
+        same(got, [where, "nowhere", where], f"{title} to another is that one's towards those")
 
 
 def lets_go(means, words, ears):
