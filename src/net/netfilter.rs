@@ -129,7 +129,7 @@ impl<'a> Passing<'a> {
 
     /// Takes a packet that the hook `W` before the sockets was given, once it has passed what comes
     /// after that there: connection tracking does, with what it has to do at the end of input.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_after_all<W: Watcher>(
         self,
         family: Family,
@@ -137,17 +137,27 @@ impl<'a> Passing<'a> {
         let (dev, rcu) = (self.dev, self.bh.read_side());
         let hooks = dev.namespace(rcu).entries_before_sockets(family, rcu);
         let (skb, verdict) = self.take();
-        let Some(hooks) = hooks else {
-            return (Some(skb), verdict);
-        };
+        // Where there is one it is this one.
+        match hooks.filter(|hooks| hooks.len() > 1) {
+            Some(hooks) => (Self::pass_later::<W>(skb, family, dev, hooks, rcu), verdict),
+            None => (Some(skb), verdict),
+        }
+    }
+
+    /// What [`Self::take_after_all`] has a packet pass.
+    #[inline(never)]
+    fn pass_later<W: Watcher>(
+        skb: SkBuff,
+        family: Family,
+        dev: &NetDevice,
+        hooks: Hooks<'_>,
+        rcu: ReadSide<'_>,
+    ) -> Option<SkBuff> {
         let entries = hooks.entries();
         let later = entries.iter().position(is_hook_of::<W>).map(|own| own + 1);
         match later.filter(|later| *later < entries.len()) {
-            Some(later) => (
-                skb.pass_input_hooks::<W>(family, dev, hooks, later, rcu),
-                verdict,
-            ),
-            None => (Some(skb), verdict),
+            Some(later) => skb.pass_input_hooks::<W>(family, dev, hooks, later, rcu),
+            None => Some(skb),
         }
     }
 

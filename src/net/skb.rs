@@ -461,7 +461,7 @@ impl SkBuff {
 
     /// A packet that no other has a part in the description of: the same one, or a copy of that.
     /// None, and the packet is dropped, without memory. C: `skb_share_check()`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unshare(self) -> Option<Self> {
         let skb = self.into_raw();
         // SAFETY: the skb is valid and ours, and the function frees it where it fails. A packet
