@@ -24,7 +24,17 @@ mkdir "$SCRATCH/copy"
 git -c safe.directory='*' ls-files -coz --exclude-standard | tar --null -T - -cf - | tar -C "$SCRATCH/copy" -xf -
 in_copy() { env -C "$SCRATCH/copy" "$@"; }
 
-succeeds "make" in_copy make KDIR="$tree"
+# all_needs NAME CMD...: a check that those after it stand on. Without it they would
+# fail too, and what went wrong would be far above.
+all_needs() {
+	local before=$TAP_FAILED
+	succeeds "$@"
+	[ "$TAP_FAILED" != "$before" ] || return 0
+	plan
+	exit 1
+}
+
+all_needs "make" in_copy make KDIR="$tree"
 
 # --- As root, in the checkout of another ---------------------------------------
 # It must not build there: what it cannot install as it stands it refuses.
@@ -48,7 +58,7 @@ fi
 
 # --- As its owner ---------------------------------------------------------------
 sed -i 's/description: "/&Changed: /' "$SCRATCH/copy/src/lib.rs"
-succeeds "make install" in_copy make install KDIR="$tree" DESTDIR="$root"
+all_needs "make install" in_copy make install KDIR="$tree" DESTDIR="$root"
 module=$root/lib/modules/$release/updates/passthru.ko
 is "$(modinfo -F vermagic "$module" | cut -d' ' -f1)" "$release" "the module is for the kernel of the tree"
 is "$(modinfo -F license "$module") $(modinfo -F alias "$module")" "GPL rtnl-link-passthru" "its license and its alias"
@@ -108,6 +118,16 @@ fake dpkg-query 'echo 7.3.9-1~bpo13+1'
 is "$(made_of)" "stock of 7.3.9-1~bpo13+1 from trixie-backports" "a tree is made of the source of the package's version"
 fake dpkg-query 'exit 1'
 is "$(made_of)" "stock of 7.3.4-1~bpo13+1 from trixie-backports" "... and where there is none, of apt's newest"
+
+# Another checkout, with the same cache, asks for a kernel without Rust meanwhile.
+rm "$bin/rustc"
+mkdir -p "$SCRATCH/no-rust/include/config"
+echo '# CONFIG_RUST is not set' >"$SCRATCH/no-rust/.config"
+echo 6.0.0 >"$SCRATCH/no-rust/include/config/kernel.release"
+# shellcheck disable=SC2016 # the inner shell expands
+is "$(lab_parts eval 'NATIVE='"$SCRATCH"'/ours KDIR='"$tree"'
+	use_own_tools() { (NATIVE='"$SCRATCH"'/theirs KDIR='"$SCRATCH"'/no-rust native_tree) 2>&1 | grep -o "6.0.0 was built without"; }
+	native_tree && echo "$TREE"' 2>&1)" "6.0.0 was built without"$'\n'"$tree" "what others ask for at the same time is theirs"
 
 # --- Kernels that take signed modules only ----------------------------------------
 sys=$SCRATCH/sys

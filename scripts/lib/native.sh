@@ -87,9 +87,11 @@ bind_tree() {
 
 # Sets TREE to a build tree for KREL, or says why there can be none.
 native_tree() {
-	local config=$CACHE/native.config
+	local config=$NATIVE/kernel.config
 	which_kernel
 	make_cache
+	# Not in the cache: another checkout may be asking for another kernel.
+	mkdir -p "$NATIVE"
 	running_config >"$config"
 	grep -q '^CONFIG_RUST=y' "$config" ||
 		die "kernel $KREL was built without CONFIG_RUST: passthru cannot be built for it (Debian's kernels have it from trixie-backports on; 'make demo' shows it on one)"
