@@ -21,7 +21,6 @@ use crate::net::bindings;
 use core::{
     marker::PhantomData,
     ptr::{self, NonNull},
-    slice,
 };
 use kernel::{
     error::to_result,
@@ -137,8 +136,7 @@ impl<'a> Passing<'a> {
         let (dev, rcu) = (self.dev, self.bh.read_side());
         let hooks = dev.namespace(rcu).entries_before_sockets(family, rcu);
         let (skb, verdict) = self.take();
-        // Where there is one it is this one.
-        match hooks.filter(|hooks| hooks.len() > 1) {
+        match hooks.filter(|hooks| !hooks.are_only::<W>()) {
             Some(hooks) => (Self::pass_later::<W>(skb, family, dev, hooks, rcu), verdict),
             None => (Some(skb), verdict),
         }
@@ -153,11 +151,18 @@ impl<'a> Passing<'a> {
         hooks: Hooks<'_>,
         rcu: ReadSide<'_>,
     ) -> Option<SkBuff> {
-        let entries = hooks.entries();
-        let later = entries.iter().position(is_hook_of::<W>).map(|own| own + 1);
-        match later.filter(|later| *later < entries.len()) {
-            Some(later) => skb.pass_input_hooks::<W>(family, dev, hooks, later, rcu),
-            None => Some(skb),
+        match hooks.functions().position(is_hook_of::<W>) {
+            Some(own) if own + 1 < hooks.len() => {
+                skb.pass_input_hooks::<W>(family, dev, hooks, own + 1, rcu)
+            }
+            Some(_) => Some(skb),
+            // This one has just been removed, and what stood behind it cannot be told from what stood
+            // before. Nothing did, unless it is as late.
+            None if hooks.registrations().all(|hook| hook.priority < LAST) => Some(skb),
+            None => {
+                skb.drop_with(DropReason::NETFILTER_DROP);
+                None
+            }
         }
     }
 
@@ -179,8 +184,8 @@ impl Namespace {
         family: Family,
         rcu: ReadSide<'_>,
     ) -> bool {
-        let hooks = self.hooks_before_sockets(family, rcu);
-        hooks.len() == 1 && hooks.iter().all(is_hook_of::<W>)
+        self.entries_before_sockets(family, rcu)
+            .is_some_and(Hooks::are_only::<W>)
     }
 
     /// Whether anybody but a `W` looks at packets before they are routed.
@@ -190,28 +195,15 @@ impl Namespace {
         family: Family,
         rcu: ReadSide<'_>,
     ) -> bool {
-        let alone =
-            |hooks: Hooks<'_>| hooks.len() == 1 && hooks.entries().iter().all(is_hook_of::<W>);
         self.hooks(family, bindings::nf_inet_hooks_NF_INET_PRE_ROUTING, rcu)
-            .is_some_and(|hooks| !alone(hooks))
+            .is_some_and(|hooks| !hooks.are_only::<W>())
     }
 
     /// Whether a `W` looks at packets before the sockets.
     #[inline(always)]
     pub(crate) fn has_before_sockets<W: Watcher>(&self, family: Family, rcu: ReadSide<'_>) -> bool {
-        self.hooks_before_sockets(family, rcu)
-            .iter()
-            .any(is_hook_of::<W>)
-    }
-
-    #[inline(always)]
-    fn hooks_before_sockets<'r>(
-        &self,
-        family: Family,
-        rcu: ReadSide<'r>,
-    ) -> &'r [bindings::nf_hook_entry] {
         self.entries_before_sockets(family, rcu)
-            .map_or(&[], Hooks::entries)
+            .is_some_and(|hooks| hooks.functions().any(is_hook_of::<W>))
     }
 
     #[inline(always)]
@@ -268,11 +260,23 @@ impl<'r> Hooks<'r> {
         usize::from(unsafe { (*self.0.as_ptr()).num_hook_entries })
     }
 
-    /// What is needed to call them.
+    /// Whether there is one, for a `W`.
     #[inline(always)]
-    fn entries(self) -> &'r [bindings::nf_hook_entry] {
-        // SAFETY: there are as many as it says, and nobody changes them.
-        unsafe { slice::from_raw_parts((*self.0.as_ptr()).hooks.as_ptr(), self.len()) }
+    fn are_only<W: Watcher>(self) -> bool {
+        self.len() == 1 && self.functions().all(is_hook_of::<W>)
+    }
+
+    /// What is called. C: `nf_hook_entries_get_hook_ops()` says what for.
+    #[inline(always)]
+    fn functions(self) -> impl Iterator<Item = bindings::nf_hookfn> + 'r {
+        (0..self.len()).map(move |index| {
+            // SAFETY: there is one for each hook, which is found by a single load: those that are going
+            // have another put in their place.
+            unsafe {
+                let entry = (*self.0.as_ptr()).hooks.as_ptr().add(index);
+                (&raw const (*entry).hook).read_volatile()
+            }
+        })
     }
 
     /// What they were registered as. C: `nf_hook_entries_get_hook_ops()`.
@@ -320,11 +324,14 @@ pub(super) struct Registration {
     pub(super) is_plain: bool,
 }
 
-/// Whether what stands there is a [`Hook`] for `W`.
+/// Where our own hooks stand: behind all others that are not there, too.
+const LAST: c_int = c_int::MAX;
+
+/// Whether what is called there is a [`Hook`] for `W`.
 #[inline(always)]
-fn is_hook_of<W: Watcher>(entry: &bindings::nf_hook_entry) -> bool {
+fn is_hook_of<W: Watcher>(function: bindings::nf_hookfn) -> bool {
     let ours: bindings::nf_hookfn = Some(Hook::<W>::hook);
-    entry.hook.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
+    function.map(|hook| hook as usize) == ours.map(|hook| hook as usize)
 }
 
 /// What is done with a packet that hooks had delayed. C: `okfn`.
@@ -803,7 +810,7 @@ impl<W> Hook<W> {
     ) -> Result<Self> {
         let ops = bindings::nf_hook_ops {
             priv_: Arc::as_ptr(&watcher).cast_mut().cast(),
-            priority: c_int::MAX,
+            priority: LAST,
             ..ops
         };
         let ops = KBox::new(Opaque::new(ops), GFP_KERNEL)?;
