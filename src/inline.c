@@ -444,7 +444,7 @@ int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb)
 /* dst_output(), which looks for IPv6's function first. */
 int passthru_helper_ip_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
-	return INDIRECT_CALL_1(skb_dst(skb)->output, ip_output, net, sk, skb);
+	return INDIRECT_CALL_1(READ_ONCE(skb_dst(skb)->output), ip_output, net, sk, skb);
 }
 
 int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *skb)

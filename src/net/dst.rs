@@ -46,8 +46,8 @@ impl<'r> Dst<'r> {
     /// Whether packets on this route are for this namespace's own sockets.
     #[inline]
     pub(crate) fn is_local_delivery(self) -> bool {
-        // SAFETY: the route exists, and the field is set once.
-        let input = unsafe { (*self.as_raw()).input };
+        // SAFETY: the route exists; a single load, as one that is going has another put there.
+        let input = unsafe { (&raw const (*self.as_raw()).input).read_volatile() };
         input.map(|f| f as usize) == Some(bindings::ip_local_deliver as usize)
             || input.map(|f| f as usize) == Some(bindings::ip6_input as usize)
     }
@@ -101,9 +101,9 @@ impl<'r> Dst<'r> {
     /// IPsec, no encapsulation.
     #[inline(always)]
     pub(crate) fn sends_plainly(self, family: Family) -> bool {
-        // SAFETY: the route exists, and the field is set once.
-        let output = unsafe { (*self.as_raw()).output }.map(|f| f as usize);
-        output
+        // SAFETY: the route exists; a single load, as one that is going has another put there.
+        let output = unsafe { (&raw const (*self.as_raw()).output).read_volatile() };
+        output.map(|f| f as usize)
             == Some(match family {
                 Family::Ipv4 => bindings::ip_output as usize,
                 Family::Ipv6 => bindings::ip6_output as usize,
