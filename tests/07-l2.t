@@ -48,10 +48,11 @@ joined() {
 multicast() { # MODE: of a pair that child() made
 	in_ns blue sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
 	sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0
-	ping_ok "$1: IPv4 multicast is answered" - 224.0.0.1 -I p1
-	ping_ok "$1: IPv6 multicast is answered" - ff02::1%p1
-	ping_ok "$1: IPv4 multicast is answered, from the child" blue 224.0.0.1 -I c0
-	ping_ok "$1: IPv6 multicast is answered, from the child" blue ff02::1%c0
+	# Who sends it hears it first, unless told not to (-L).
+	ping_ok "$1: IPv4 multicast is answered" - 224.0.0.1 -L -I p1
+	ping_ok "$1: IPv6 multicast is answered" - ff02::1%p1 -L
+	ping_ok "$1: IPv4 multicast is answered, from the child" blue 224.0.0.1 -L -I c0
+	ping_ok "$1: IPv6 multicast is answered, from the child" blue ff02::1%c0 -L
 	joined "$1: a group that the child joined reaches it" - 10.0.1.1 blue c0
 	joined "$1: a group that the parent joined on the port reaches it" blue 10.0.1.2 - p1
 }
@@ -89,6 +90,8 @@ linked() { ip -n blue -6 -br addr show dev c0 scope link -tentative | grep -o 'f
 autoconfigured() { ip -n blue -6 -br addr show dev c0 scope global dynamic -tentative | grep -o '3fff:5::*[^/]*'; }
 
 multicast l2
+# Nor is a broadcast to be answered by who sends it.
+must sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=1
 ping_ok "IPv4 broadcast is answered" - 10.0.1.255 -b
 reset_net
 if [ "$KIND" != veth ]; then

@@ -18,12 +18,6 @@ can_load virtio_net
 eventually "$PATIENCE" "two cards on one wire are there" two_cards
 read -r near far <<<"$(cards | xargs)"
 steady_code
-# Nor is it to be written that somebody looks at what devices receive.
-must in_ns steady nft -f - <<-'RULES'
-	table netdev steady {
-		chain a { type filter hook ingress device lo priority 0; }
-	}
-RULES
 
 netns_add outside
 must ip link set "$far" netns outside

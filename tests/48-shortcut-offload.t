@@ -13,16 +13,18 @@ world l3
 LARGEST=185000
 for ns in outside blue; do must in_ns "$ns" sysctl -qw net.ipv4.tcp_tso_rtt_log=20; done
 
-# longest FROM TO DEV ADDR [LEAST]: of what DEV receives of much by TCP; once more if
-# nothing is that long, because TCP makes such packets once its window has grown.
+# longest FROM TO DEV ADDR [LEAST]: of what DEV receives of much by TCP; of more, and once
+# more, if nothing is that long, because TCP makes such packets once its window has grown.
 longest() {
-	local from=$1 to=$2 dev=$3 addr=$4 least=${5:-0} longest
+	local from=$1 to=$2 dev=$3 addr=$4 least=${5:-0} amount longest
+	amount=$(scale 10M 4M)
 	for _ in 1 2 3 4; do
 		SNAPLEN=128 capture "$to" "$dev" "$SCRATCH/bulk.pcap" tcp dst port 5201
-		iperf "$from" -c "$addr" -n "$(scale 10M 4M)" -l 1M -w 4M >"$SCRATCH/bulk" 2>&1 || cat "$SCRATCH/bulk" >&2
+		iperf "$from" -c "$addr" -n "$amount" -l 1M -w 4M >"$SCRATCH/bulk" 2>&1 || cat "$SCRATCH/bulk" >&2
 		capture_end
 		longest=$(captured "$SCRATCH/bulk.pcap" -w - | python3 -S "$TOOLS/longest.py")
 		[ "${longest:-0}" -lt "$least" ] || break
+		amount=$(scale 60M 20M)
 	done
 	echo "$longest"
 }

@@ -21,6 +21,7 @@ taken() { # COUNTER: packets of both ports' children that took it
 traffic() {
 	local words=$1 counter ns
 	shift
+	steady_code
 	world l3
 	for ns in blue red outside; do discard_server "$ns"; done
 	iperf_server blue

@@ -279,7 +279,7 @@ guests() {
 		--append "$first" -- true
 	guest 98 "a breakpoint of the emulator's" "died before the command said anything; once more.*the kernel complained:.*Oops: int3" -- \
 		bash -c 'echo "Oops: int3: 0000" >/dev/kmsg; sleep 1; echo o >/proc/sysrq-trigger; sleep 100'
-	guest 98 "a breakpoint, later" "^said[[:space:]]+lab: the kernel complained:.*Oops: int3" -- bash -c 'echo said; echo "Oops: int3: 0000" >/dev/kmsg'
+	guest 98 "a breakpoint, later" "(^|[[:space:]])said[[:space:]]+lab: the kernel complained:.*Oops: int3" -- bash -c 'echo said; echo "Oops: int3: 0000" >/dev/kmsg'
 	guest 97 "a guest that dies" "the guest died; its console ends:" -- bash -c 'echo o >/proc/sysrq-trigger; sleep 100'
 	guest 98 "a kernel that complains" "the kernel complained:.*WARNING: a fake" -- \
 		bash -c 'echo "WARNING: a fake one" >/dev/kmsg'
@@ -382,6 +382,14 @@ what_a_test_says() {
 	is "$?" 1 "a test that fails: the status"
 	is "$said" $'fails.t: not ok 2 - broken\nfails.t: # got:  1' "a test that fails: what is said"
 	what_a_suite_says
+	# shellcheck disable=SC2016 # the test expands
+	printf '%s\n' '#!/bin/bash' '# lab: --host' 'echo "ok 1 - $PASSTHRU_END"; sleep 100' >"$SCRATCH/tests/long.t"
+	chmod +x "$SCRATCH/tests/long.t"
+	# shellcheck disable=SC2016 # the inner shell expands
+	said=$(PASSTHRU_END=$(($(date +%s) + 2)) bash -c 'set -euo pipefail; . scripts/lib/guest.sh
+		in_toolchain() { "$@"; }
+		cd "$1" && run_test tests/long.t' - "$SCRATCH" 2>&1)
+	is "$said" "1..0 # SKIP there was no time left for it" "a test beside the guests that there is no time for"
 
 	# What the stock kernel can do a test must not leave out there.
 	is "$(LAB=stock KIND=passthru tap 'skip "no netem" netem')" "not ok 1 - netem" "a check that is skipped on the stock kernel fails"

@@ -51,6 +51,8 @@ steady_code() {
 			a prerouting b input c output d postrouting
 		printf '}\n'
 	done >"$SCRATCH/steady.nft"
+	# Nor is it to be written that somebody looks at what devices receive.
+	printf 'table netdev steady {\n\tchain a { type filter hook ingress device lo priority 0; }\n}\n' >>"$SCRATCH/steady.nft"
 	must in_ns steady nft -f "$SCRATCH/steady.nft"
 }
 

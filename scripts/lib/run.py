@@ -171,8 +171,11 @@ def qemu_command(args, scratch):
     # The timer works: a kernel that counts its ticks while the machine is busy finds
     # too few, tries other timers, and may stand still with one of them. And the clock
     # goes on where a busy machine does not let the emulator run for half a minute.
+    # With --icount time jumps to the next timer while the guest waits for a disk, which may be long
+    # for tasks that wait, too.
+    hung = " sysctl.kernel.hung_task_timeout_secs=0" if args.icount else ""
     words = ("console=ttyS0 panic=-1 quiet net.ifnames=0 no_timer_check watchdog_thresh=30 "
-             f"rcupdate.rcu_cpu_stall_timeout=90 {args.append}")
+             f"rcupdate.rcu_cpu_stall_timeout=90{hung} {args.append}")
     if args.lab == "debug":
         cmd += ["-kernel", f"{args.tree}/arch/x86/boot/bzImage"]
         # Without kasan_multi_shot a report of the kernel's own boot would be

@@ -18,7 +18,8 @@ host_tools() {
 	[ "$(id -u)" = 0 ] || die "missing here: install ${missing[*]} (apt-get install ${missing[*]})"
 	say "installing on this machine: ${missing[*]}"
 	make_cache
-	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+	# A new machine may just be installing by itself.
+	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}"; } \
 		>"$CACHE/log/host.log" 2>&1 || die "apt-get could not install ${missing[*]}; see $CACHE/log/host.log"
 }
 
