@@ -29,7 +29,8 @@ fails "a multicast address is refused" ip link set p1 address 01:00:5e:00:00:01
 fails "the zero address is refused" ip link set p1 address 00:00:00:00:00:00
 ip neigh replace 10.0.1.2 lladdr 02:00:00:00:00:bb dev p1
 fails "a frame for another station is not for the child's stack" pings - 10.0.1.2
-ip neigh flush dev p1
+# It is permanent: a flush leaves it.
+must ip neigh del 10.0.1.2 dev p1
 
 # --- Broadcast and multicast -------------------------------------------------
 
