@@ -35,7 +35,7 @@ use established::Established;
 use kernel::{prelude::*, sync::Arc};
 
 /// Flows that are remembered of each namespace: 2 MiB of IPv4's and 4 MiB of IPv6's. With many more
-/// places than flows most are found where they are looked for first.
+/// places than flows most are found at the first look.
 const IPV4_FLOWS: usize = 32768;
 const IPV6_FLOWS: usize = 32768;
 

@@ -77,8 +77,8 @@ impl<'r> Question<'r> {
 }
 
 impl Parent {
-    /// The owner of a packet that came in by `packet.dev()`, if that is remembered in one of the
-    /// places where it is looked for first. If not, [`Self::find_out_ipv4`] is to be asked.
+    /// The owner of a packet that came in by `packet.dev()`, if that is remembered of its flow. If not,
+    /// [`Self::find_out_ipv4`] is to be asked.
     #[inline(always)]
     pub(crate) fn recall_ipv4<'r>(
         &self,
@@ -87,9 +87,7 @@ impl Parent {
         state: u32,
     ) -> Option<Claim<'r>> {
         let question = Question::in_state(state, packet, header)?;
-        let flow = self
-            .ipv4
-            .find_first(&question.key, question.bh.read_side())?;
+        let flow = self.ipv4.find(&question.key, question.bh.read_side())?;
         recall(flow, &question)
     }
 
@@ -108,13 +106,8 @@ impl Parent {
         let Some(question) = Question::new(self, packet, header) else {
             return at.unknown();
         };
-        let rcu = question.bh.read_side();
         let place = self.ipv4.place(&question.key);
-        let known = self.ipv4.find_elsewhere_from(&question.key, place, rcu);
-        let claim = known
-            .and_then(|flow| recall(flow, &question))
-            .or_else(|| self.recall_destination(&question, place));
-        match claim {
+        match self.recall_destination(&question, place) {
             Some(claim) => claim.answer(shortcuts),
             None => self.ask_ipv4(packet.skb_mut(), &question, shortcuts, at),
         }

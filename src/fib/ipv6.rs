@@ -96,12 +96,12 @@ impl<'r> Question<'r> {
         Key::counted([daddr_low, daddr, self.input(), 0, 0, count])
     }
 
-    /// What is known where [`Self::key_of_destination`] is looked for first, and where that is.
+    /// What is known of all packets for the destination, and where that is looked for.
     #[inline(always)]
     fn of_destination(&self, flows: &Flows, header: &Header) -> (Option<Flow<'r, End, 3>>, Place) {
         let key = self.key_of_destination(header);
         let place = flows.place_by(&key, self.state.mixed);
-        let known = flows.find_first_from(&key, place, self.bh.read_side());
+        let known = flows.find_from(&key, place, self.bh.read_side());
         (known, place)
     }
 
@@ -113,28 +113,14 @@ impl<'r> Question<'r> {
         Key::counted([saddr_low, saddr, daddr_low, daddr, self.input(), flow])
     }
 
-    /// What is known of the packet elsewhere than where it is looked for first. Where there are routes
-    /// by source that is remembered of its flow.
-    #[inline(always)]
-    fn elsewhere(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 3>> {
-        if !self.of_destination {
-            return self.elsewhere_of_flow(flows, header);
-        }
-        let key = self.key_of_destination(header);
-        flows
-            .find_elsewhere(&key, self.bh.read_side())
-            .or_else(|| self.elsewhere_of_flow(flows, header))
-    }
-
-    /// As [`Self::elsewhere`], for what is remembered of flows.
+    /// What is known of the packet that was looked for by its destination in vain: where there are
+    /// routes by source that is remembered of its flow.
     #[inline(never)]
-    fn elsewhere_of_flow(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 3>> {
-        let (key, rcu) = (self.key_of_flow(header), self.bh.read_side());
-        if self.of_destination {
-            flows.find(&key, rcu)
-        } else {
-            flows.find_elsewhere(&key, rcu)
+    fn by_flow_after_all(&self, flows: &Flows, header: &Header) -> Option<Flow<'r, End, 3>> {
+        if !self.of_destination {
+            return None;
         }
+        flows.find(&self.key_of_flow(header), self.bh.read_side())
     }
 
     /// Remembers what was found, if that is worth it: of all packets for the destination, or of the
@@ -209,10 +195,7 @@ impl Parent {
     ) -> Option<Claim<'r>> {
         let question = Question::new(packet, state, false);
         let key = question.key_of_flow(header);
-        recall(
-            self.ipv6.find_first(&key, question.bh.read_side())?,
-            &question,
-        )
+        recall(self.ipv6.find(&key, question.bh.read_side())?, &question)
     }
 
     /// Counts what happens to routes, ports and children.
@@ -262,7 +245,7 @@ impl Parent {
             return at.unknown();
         }
         let question = self.ask_of_ipv6(packet, header);
-        let known = question.elsewhere(&self.ipv6, header);
+        let known = question.by_flow_after_all(&self.ipv6, header);
         match known.and_then(|flow| recall(flow, &question)) {
             Some(claim) => claim.answer(shortcuts),
             None => self.ask_ipv6(packet.skb_mut(), header, &question, shortcuts, at),

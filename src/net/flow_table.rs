@@ -171,14 +171,14 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
         }
     }
 
-    /// Begins to read an entry that may be the one for `key`: whether it is, [`Self::rest`] tells.
+    /// Begins to read the entry, if it is the one for `key`.
     #[inline(always)]
-    fn begin_if_likely<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> Option<u32> {
+    fn begin_if_for<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> Option<u32> {
         let begin = self.sequence.begin();
-        (self.words[0].read() == key.words[0]).then_some(begin)
+        (self.words[0].read() == key.words[0] && self.has_rest(key)).then_some(begin)
     }
 
-    /// Whether the entry, which [`Self::begin_if_likely`] took for the one for `key`, is that.
+    /// Whether the entry, which has the first word of `key`, has all others.
     #[inline(always)]
     fn has_rest<const HASHED: usize>(&self, key: &Key<K, HASHED>) -> bool {
         // All differences at once: one branch for the flow that is there.
@@ -208,27 +208,9 @@ impl<D: Driver, const K: usize, const N: usize> Slot<D, K, N> {
         self.dst.read() == 0 || key.has_passed(self.words[K - 1].read()) || self.has_after_all(key)
     }
 
-    /// What the entry says of `key`.
+    /// What the entry says, once [`Self::begin_if_for`] has begun to read it.
     #[inline(always)]
-    fn get<'r, const HASHED: usize>(
-        &self,
-        key: &Key<K, HASHED>,
-        rcu: ReadSide<'r>,
-    ) -> Option<Flow<'r, D, N>> {
-        self.rest(key, self.begin_if_likely(key)?, rcu)
-    }
-
-    /// As [`Self::get`], of what [`Self::begin_if_likely`] began.
-    #[inline(always)]
-    fn rest<'r, const HASHED: usize>(
-        &self,
-        key: &Key<K, HASHED>,
-        begin: u32,
-        rcu: ReadSide<'r>,
-    ) -> Option<Flow<'r, D, N>> {
-        if !self.has_rest(key) {
-            return None;
-        }
+    fn finish<'r>(&self, begin: u32, rcu: ReadSide<'r>) -> Option<Flow<'r, D, N>> {
         let dev = self.dev.read() as *const bindings::net_device;
         let dst = self.dst.read() as *mut bindings::dst_entry;
         let near = NonNull::new(self.near.read() as *mut bindings::dst_entry);
@@ -370,75 +352,48 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         unsafe { self.slots.as_slice().get_unchecked(index & self.mask) }
     }
 
-    /// What is known of the flow with this key, if that is in the most likely place, or in the next
-    /// where another flow has that one. Callable under RCU, in any context. Where it says nothing
-    /// [`Self::find_elsewhere`] may still know.
-    #[inline(always)]
-    pub(crate) fn find_first<'r, const HASHED: usize>(
-        &self,
-        key: &Key<K, HASHED>,
-        rcu: ReadSide<'r>,
-    ) -> Option<Flow<'r, D, N>> {
-        self.find_first_from(key, self.place(key), rcu)
-    }
-
-    /// As [`Self::find_first`], for a key whose place is known.
-    #[inline(always)]
-    pub(crate) fn find_first_from<'r, const HASHED: usize>(
-        &self,
-        key: &Key<K, HASHED>,
-        place: Place,
-        rcu: ReadSide<'r>,
-    ) -> Option<Flow<'r, D, N>> {
-        let mut slot = self.slot(place.0);
-        let begin = match slot.begin_if_likely(key) {
-            Some(begin) => begin,
-            None => {
-                seldom();
-                slot = self.slot(place.0 ^ 1);
-                slot.begin_if_likely(key)?
-            }
-        };
-        slot.rest(key, begin, rcu)
-    }
-
-    /// What is known of the flow with this key where [`Self::find_first`] does not look. Callable
-    /// as that.
-    #[inline(always)]
-    pub(crate) fn find_elsewhere<'r, const HASHED: usize>(
-        &self,
-        key: &Key<K, HASHED>,
-        rcu: ReadSide<'r>,
-    ) -> Option<Flow<'r, D, N>> {
-        self.find_elsewhere_from(key, self.place(key), rcu)
-    }
-
-    /// As [`Self::find_elsewhere`], for a key whose place is known.
-    #[inline(always)]
-    pub(crate) fn find_elsewhere_from<'r, const HASHED: usize>(
-        &self,
-        key: &Key<K, HASHED>,
-        place: Place,
-        rcu: ReadSide<'r>,
-    ) -> Option<Flow<'r, D, N>> {
-        // Loops, as in `Slot::has()`.
-        for way in 1..WAYS {
-            let slot = self.slot(place.0 ^ way);
-            if slot.has_after_all(key) {
-                return slot.get(key, rcu);
-            }
-        }
-        None
-    }
-
     /// What is known of the flow with this key. Callable under RCU, in any context.
+    #[inline(always)]
     pub(crate) fn find<'r, const HASHED: usize>(
         &self,
         key: &Key<K, HASHED>,
         rcu: ReadSide<'r>,
     ) -> Option<Flow<'r, D, N>> {
-        self.ways(self.place(key))
-            .find_map(|slot| slot.get(key, rcu))
+        self.find_from(key, self.place(key), rcu)
+    }
+
+    /// As [`Self::find`], for a key whose place is known.
+    #[inline(always)]
+    pub(crate) fn find_from<'r, const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        place: Place,
+        rcu: ReadSide<'r>,
+    ) -> Option<Flow<'r, D, N>> {
+        let first = self.slot(place.0);
+        let (slot, begin) = match first.begin_if_for(key) {
+            Some(begin) => (first, begin),
+            None => self.begin_elsewhere(key, place)?,
+        };
+        slot.finish(begin, rcu)
+    }
+
+    /// The entry for this key, which is not the most likely one, and that it is begun to be read.
+    #[inline(always)]
+    fn begin_elsewhere<const HASHED: usize>(
+        &self,
+        key: &Key<K, HASHED>,
+        place: Place,
+    ) -> Option<(&Slot<D, K, N>, u32)> {
+        seldom();
+        // A loop, as in `Slot::has_rest()`.
+        for way in 1..WAYS {
+            let slot = self.slot(place.0 ^ way);
+            if let Some(begin) = slot.begin_if_for(key) {
+                return Some((slot, begin));
+            }
+        }
+        None
     }
 
     /// Whether a flow is worth being remembered: there is a place for it, or it has come by before.
@@ -467,8 +422,8 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         })
     }
 
-    /// Whether a flow that is not where it is looked for first is worth a second look: because that
-    /// place is empty, or as [`Self::comes_again`] says. Touches nothing but that place.
+    /// Whether a flow that is not known is worth a second look: because the first of its places is
+    /// empty, or as [`Self::comes_again`] says. Touches nothing but that place.
     #[inline]
     pub(crate) fn invites(&self, place: Place, bh: BottomHalf<'_>) -> bool {
         let mut ways = self.ways(place);

@@ -81,8 +81,7 @@ fn checks_are_the_same(noted: u32, port: &Device<End>, rcu: ReadSide<'_>) -> boo
 }
 
 impl Exits {
-    /// Where the packet goes on, if that is remembered in the place where it is looked for first.
-    /// If not, [`Self::find_out_ipv4`] is to be asked.
+    /// Where the packet goes on, if that is remembered. If not, [`Self::find_out_ipv4`] is to be asked.
     #[inline(always)]
     pub(crate) fn recall_ipv4<'r>(
         &self,
@@ -91,7 +90,7 @@ impl Exits {
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
         let key = key(port, header, self.generation.read(), rcu);
-        recall(self.ipv4.find_first(&key, rcu)?, port, rcu)
+        recall(self.ipv4.find(&key, rcu)?, port, rcu)
     }
 
     /// Where a packet that begins with its header goes on, or why it must go by the full path. The
@@ -106,10 +105,6 @@ impl Exits {
         let rcu = bh.read_side();
         let generation = self.generation.read();
         let key = key(port, header, generation, rcu);
-        let known = self.ipv4.find_elsewhere(&key, rcu);
-        if let Some(exit) = known.and_then(|flow| recall(flow, port, rcu)) {
-            return Ok(exit);
-        }
         let namespace = port.namespace(rcu);
         // Changing the rules, or the policies of IPsec, changes the generation of routes.
         if !depends_on_key::<Ipv4>(port, rcu) || port.has_rx_handler() || header.is_to_many() {

@@ -86,7 +86,7 @@ impl Exits {
     ) -> Option<Exit<'r>> {
         let state = self.ipv6_state(port, rcu)?;
         let key = key(port, header, state, port.ipv6_forwards(rcu), rcu);
-        recall(self.ipv6.find_first(&key, rcu)?)
+        recall(self.ipv6.find(&key, rcu)?)
     }
 
     /// As [`Self::find_out_ipv4`], for IPv6.
@@ -106,10 +106,6 @@ impl Exits {
         let forwards = port.ipv6_forwards(rcu);
         let state = self.ipv6_state(port, rcu).ok_or(Fall::Unrouted)?;
         let key = key(port, header, state, forwards, rcu);
-        let known = self.ipv6.find_elsewhere(&key, rcu);
-        if let Some(exit) = known.and_then(recall) {
-            return Ok(exit);
-        }
         let namespace = port.namespace(rcu);
         // Before anything is asked.
         let settled = self.settling.is_done(namespace, namespace.ipv6_state(), bh)

@@ -17,8 +17,7 @@ use crate::net::{
 pub(in crate::fib) const SIZE: usize = 4096;
 
 impl Parent {
-    /// The route of a packet for this namespace, if that is remembered in the place where it is
-    /// looked for first; or the place, for [`Self::learn_local_ipv4`].
+    /// The route of a packet for this namespace, if that is remembered; or its place, for [`Self::learn_local_ipv4`].
     #[inline(always)]
     pub(crate) fn recall_local_ipv4<'r>(
         &self,
@@ -30,13 +29,13 @@ impl Parent {
         let (table, rcu) = (&self.ipv4_locals, question.bh.read_side());
         let place = table.place(&question.key);
         table
-            .find_first_from(&question.key, place, rcu)
+            .find_from(&question.key, place, rcu)
             .and_then(|flow| recall(flow, &question))
             .ok_or(Some(place))
     }
 
-    /// Gives a packet that is about to be routed, and is for no child, its route, if that is
-    /// remembered elsewhere or is to be remembered. Fails where routing refuses the packet.
+    /// Gives a packet that is about to be routed, and is for no child, its route, if that is to be
+    /// remembered. Fails where routing refuses the packet.
     #[cold]
     #[inline(never)]
     pub(crate) fn learn_local_ipv4(
@@ -46,24 +45,13 @@ impl Parent {
         place: Option<Place>,
     ) -> Result<(), DropReason> {
         // Who makes up sources ends here.
-        let Some(place) = place.filter(|place| self.ipv4_locals.invites(*place, packet.bh()))
-        else {
+        if !place.is_some_and(|place| self.ipv4_locals.invites(place, packet.bh())) {
             return Ok(());
-        };
+        }
         let Some(question) = Question::new(self, packet, header) else {
             return Ok(());
         };
-        let known = self
-            .ipv4_locals
-            .find_elsewhere_from(&question.key, place, question.bh.read_side())
-            .and_then(|flow| recall(flow, &question));
-        match known {
-            Some(dst) => {
-                packet.skb_mut().set_dst(dst);
-                Ok(())
-            }
-            None => self.remember_local(packet, &question),
-        }
+        self.remember_local(packet, &question)
     }
 
     /// Routes the packet, and remembers that.

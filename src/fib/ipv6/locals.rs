@@ -39,7 +39,7 @@ impl Parent {
         let (table, rcu) = (&self.ipv6_locals, question.bh.read_side());
         let key = question.key_of_flow(&header);
         let place = table.place(&key);
-        let known = table.find_first_from(&key, place, rcu);
+        let known = table.find_from(&key, place, rcu);
         known.and_then(recall).ok_or(Some(place))
     }
 
@@ -61,7 +61,7 @@ impl Parent {
         }
         let question = self.ask_of_ipv6(packet, header);
         let known = question
-            .elsewhere(&self.ipv6_locals, header)
+            .by_flow_after_all(&self.ipv6_locals, header)
             .and_then(recall);
         match known {
             Some(dst) => {
