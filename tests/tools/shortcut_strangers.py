@@ -11,7 +11,7 @@ import sys
 import time
 
 from shortcut_validation import SOURCES, Trial, switches
-from world import FAMILIES, PORT, V4, V6, Ears, Space, mac_of, report, runs, same, seen, shortcut, skip, until, unwatch, watch
+from world import FAMILIES, PORT, V4, V6, Ears, Space, mac_of, report, runs, same, seen, shortcut, skip, statistics, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
 SETS = ("route", "netfilter", "all")
@@ -119,6 +119,43 @@ def lookups_saved(family, ears, owner, address):
         report(until(saved), f"{name} are not, shortcut {words}", counts)
     shortcut("p1", "none")
     sender.close()
+
+
+def many_known():
+    """Of many destinations of a child's each is known, wherever in the table its place is: some have
+    the first of theirs in common with others."""
+    name, prefix, counts = "IPv6: many addresses of a child's", "fd00:1:5::", []
+    if not os.path.exists(f"{TRACE}/events/fib6/fib6_table_lookup/enable"):
+        skip(name, "this kernel does not trace lookups")
+        return
+    many = 1000 if os.environ.get("LAB") == "debug" else 2000
+    BLUE.call("ip", "-6", "route", "add", "local", f"{prefix}/64", "dev", "lo")
+    PARENT.call("ip", "-6", "route", "add", f"{prefix}/64", "dev", "p1")
+    shortcut("p1", "route")
+    with OUTSIDE.udp(V6) as sender, BLUE.udp(V6, PORT):
+
+        def send():
+            for number in range(1, many + 1):
+                sender.sendto(b"known", (f"{prefix}{number:x}", PORT))
+
+        def is_known():
+            # Once in a while five meet in one place, which has room for four.
+            counts.append(lookups(V6, send))
+            return counts[-1] <= 12
+
+        report(until(is_known), f"{name} are looked up once", counts)
+        before = statistics(PARENT, "p1")["rx_route"]
+        send()
+        taken = [0]
+
+        def is_taken():
+            taken[0] = statistics(PARENT, "p1")["rx_route"] - before
+            return taken[0] == many
+
+        report(until(is_taken), f"{name}: each takes the shortcut", taken, many)
+    shortcut("p1", "none")
+    PARENT.call("ip", "-6", "route", "del", f"{prefix}/64", "dev", "p1")
+    BLUE.call("ip", "-6", "route", "del", "local", f"{prefix}/64", "dev", "lo", "table", "local")
 
 
 def compare(trial):
@@ -301,6 +338,7 @@ def main():
         if family is V6:
             held_by_source(ears)
         ears.close()
+    many_known()
     for family in FAMILIES:
         ears = Ears((PARENT, BLUE), (family,))
         trial = Trial(family, ears)
