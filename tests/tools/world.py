@@ -214,13 +214,12 @@ class Space:
                     file.write(str(value))
 
     def snmp(self, protocol, counter):
-        """A counter of the namespace's statistics: of IPv4, IPv6, or what Linux adds ("TcpExt")."""
+        """A counter of the namespace's IPv4 or IPv6 statistics."""
         with self:
             if protocol.endswith("6"):
                 with open("/proc/thread-self/net/snmp6", encoding="ascii") as file:
                     return int(dict(line.split() for line in file)[protocol + counter])
-            name = "netstat" if protocol.endswith("Ext") else "snmp"
-            with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
+            with open("/proc/thread-self/net/snmp", encoding="ascii") as file:
                 lines = [line.split() for line in file if line.startswith(protocol + ":")]
             return int(dict(zip(*lines))[counter])
 
