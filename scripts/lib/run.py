@@ -4,6 +4,7 @@
 
 Called by scripts/lab inside the toolchain root. The command's output is our
 standard output; the exit status is the command's, or one of:
+  95  the kernel complained of what only an emulator can do (see EMULATED)
   96  the time was up that PASSTHRU_END (seconds since 1970) sets for all
   97  the guest hung or died (its console is shown)
   98  the kernel complained: a WARN, BUG, lockdep, KASAN or leak report
@@ -23,7 +24,7 @@ import tarfile
 import tempfile
 import time
 
-NO_TIME, HUNG, SPLAT = 96, 97, 98
+BREAKPOINT, NO_TIME, HUNG, SPLAT = 95, 96, 97, 98
 OUT_DISK_BYTES = 512 << 20
 # A guest boots in 3 s, on a machine that is busy with others in 20. One that has
 # not by then never will.
@@ -360,11 +361,20 @@ def excerpt(found, text):
     return lines
 
 
-def complain(args, *lines):
-    """Say it, each line with the name of the test, if it is one: prove shows numbers only,
-    and what stands in such lines is shown once more at the end of all."""
+def is_emulators(complaint, args):
+    """Whether that is what no kernel does where its CPU is a real one."""
+    return args.lab != "uml" and args.accel != "kvm" and bool(EMULATED.search(complaint))
+
+
+def head_of(args):
+    """With which name lines begin that tell of the command: a test's, if it is one."""
     name = os.path.basename(args.command[0])
-    head = name if name.endswith(".t") else "lab"
+    return name if name.endswith(".t") else "lab"
+
+
+def complain(head, *lines):
+    """Say it, each line with a name: prove shows numbers only, and what stands in lines with that
+    of a test is shown once more at the end of all."""
     print(*(f"{head}: {line}" for line in lines), sep="\n", file=sys.stderr)
 
 
@@ -383,9 +393,11 @@ def main():
         found += off_duty(args, kmemleak, lockdep)
     if found:
         text = console if len(console) > len(dmesg) else dmesg
-        complain(args, "the kernel complained:", *excerpt(found, text))
+        emulators = is_emulators(found[0], args)
+        # Of what is done again nothing is shown at the end.
+        complain("lab" if emulators else head_of(args), "the kernel complained:", *excerpt(found, text))
         print("lab: its log ends:", *text.splitlines()[-150:], sep="\n", file=sys.stderr)
-        return SPLAT
+        return BREAKPOINT if emulators else SPLAT
     if outcome != "ended" or status is None:
         if outcome == "hung" and time_left() <= 0:
             print("lab: the guest was ended: there was no time left", file=sys.stderr)
@@ -396,7 +408,7 @@ def main():
             why = f"was still running after {args.timeout * SLOWER[args.lab]:g} s and was ended"
         else:
             why = "did not come as far as its command"
-        complain(args, f"the guest {why}; its console ends:", *console.splitlines()[-60:])
+        complain(head_of(args), f"the guest {why}; its console ends:", *console.splitlines()[-60:])
         return HUNG
     return status
 
