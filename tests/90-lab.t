@@ -399,6 +399,11 @@ what_a_test_says() {
 		run_guest() { echo "ok 1 - $([ -e tried ] && echo again || echo once)"; [ -e tried ] || { touch tried; return 95; }; }
 		cd "$1" && run_test tests/again.t' - "$SCRATCH" 2>&1)
 	is "$said" $'lab: again.t: a breakpoint that only an emulated CPU meets; once more\nok 1 - again' "a test whose emulator failed is run once more"
+	# shellcheck disable=SC2016 # the inner shell expands
+	said=$(bash -c 'set -euo pipefail; . scripts/lib/common.sh; . scripts/lib/guest.sh
+		run_guest() { echo "not ok 1 - said"; return 95; }
+		cd "$1" && run_test tests/again.t' - "$SCRATCH" 2>/dev/null)
+	is "$? $said" "95 not ok 1 - said" "... but not one that had failed before"
 
 	# What the stock kernel can do a test must not leave out there.
 	is "$(LAB=stock KIND=passthru tap 'skip "no netem" netem')" "not ok 1 - netem" "a check that is skipped on the stock kernel fails"
