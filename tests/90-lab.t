@@ -280,9 +280,15 @@ guests() {
 		"${unbooted[@]}" -- true
 	guest 98 "a kernel that panics as it boots" "died before the command began; once more.*the kernel complained:.*Kernel panic" \
 		--append "$first" -- true
+	# shellcheck disable=SC2016 # the guest expands
 	guest "$breakpoint" "a breakpoint of the emulator's" "died before the command said anything; once more.*the kernel complained:.*Oops: int3" -- \
-		bash -c 'echo "Oops: int3: 0000" >/dev/kmsg; sleep 1; echo o >/proc/sysrq-trigger; sleep 100'
-	guest "$breakpoint" "a breakpoint, later" "(^|[[:space:]])said[[:space:]]+lab: the kernel complained:.*Oops: int3" -- bash -c 'echo said; echo "Oops: int3: 0000" >/dev/kmsg'
+		bash -c 'for line in "Oops: int3: 0000" "Code: 55 eb <3d> 0f"; do echo "$line" >/dev/kmsg; done; sleep 1; echo o >/proc/sysrq-trigger; sleep 100'
+	# shellcheck disable=SC2016 # the guest expands
+	guest "$breakpoint" "a breakpoint, later" "(^|[[:space:]])said[[:space:]]+lab: the kernel complained:.*Oops: int3" -- \
+		bash -c 'echo said; for line in "Oops: int3: 0000" "Code: 55 eb <3d> 0f"; do echo "$line" >/dev/kmsg; done'
+	# shellcheck disable=SC2016 # the guest expands
+	guest 98 "a breakpoint that stands there" "the kernel complained:.*Oops: int3" -- \
+		bash -c 'for line in "Oops: int3: 0000" "Code: c3 cc <cc> cc"; do echo "$line" >/dev/kmsg; done'
 	guest 97 "a guest that dies" "the guest died; its console ends:" -- bash -c 'echo o >/proc/sysrq-trigger; sleep 100'
 	guest 98 "a kernel that complains" "the kernel complained:.*WARNING: a fake" -- \
 		bash -c 'echo "WARNING: a fake one" >/dev/kmsg'

@@ -361,9 +361,11 @@ def excerpt(found, text):
     return lines
 
 
-def is_emulators(complaint, args):
-    """Whether that is what no kernel does where its CPU is a real one."""
-    return args.lab != "uml" and args.accel != "kvm" and bool(EMULATED.search(complaint))
+def is_emulators(complaint, text, args):
+    """Whether that is what no kernel does where its CPU is a real one: the breakpoint that was met is
+    there no more. One that still is (cc) stands between functions, and who jumps there is at fault."""
+    code = re.search(r"Code: .*?([0-9a-f]{2}) <", text.partition(complaint)[2])
+    return args.lab != "uml" and args.accel != "kvm" and bool(EMULATED.search(complaint) and code and code[1] != "cc")
 
 
 def head_of(args):
@@ -393,7 +395,7 @@ def main():
         found += off_duty(args, kmemleak, lockdep)
     if found:
         text = console if len(console) > len(dmesg) else dmesg
-        emulators = is_emulators(found[0], args)
+        emulators = is_emulators(found[0], text, args)
         # Of what is done again nothing is shown at the end.
         complain("lab" if emulators else head_of(args), "the kernel complained:", *excerpt(found, text))
         print("lab: its log ends:", *text.splitlines()[-150:], sep="\n", file=sys.stderr)
