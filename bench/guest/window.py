@@ -37,16 +37,15 @@ def steady(work, count):
 
 
 def profiled(work, count):
-    """Runs work(count) twice, the second time three times as long.
+    """Runs work(count) three times, the last time three times as long.
 
-    The profile is the difference of the two windows: what a start, an end and the marks cost is
-    in both.
+    The profile is the difference of the longer window and the shorter ones: what a start, an end
+    and the marks cost is in all.
     """
     _mark()
-    work(count)
-    _mark()
-    result = work(3 * count)
-    _mark()
+    for times in (1, 1, 3):
+        result = work(times * count)
+        _mark()
     return result
 
 

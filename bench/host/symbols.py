@@ -35,12 +35,15 @@ def by_function(window, known):
 
 
 def difference(folder, operations):
-    """What the longer window has more than the shorter, per operation.
+    """What the longer window has more than the shorter ones, per operation.
 
-    Window 0 is the boot, 1 the short run, 2 the long one.
+    Window 0 is the boot, 1 and 2 are the short runs, 3 is the long one. Of each function the
+    shorter run counts that has less of it: a worker of the kernel that happened to run in one of
+    them would be missing from the functions that it shares with packets.
     """
     known = table(folder / "kallsyms")
-    short, long = (by_function(folder / f"window.{n}", known) for n in (1, 2))
+    one, other, long = (by_function(folder / f"window.{n}", known) for n in (1, 2, 3))
+    short = one & other
     counts = Counter()
     for name, count in long.items():
         each = (count - short[name]) / operations
