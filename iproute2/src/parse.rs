@@ -31,8 +31,8 @@ spoofchk: drop what the child sends unless the parent's routes lead to the port
 for its source (on, the default); off for children that route for others.
 
 PORT is the parent's end of the pair, CHILD the child's. All that follows 'peer'
-is about the child: its name, 'netns NAME', 'address', 'mtu' and what else
-'ip link add help' lists. So 'mode', 'shortcut' and 'spoofchk', which are not
+is about the child: its name, 'netns NAME', 'address', 'mtu', queues and what
+else a device can be made with (not 'master' or 'alias'). So 'mode', 'shortcut' and 'spoofchk', which are not
 the child's, go before it.
 ";
 
