@@ -670,6 +670,12 @@ impl SkBuff {
         self.linear().first_chunk() == Some(dev.address())
     }
 
+    /// Whether the Ethernet header that the packet begins with is addressed to many. C:
+    /// `is_multicast_ether_addr()`.
+    pub(crate) fn is_frame_for_group(&self) -> bool {
+        self.linear().first().is_some_and(|byte| byte & 1 != 0)
+    }
+
     /// Makes a packet that was to be sent one that was received: nobody's, without a route and the
     /// time that its sender chose.
     pub(super) fn become_received(&mut self) {

@@ -94,7 +94,11 @@ pub(super) fn are_own(
     if !port.driver().policy().checks_sources() {
         return true;
     }
-    if port.has_rx_handler() && !is_for_port(port, skb, mode) {
+    let judged = match port.has_rx_handler() {
+        true => judged_beside_others(port, skb, mode),
+        false => Judged::Whole,
+    };
+    if let Judged::Nothing = judged {
         return true;
     }
     let (protocol, at) = match mode {
@@ -114,16 +118,45 @@ pub(super) fn are_own(
     if skb.writes_sum_before(at as u32 + header_len) {
         return false;
     }
-    match protocol {
-        Protocol::IPV4 => is_own_ipv4(port, skb, at, bh.read_side()),
-        _ => is_own_ipv6(port, skb, at, bh),
+    match (protocol, judged) {
+        (Protocol::IPV4, Judged::Whole) => is_own_ipv4(port, skb, at, bh.read_side()),
+        (Protocol::IPV6, Judged::Whole) => is_own_ipv6(port, skb, at, bh),
+        (Protocol::IPV6, _) => makes_no_routes(skb, at),
+        _ => true,
     }
 }
 
-/// Whether a packet may be for the parent's own stack, where others share the port.
+/// What of a packet is judged.
+enum Judged {
+    Nothing,
+    /// Whether it would make routes, as the parent's say whose an address is.
+    Routes,
+    Whole,
+}
+
+/// What of a packet may be for the parent's own stack, where others share the port. To a group they
+/// all get it, and those may be who the source is no lie to.
 #[cold]
-fn is_for_port(port: &NetDevice, skb: &SkBuff, mode: Mode) -> bool {
-    !port.gives_all_away() && (mode == Mode::L3 || skb.is_frame_for(port))
+fn judged_beside_others(port: &NetDevice, skb: &SkBuff, mode: Mode) -> Judged {
+    if port.gives_all_away() {
+        return Judged::Nothing;
+    }
+    match mode {
+        Mode::L2 if skb.is_frame_for(port) => Judged::Whole,
+        Mode::L2 if skb.is_frame_for_group() => Judged::Routes,
+        Mode::L2 => Judged::Nothing,
+        Mode::L3 => Judged::Whole,
+    }
+}
+
+/// Whether an IPv6 packet says nothing of routes to whoever gets it.
+#[cold]
+fn makes_no_routes(skb: &mut SkBuff, at: usize) -> bool {
+    let end = at + Ipv6::HEADER_LEN as usize;
+    if !skb.may_pull(end as u32) {
+        return is_no_packet(skb, end);
+    }
+    !ipv6::is_routers(skb, at)
 }
 
 /// What a frame carries for the parent's own stack, and where that begins. A tag of a VLAN makes it

@@ -367,7 +367,27 @@ def shared(means):
             with BLUE, socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as sock:
                 saw = tap_sees("u0", lambda: sock.sendto(lie, ("c0", 0x0800, 0, 0, mac)), is_lie)
             same((saw, spoofed()[0]), (True, before + 1), "what macvlan has is not the parent's to judge")
+            beside_routers()
         PARENT.call("ip", "link", "del", "u0")
+
+
+def beside_routers():
+    """What is for all others beside macvlan is for the parent as well: routes are not made of it."""
+    group = bytes.fromhex("333300000001")
+    with BLUE, socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as sock:
+
+        def send(packet):
+            try:
+                sock.sendto(packet, ("c0", 0x86DD, 0, 0, group))
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # the drop
+                    raise
+
+        hears_no_router("beside macvlan", send)
+        lie = udp_packet(V6, "2001:db8:77::9", "ff02::1", b"for the group")
+        before = spoofed()[0]
+        saw = tap_sees("u0", lambda: send(lie), lambda data: data.endswith(b"for the group"))
+        same((saw, spoofed()[0]), (True, before), "beside macvlan a group hears whatever source")
 
 
 def vlans():
@@ -422,6 +442,11 @@ def unfinished(means, words, ears):
 
 def routers(means, words):
     """A child is no router of the parent's, whatever it says."""
+    hears_no_router(f"shortcut {words}", lambda packet: means.send("packet socket", V6, packet))
+
+
+def hears_no_router(when, send):
+    """Has a router's advertisement sent, of which the parent makes nothing."""
     PARENT.sysctl(**{"ipv6__conf__p1__accept_ra": 2})
     prefix = struct.pack("!BBBBIII", 3, 4, 128, 0x80, 1800, 1800, 0) + V6.raw(V6.child(2))
     for name, extra in (("", b""), (" behind an extension header", struct.pack("!BB6x", 58, 0))):
@@ -431,11 +456,11 @@ def routers(means, words):
         first = 60 if extra else 58
         packet = struct.pack("!IHBB", 6 << 28, len(extra + body), first, 255) + V6.raw("fe80::77") + V6.raw("ff02::1") + extra + body
         before = spoofed()[0]
-        means.send("packet socket", V6, packet)
+        send(packet)
         time.sleep(SILENCE)
         made = [line for line in PARENT.call("ip", "-6", "route", "show", "proto", "ra").splitlines() if line]
         kernel = PARENT.call("ip", "-6", "route", "show", "dev", "p1")
-        same((spoofed()[0] - before, made, V6.child(2) in kernel), (1, [], False), f"shortcut {words}: what a router would say{name}")
+        same((spoofed()[0] - before, made, V6.child(2) in kernel), (1, [], False), f"{when}: what a router would say{name}")
     PARENT.sysctl(**{"ipv6__conf__p1__accept_ra": 0})
 
 
