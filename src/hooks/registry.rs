@@ -447,7 +447,8 @@ fn port_of<'r>(dev: &'r NetDevice, rtnl: &'r Rtnl) -> Option<&'r Device<End>> {
     }
 }
 
-/// A device has come into a namespace.
+/// A device has come into a namespace. Whoever moved it is not told of a failure, so the one of
+/// watching it keeps nothing else from being done.
 fn come(dev: &NetDevice, rtnl: &Rtnl) -> Result {
     let namespace = dev.namespace_locked(rtnl);
     let watched = with_places(namespace, rtnl, |places| {
@@ -457,15 +458,13 @@ fn come(dev: &NetDevice, rtnl: &Rtnl) -> Result {
             Ok(())
         }
     });
-    watched.unwrap_or(Ok(()))?;
-    let Some(end) = End::cast(dev) else {
-        return Ok(());
-    };
-    match end.driver().role() {
-        Role::Port => port_has_come(end, rtnl),
-        Role::Child => child_has_come(end, rtnl),
+    if let Some(end) = End::cast(dev) {
+        match end.driver().role() {
+            Role::Port => port_has_come(end, rtnl),
+            Role::Child => child_has_come(end, rtnl),
+        }
     }
-    Ok(())
+    watched.unwrap_or(Ok(()))
 }
 
 /// A port that allows shortcuts was moved, which cannot be refused any more.
@@ -474,6 +473,8 @@ fn port_has_come(port: &Device<End>, rtnl: &Rtnl) {
     if apply(port, shortcuts, rtnl).is_err() {
         pr_warn!("no memory for the shortcuts of a port that was moved: it has none now\n");
         port.driver().policy().set(Set::NONE, rtnl);
+        // Nor may it note connections, which tracking would then judge less strictly for nothing.
+        port.driver().set_established(None, rtnl);
     }
 }
 
