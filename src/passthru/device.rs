@@ -21,7 +21,7 @@ use crate::{
         device::{Device, NetDevice},
         driver::{Driver, OtherTraffic, Transmit},
         features::Features,
-        once::{full_barrier, Once32, Once64},
+        once::{full_barrier, read_barrier, Once32, Once64},
         own_addresses::OwnAddresses,
         rcu_arc::RcuArc,
         rcu_device::RcuDevice,
@@ -368,6 +368,8 @@ impl Driver for End {
             }
             Role::Port => {
                 let Some(child) = dev.driver().peer(rcu) else {
+                    // What was kept before the child was gone.
+                    read_barrier();
                     let [rx_packets, rx_bytes, tx_packets, tx_bytes] =
                         array::from_fn(|index| dev.driver().last[index].read());
                     return OtherTraffic {
