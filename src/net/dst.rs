@@ -67,15 +67,15 @@ impl<'r> Dst<'r> {
     }
 
     /// Bytes of the longest packet that this route sends on, of what others sent. The route must be one of
-    /// `family`. C: `ip_dst_mtu_maybe_forward()`, `ip6_dst_mtu_maybe_forward()`.
+    /// `family`. IPv6 looks at the route's own when it forwards if that is locked, and whatever it is when
+    /// it sends. C: `ip_dst_mtu_maybe_forward()`, `ip6_dst_mtu_maybe_forward()`, `ip6_fragment()`.
     pub(crate) fn forward_mtu(self, family: Family, _rcu: ReadSide<'r>) -> u32 {
         let dst = self.as_raw();
-        // SAFETY: the route exists, and so does its device; this is a read-side critical section.
-        unsafe {
-            match family {
-                Family::Ipv4 => bindings::passthru_helper_ip_forward_mtu(dst),
-                Family::Ipv6 => bindings::passthru_helper_ip6_forward_mtu(dst),
-            }
+        match family {
+            // SAFETY: the route exists, and so does its device; this is a read-side critical section.
+            Family::Ipv4 => unsafe { bindings::passthru_helper_ip_forward_mtu(dst) },
+            // SAFETY: as above.
+            Family::Ipv6 => unsafe { bindings::passthru_helper_ip6_forward_mtu(dst) }.min(self.mtu()),
         }
     }
 

@@ -228,12 +228,13 @@ def path_mtu(case):
     smaller_mtu(case, "port")
     PARENT.call("ip", "link", "set", "p1", "mtu", "1500")
     report(case.arrives(bytes(1440)), f"{case.name}: what is not too long any more arrives")
-    route = case.family.ip("route"), (case.family.host(case.dest), "dev", "p1", "mtu", "lock", "1400")
-    PARENT.call(*route[0], "add", *route[1])
-    smaller_mtu(case, "route")
-    heard = [grown_child(case, space, segment) for space in (OUTSIDE, RED) for segment in (False, True)]
-    same(heard, ["EMSGSIZE"] * 4, f"{case.name}: ... and so they are where the child takes more than before")
-    PARENT.call(*route[0], "del", *route[1])
+    for name, mtu in (("route", ("mtu", "lock", "1400")), ("route that may learn of others", ("mtu", "1400"))):
+        route = case.family.ip("route"), (case.family.host(case.dest), "dev", "p1", *mtu)
+        PARENT.call(*route[0], "add", *route[1])
+        smaller_mtu(case, name)
+        heard = [grown_child(case, space, segment) for space in (OUTSIDE, RED) for segment in (False, True)]
+        same(heard, ["EMSGSIZE"] * 4, f"{case.name}: ... and so they are where the child takes more than before")
+        PARENT.call(*route[0], "del", *route[1])
     for space, device in ((PARENT, "p1"), (BLUE, "c0")):
         space.call("ip", "link", "set", device, "mtu", "1400")
     smaller_mtu(case, "pair")
