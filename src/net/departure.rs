@@ -109,14 +109,27 @@ impl NetDevice {
         unsafe { (*self.as_raw()).hard_header_len != 0 }
     }
 
-    /// The Ethernet address of this device, which has one. Who reads it while it is changed finds one
-    /// that is neither old nor new.
-    pub(super) fn address(&self) -> &[u8; bindings::ETH_ALEN as usize] {
-        // SAFETY: the device exists, and its address is freed with it.
-        unsafe {
-            let address = (&raw const (*self.as_raw()).dev_addr).read_volatile();
-            &*address.cast()
-        }
+    /// Where the Ethernet address of this device is, which has one: for C to copy, and for no
+    /// reference. Who reads it while it is changed finds one that is neither old nor new.
+    #[inline(always)]
+    pub(super) fn raw_address(&self) -> *const c_uchar {
+        // SAFETY: the device exists; a single load.
+        unsafe { (&raw const (*self.as_raw()).dev_addr).read_volatile() }
+    }
+
+    /// Whether that is this one's. C: `ether_addr_equal()`.
+    #[inline(always)]
+    pub(super) fn has_address(&self, address: &[u8; bindings::ETH_ALEN as usize]) -> bool {
+        let own = self.raw_address();
+        // SAFETY: the address exists as long as the device, and has more room than this. It lies behind
+        // pointers (`struct netdev_hw_addr`), so both words are where such may be; single loads.
+        let (first, last) = unsafe {
+            let last = own.add(4).cast::<u16>();
+            (own.cast::<u32>().read_volatile(), last.read_volatile())
+        };
+        let [a, b, c, d, e, f] = *address;
+        let differs = u32::from_ne_bytes([a, b, c, d]) ^ first;
+        differs | u32::from(u16::from_ne_bytes([e, f]) ^ last) == 0
     }
 
     /// How many devices without a queue are being sent on at this moment, one from within the

@@ -442,7 +442,7 @@ impl SkBuff {
         let protocol = u16::from_be(self.protocol().0);
         self.own_head_with(bindings::ETH_HLEN)?;
         let (skb, dev) = (self.as_raw(), to.as_raw());
-        let (to, from) = (to.address().as_ptr(), from.address().as_ptr());
+        let (to, from) = (to.raw_address(), from.raw_address());
         // SAFETY: the skb is valid and ours and has the room; the device exists, and so do addresses.
         // The union is written as it is read in `protocol()`.
         unsafe {
@@ -667,7 +667,8 @@ impl SkBuff {
 
     /// Whether the Ethernet header that the packet begins with is addressed to `dev`.
     pub(crate) fn is_frame_for(&self, dev: &NetDevice) -> bool {
-        self.linear().first_chunk() == Some(dev.address())
+        let first = self.linear().first_chunk();
+        first.is_some_and(|address| dev.has_address(address))
     }
 
     /// Whether the Ethernet header that the packet begins with is addressed to many. C:
