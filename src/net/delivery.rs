@@ -144,7 +144,7 @@ impl SkBuff {
         // cannot interrupt.
         unsafe {
             let skb = self.into_raw();
-            taken(family, skb, hand_over(skb, Some(handler)));
+            taken(family, skb, hand_over(skb, Some(handler)), bh);
         }
     }
 
@@ -197,7 +197,7 @@ impl SkBuff {
                 let skb = SkBuff::from_raw(skb);
                 return skb.arrive_by_route(family, dev, dst, header, traffic, None, bh);
             }
-            taken(family, skb, answer);
+            taken(family, skb, answer, bh);
         }
     }
 
@@ -238,7 +238,7 @@ impl SkBuff {
                 return skb.arrive_by_route(family, dev, dst, header, traffic, connection, bh);
             }
             mem::forget(connection);
-            taken(family, skb, answer);
+            taken(family, skb, answer, bh);
         }
     }
 
@@ -316,14 +316,14 @@ type HandOver =
 ///
 /// `skb` is the packet, and `answer` what its handler said.
 #[inline(always)]
-unsafe fn taken(family: Family, skb: *mut bindings::sk_buff, answer: c_int) {
+unsafe fn taken(family: Family, skb: *mut bindings::sk_buff, answer: c_int, bh: BottomHalf<'_>) {
     if answer == 0 {
         return;
     }
     if let Some(protocol) = inside(family, answer) {
         // SAFETY: by the caller's promise; of a packet that is to begin again the handler gave back
         // its reference.
-        unsafe { SkBuff::from_raw(skb) }.resubmit(family, protocol);
+        unsafe { SkBuff::from_raw(skb) }.resubmit(family, protocol, bh);
     }
 }
 
@@ -339,15 +339,12 @@ fn inside(family: Family, answer: c_int) -> Option<u8> {
 
 impl SkBuff {
     /// The packet begins with what was inside. Hooks before the sockets were passed, or passed by,
-    /// before it was unwrapped, and are not asked again.
+    /// before it was unwrapped. They are asked again only where others than a handler have to do with
+    /// it, with all else that stands there.
     #[cold]
     #[inline(never)]
-    fn resubmit(mut self, family: Family, mut protocol: u8) {
-        // The packet has its device, which exists; softirqs are disabled for its handler.
-        let scope = ();
+    fn resubmit(mut self, family: Family, mut protocol: u8, bh: BottomHalf<'_>) {
         loop {
-            // SAFETY: this is what a handler of the kernel's was called in.
-            let bh = unsafe { BottomHalf::assume(&scope) };
             let Some(handler) = self.direct_here(family, protocol, true, bh) else {
                 return match family {
                     Family::Ipv4 => self.resubmit_ipv4(protocol),
