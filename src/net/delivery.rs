@@ -346,10 +346,7 @@ impl SkBuff {
     fn resubmit(mut self, family: Family, mut protocol: u8, bh: BottomHalf<'_>) {
         loop {
             let Some(handler) = self.direct_here(family, protocol, true, bh) else {
-                return match family {
-                    Family::Ipv4 => self.resubmit_ipv4(protocol),
-                    Family::Ipv6 => self.resubmit_ipv6(protocol),
-                };
+                return self.resubmit_by_route(family, protocol);
             };
             let give: HandOver = match family {
                 Family::Ipv4 => bindings::passthru_helper_ip_give,
@@ -369,34 +366,33 @@ impl SkBuff {
     }
 
     /// Where others than a handler have to do with the packet: all of the way to the sockets.
-    fn resubmit_ipv4(mut self, protocol: u8) {
+    fn resubmit_by_route(mut self, family: Family, protocol: u8) {
         let Some(len) = self.network_header_len() else {
             return self.drop_with(DropReason::IP_INHDR);
         };
         self.push(len);
-        let Ok(header) = self.own_bytes() else {
+        let written = match family {
+            Family::Ipv4 => self
+                .own_bytes()
+                .map(|header| ipv4::set_protocol(header, protocol)),
+            Family::Ipv6 => self
+                .own_bytes()
+                .map(|header| ipv6::set_protocol(header, protocol)),
+        };
+        if written.is_err() {
             return self.drop_with(DropReason::NOMEM);
-        };
-        ipv4::set_protocol(header, protocol);
-        // SAFETY: the skb is valid and begins with its header again, has its device and its route;
-        // its reference passes to the callee.
-        unsafe { bindings::ip_local_deliver(self.into_raw()) };
-    }
-
-    fn resubmit_ipv6(mut self, protocol: u8) {
-        let Some(len) = self.network_header_len() else {
-            return self.drop_with(DropReason::IP_INHDR);
-        };
-        self.push(len);
-        let Ok(header) = self.own_bytes() else {
-            return self.drop_with(DropReason::NOMEM);
-        };
-        ipv6::set_protocol(header, protocol);
-        // SAFETY: as above. What is added to the sum is what the callee takes off again.
-        unsafe {
-            let skb = self.into_raw();
-            bindings::passthru_helper_skb_postpush_rcsum(skb, (*skb).data.cast(), len);
-            bindings::ip6_input(skb);
         }
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid and begins with its header again, has its device and its route;
+        // its reference passes to the callee. What is added to the sum is what IPv6 takes off again.
+        unsafe {
+            match family {
+                Family::Ipv4 => bindings::ip_local_deliver(skb),
+                Family::Ipv6 => {
+                    bindings::passthru_helper_skb_postpush_rcsum(skb, (*skb).data.cast(), len);
+                    bindings::ip6_input(skb)
+                }
+            }
+        };
     }
 }
