@@ -143,8 +143,14 @@ impl<T: LinkType> LinkOperations<T> {
         core::ptr::eq(ops, self.as_raw()).then(|| unsafe { Device::from_raw(dev.as_raw()) })
     }
 
-    fn data<'a>(data: *mut *mut bindings::nlattr) -> Option<Attributes<'a>> {
-        // SAFETY: callers pass what the kernel parsed with `maxtype` and the policy, or null.
+    /// What is in `IFLA_INFO_DATA`, if there is any.
+    ///
+    /// # Safety
+    ///
+    /// `data` must be null, or what the kernel parsed with `maxtype` and the policy, and that exist
+    /// for `'a`.
+    unsafe fn data<'a>(data: *mut *mut bindings::nlattr) -> Option<Attributes<'a>> {
+        // SAFETY: by the caller's promise.
         (!data.is_null()).then(|| unsafe { Attributes::from_raw(data, T::POLICY.len()) })
     }
 
@@ -168,15 +174,16 @@ impl<T: LinkType> LinkOperations<T> {
         ack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
         // SAFETY: by the caller's promise.
-        let (link, ack) = unsafe {
+        let (link, data, ack) = unsafe {
             (
                 Attributes::from_raw(link, LINK_ATTRIBUTES),
+                Self::data(data),
                 ExtAck::from_raw(ack),
             )
         };
         from_result(|| {
             check_form::<T>(link, ack)?;
-            T::validate(link, Self::data(data), ack)?;
+            T::validate(link, data, ack)?;
             Ok(0)
         })
     }
@@ -206,10 +213,14 @@ impl<T: LinkType> LinkOperations<T> {
                 ExtAck::from_raw(ack),
             )
         };
+        // SAFETY: by the caller's promise.
+        let (link, data) = unsafe {
+            let link = Attributes::from_raw(params.tb, LINK_ATTRIBUTES);
+            (link, Self::data(params.data))
+        };
         let request = NewLink {
-            // SAFETY: by the caller's promise.
-            link: unsafe { Attributes::from_raw(params.tb, LINK_ATTRIBUTES) },
-            data: Self::data(params.data),
+            link,
+            data,
             peer_namespace: namespace,
         };
         from_result(|| T::new_link(dev, &request, ack, &rtnl).map(|()| 0))
@@ -225,16 +236,17 @@ impl<T: LinkType> LinkOperations<T> {
         data: *mut *mut bindings::nlattr,
         ack: *mut bindings::netlink_ext_ack,
     ) -> c_int {
-        let Some(data) = Self::data(data) else {
-            return 0;
-        };
         // SAFETY: by the caller's promise.
-        let (dev, rtnl, ack) = unsafe {
+        let (dev, data, rtnl, ack) = unsafe {
             (
                 Device::<T::Driver>::from_raw(dev),
+                Self::data(data),
                 Rtnl::assume(),
                 ExtAck::from_raw(ack),
             )
+        };
+        let Some(data) = data else {
+            return 0;
         };
         from_result(|| T::change_link(dev, data, ack, &rtnl).map(|()| 0))
     }
