@@ -29,7 +29,12 @@ type Handler = unsafe extern "C" fn(skb: *mut bindings::sk_buff) -> c_int;
 
 /// Whether a namespace has raw sockets that take a protocol.
 #[inline(always)]
-fn has_raw_sockets(namespace: &Namespace, family: Family, protocol: u8) -> bool {
+fn has_raw_sockets(
+    namespace: &Namespace,
+    family: Family,
+    protocol: u8,
+    _rcu: ReadSide<'_>,
+) -> bool {
     let net = namespace.as_raw();
     // SAFETY: the namespace exists; where the sockets are is one of the places of a table that is
     // always there, found by a single load.
@@ -40,18 +45,28 @@ fn has_raw_sockets(namespace: &Namespace, family: Family, protocol: u8) -> bool 
         };
         (&raw const (*head).first).read_volatile()
     };
-    !first.is_null() && takes_any_of(first, namespace, protocol)
+    // SAFETY: a socket's, from the head of such a place, in the read-side critical section.
+    !first.is_null() && unsafe { takes_any_of(first, namespace, protocol) }
 }
 
 /// Whether one of the sockets in a place of the table is the namespace's and takes the protocol: the
 /// table is everybody's, and others may share the place.
+///
+/// # Safety
+///
+/// `first` must be found in the table of raw sockets, in an RCU read-side critical section that the
+/// caller still is in.
 #[cold]
 #[inline(never)]
-fn takes_any_of(first: *mut bindings::hlist_node, namespace: &Namespace, protocol: u8) -> bool {
+unsafe fn takes_any_of(
+    first: *mut bindings::hlist_node,
+    namespace: &Namespace,
+    protocol: u8,
+) -> bool {
     let mut node = first;
     while !node.is_null() {
-        // SAFETY: sockets and what links them are found by single loads and freed after a grace
-        // period; the caller is in a read-side critical section. The members of the unions overlay
+        // SAFETY: by the caller's promise a socket of the table. Sockets and what links them are
+        // found by single loads and freed after a grace period. The members of the unions overlay
         // each other.
         unsafe {
             let common = container_of!(node, bindings::sock_common, __bindgen_anon_6.skc_node);
@@ -108,7 +123,7 @@ impl SkBuff {
         namespace: &Namespace,
         rcu: ReadSide<'_>,
     ) -> Option<Handler> {
-        if self.is_zero_copy() || has_raw_sockets(namespace, family, protocol) {
+        if self.is_zero_copy() || has_raw_sockets(namespace, family, protocol, rcu) {
             return None;
         }
         handler(family, protocol, rcu)
