@@ -342,7 +342,7 @@ impl SkBuff {
                 if skb.dst(rcu).map(Dst::as_raw) == before
                     && asked == skb.asked_by_rules(family, namespace) =>
             {
-                skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu)
+                skb.go_out(namespace, rcu)
             }
             Ok(skb) => skb.go_elsewhere(family, namespace, rcu),
             Err(answer) => answer,
@@ -372,7 +372,7 @@ impl SkBuff {
             // The port's rules refuse it, or have it for the parent, which is for input to tell.
             return self.come_in().map_or_else(|error| error.to_errno(), |()| 0);
         }
-        self.go_out(namespace.as_raw(), ptr::null_mut(), rcu)
+        self.go_out(namespace, rcu)
     }
 
     /// Routes a packet as one that came in by the port, which it has as its device. Whether it is to be
@@ -447,24 +447,25 @@ impl SkBuff {
             None => Some(self),
         };
         if let Some(skb) = passed {
-            skb.go_out(namespace.as_raw(), ptr::null_mut(), rcu);
+            skb.go_out(namespace, rcu);
         }
     }
 
     /// The way of the packet's route, once it has passed hooks. C: `dst_output()`.
     #[inline]
-    fn output(self, net: *mut bindings::net, sk: *mut bindings::sock) -> c_int {
-        // SAFETY: the skb is valid, has its route, and its reference passes to the callee; what else
-        // there is exists or is null.
-        unsafe { bindings::passthru_helper_dst_output(net, sk, self.into_raw()) }
+    fn output(self, namespace: &Namespace) -> c_int {
+        let (skb, net, sk) = (self.into_raw(), namespace.as_raw(), ptr::null_mut());
+        // SAFETY: the skb is valid, has its route, and its reference passes to the callee; the namespace
+        // exists, and there may be no socket.
+        unsafe { bindings::passthru_helper_dst_output(net, sk, skb) }
     }
 
     /// As [`Self::output`], for a child's packet that has passed hooks of the parent's.
-    fn go_out(self, net: *mut bindings::net, sk: *mut bindings::sock, rcu: ReadSide<'_>) -> c_int {
+    fn go_out(self, namespace: &Namespace, rcu: ReadSide<'_>) -> c_int {
         if self.is_for_us(rcu) {
             self.come_in().map_or_else(|error| error.to_errno(), |()| 0)
         } else {
-            self.output(net, sk)
+            self.output(namespace)
         }
     }
 
@@ -513,21 +514,24 @@ impl SkBuff {
     }
 }
 
-/// C: `okfn` of hooks of output.
+/// C: `okfn` of hooks of output, which are passed for no socket: see [`SkBuff::pass_hooks_at`].
 ///
 /// # Safety
 ///
 /// `skb` must be valid and have its device and its route, and the caller give up its reference; an RCU
-/// read-side critical section must last, `net` exist, and `sk` exist or be null.
+/// read-side critical section must last, and `net` exist.
 unsafe extern "C" fn go_out(
     net: *mut bindings::net,
-    sk: *mut bindings::sock,
+    _sk: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
     let scope = ();
     // SAFETY: by the caller's promise.
-    let (skb, rcu) = unsafe { (SkBuff::from_raw(skb), ReadSide::assume(&scope)) };
-    skb.go_out(net, sk, rcu)
+    let (skb, namespace, rcu) = unsafe {
+        let rcu = ReadSide::assume(&scope);
+        (SkBuff::from_raw(skb), Namespace::from_raw(net), rcu)
+    };
+    skb.go_out(namespace, rcu)
 }
 
 /// C: `okfn` of hooks of output, for what a program had in its hands (NFQUEUE) meanwhile: which route it
