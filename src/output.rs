@@ -399,11 +399,21 @@ fn framed(
     let Some(mut skb) = skb.unshare() else {
         return Ok(lost(child));
     };
-    skb.pull(HEADER);
-    bare(child, exits, skb, bh).map_err(|mut skb| {
-        skb.push(HEADER);
-        skb
-    })
+    if !skb.pull(HEADER) {
+        return Err(skb);
+    }
+    bare(child, exits, skb, bh).or_else(|skb| framed_again(child, skb))
+}
+
+/// A packet that goes by the full path as what it was before its Ethernet header was taken off. There is
+/// room for that as long as nobody has moved the packet.
+#[inline]
+fn framed_again(child: &Device<End>, mut skb: SkBuff) -> Result<Transmit, SkBuff> {
+    if skb.push(Framing::Ethernet.header_len() as u32) {
+        Err(skb)
+    } else {
+        Ok(lost(child))
+    }
 }
 
 /// A packet that begins with its network header, or that is none of IP.

@@ -382,10 +382,10 @@ impl SkBuff {
 
     /// Where others than a handler have to do with the packet: all of the way to the sockets.
     fn resubmit_by_route(mut self, family: Family, protocol: u8) {
-        let Some(len) = self.network_header_len() else {
+        let len = self.network_header_len();
+        let Some(len) = len.filter(|&len| self.push(len)) else {
             return self.drop_with(DropReason::IP_INHDR);
         };
-        self.push(len);
         let written = match family {
             Family::Ipv4 => self
                 .own_bytes()

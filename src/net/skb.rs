@@ -383,13 +383,11 @@ impl SkBuff {
     /// Whether somebody is yet to write a checksum into the packet's first `len` bytes.
     /// C: `skb_checksum_help()`.
     pub(crate) fn writes_sum_before(&self, len: u32) -> bool {
-        let skb = self.as_raw();
-        // SAFETY: the skb is valid and its data lies behind its head; unions as in `protocol()`.
+        // SAFETY: the skb is valid; unions as in `protocol()`.
         let (summed, place) = unsafe {
-            let headers = (*skb).__bindgen_anon_4.headers.as_ref();
+            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_ref();
             let sum = headers.__bindgen_anon_1.__bindgen_anon_1;
-            let headroom = (*skb).data.offset_from((*skb).head);
-            let start = sum.csum_start as isize - headroom;
+            let start = sum.csum_start as isize - self.headroom();
             (headers.ip_summed(), start + sum.csum_offset as isize)
         };
         u32::from(summed) == bindings::CHECKSUM_PARTIAL && place < len as isize
@@ -605,16 +603,37 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_skb_enter_output(self.as_raw(), len) };
     }
 
-    /// Takes a link layer header of `len` bytes off, which the packet must have. C: `__skb_pull()`.
-    pub(crate) fn pull(&mut self, len: u32) {
+    /// Takes a link layer header of `len` bytes off. `false` where the linear part is shorter.
+    /// C: `__skb_pull()`.
+    #[inline]
+    #[must_use]
+    pub(crate) fn pull(&mut self, len: u32) -> bool {
+        if self.linear().len() < len as usize {
+            return false;
+        }
         // SAFETY: the skb is valid and ours, and has the bytes.
         unsafe { bindings::passthru_helper_skb_pull(self.as_raw(), len) };
+        true
     }
 
-    /// Undoes [`Self::pull`]. C: `__skb_push()`.
-    pub(crate) fn push(&mut self, len: u32) {
-        // SAFETY: the skb is valid and ours, and had the bytes before.
+    /// Undoes [`Self::pull`]: the packet begins `len` bytes further ahead. `false` where there are fewer.
+    /// C: `__skb_push()`.
+    #[inline]
+    #[must_use]
+    pub(crate) fn push(&mut self, len: u32) -> bool {
+        if self.headroom() < len as isize {
+            return false;
+        }
+        // SAFETY: the skb is valid and ours, and the bytes lie between its head and its data.
         unsafe { bindings::passthru_helper_skb_push(self.as_raw(), len) };
+        true
+    }
+
+    /// Bytes before the packet's data. C: `skb_headroom()`.
+    #[inline]
+    fn headroom(&self) -> isize {
+        // SAFETY: the skb is valid, and its data lies behind its head, in the same allocation.
+        unsafe { (*self.as_raw()).data.offset_from((*self.as_raw()).head) }
     }
 
     /// Whether the packet stands for many, and none of those is longer than `mtu` with its network header.
