@@ -145,6 +145,9 @@ impl SkBuff {
     /// anything to do with it: hooks before the sockets, which the caller says with `direct` that
     /// there are none of, raw sockets, IPsec. Otherwise it is sent the way of its route, which is
     /// local delivery. C: `ip_local_deliver()`, `ip6_input()`.
+    ///
+    /// The packet must begin with a plain header of `family`, in its linear part: one that was found
+    /// there by its version, without options or extensions. It must have its device and its route.
     #[inline(always)]
     pub(crate) fn deliver(self, family: Family, protocol: u8, direct: bool, bh: BottomHalf<'_>) {
         let Some(handler) = self.direct_here(family, protocol, direct, bh) else {
@@ -155,8 +158,9 @@ impl SkBuff {
             Family::Ipv4 => bindings::passthru_helper_ip_hand_over,
             Family::Ipv6 => bindings::passthru_helper_ip6_hand_over,
         };
-        // SAFETY: the skb is valid and ours; its header has no options or extensions, and softirqs
-        // cannot interrupt.
+        // SAFETY: the skb is valid and ours, and has its device, and softirqs cannot interrupt. By this
+        // function's contract a plain header lies in the linear part, so that as much can be taken off,
+        // and by IPv6 there is a route.
         unsafe {
             let skb = self.into_raw();
             taken(family, skb, hand_over(skb, Some(handler)), bh);
@@ -183,6 +187,10 @@ impl SkBuff {
 
     /// As [`Self::enter_ipv4`], or the same for IPv6, and then, by the local route `dst`,
     /// [`Self::deliver`] at once. Nothing may stand before the sockets.
+    ///
+    /// The packet must begin with a plain header of `family`, in its linear part, of which `header` is
+    /// the summary; that also says whether the packet has a route by now, which it then loses. `dst`
+    /// must be one of `family`, of the namespace of `dev`.
     #[inline(always)]
     pub(crate) fn arrive(
         self,
@@ -202,9 +210,10 @@ impl SkBuff {
         };
         let (counters, amount) = (traffic.counters(), traffic.amount());
         let (to, route) = (dev.as_raw(), dst.as_raw());
-        // SAFETY: the skb is valid and ours; the device, the counters and, until the read-side
-        // critical section ends, the route exist; softirqs cannot interrupt. Where raw sockets come
-        // first nothing was done.
+        // SAFETY: the skb is valid and ours, and by this function's contract begins with a plain header
+        // in its linear part, so that as much can be taken off. The device, the counters and, until the
+        // read-side critical section ends, the route exist, which is one of the family; softirqs cannot
+        // interrupt. Where raw sockets come first nothing was done.
         unsafe {
             let skb = self.into_raw();
             let answer = arrive(skb, to, route, header, counters, amount, Some(handler));
@@ -216,7 +225,7 @@ impl SkBuff {
         }
     }
 
-    /// As [`Self::arrive`], for a packet whose socket is known.
+    /// As [`Self::arrive`], with all that is asked for there, for a packet whose socket is known.
     #[inline(always)]
     // All that is known of the packet, in registers.
     #[allow(clippy::too_many_arguments)]

@@ -162,10 +162,12 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_ip6_enter(skb, dev.as_raw(), class, counters, amount) };
     }
 
-    /// Sends the packet the way of its route. It must have one. Says what became of it, one of
-    /// `NET_RX_*` mostly. C: `dst_input()`.
+    /// Sends the packet the way of its route. It must have one, which also refusals are, and begin with
+    /// the header that this was found for, in its linear part. Says what became of it, one of `NET_RX_*`
+    /// mostly. C: `dst_input()`.
     pub(crate) fn follow_route(self, _bh: BottomHalf<'_>) -> c_int {
-        // SAFETY: the skb is valid, and its reference passes to the callee.
+        // SAFETY: the skb is valid, and its reference passes to the callee. By this function's contract
+        // it has a route, which is called without a look.
         unsafe { bindings::passthru_helper_dst_input(self.into_raw()) }
     }
 
