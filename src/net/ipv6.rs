@@ -360,8 +360,12 @@ impl Namespace {
     }
 
     /// Whether packets are forwarded unless a device says otherwise.
-    pub(super) fn ipv6_forwards(&self) -> bool {
-        // SAFETY: the namespace exists, and has its switches as long as it has IPv6.
+    ///
+    /// # Safety
+    ///
+    /// The namespace must have IPv6, as one has of which there is a route.
+    pub(super) unsafe fn ipv6_forwards(&self) -> bool {
+        // SAFETY: the namespace exists, and by the caller's promise its switches do; a single load.
         unsafe { (&raw const (*(*self.as_raw()).ipv6.devconf_all).forwarding).read_volatile() != 0 }
     }
 }

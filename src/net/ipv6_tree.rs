@@ -23,9 +23,14 @@ pub(super) fn number([high, low]: Address) -> u128 {
 }
 
 impl Namespace {
-    /// The tables that are asked where there are no rules, in their order. The first may be null.
-    pub(super) fn plain_ipv6_tables(&self) -> [*const bindings::fib6_table; 2] {
-        // SAFETY: the namespace exists, and has its tables as long as it does, if it has IPv6.
+    /// The tables that are asked where there are no rules, in their order. The first may be null. They
+    /// exist as long as the namespace.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Namespace::ipv6_forwards`].
+    pub(super) unsafe fn plain_ipv6_tables(&self) -> [*const bindings::fib6_table; 2] {
+        // SAFETY: the namespace exists, and by the caller's promise its tables were made.
         unsafe {
             let ipv6 = &raw const (*self.as_raw()).ipv6;
             #[cfg(CONFIG_IPV6_MULTIPLE_TABLES)]

@@ -24,7 +24,8 @@ type Table = bindings::fib6_table;
 
 impl Namespace {
     /// Whether no other route may come to be the answer for `daddr` in place of this one, which is,
-    /// with nothing that tells. C: `find_rr_leaf()`, `fib6_add_rt2node()`.
+    /// with nothing that tells. It must be a route of this namespace.
+    /// C: `find_rr_leaf()`, `fib6_add_rt2node()`.
     pub(crate) fn ipv6_answer_stays(
         &self,
         route: Dst<'_>,
@@ -35,30 +36,39 @@ impl Namespace {
             return false;
         };
         let daddr = number(daddr);
-        let (from, asks_routers) = (from.as_ptr().cast_const(), !self.ipv6_forwards());
+        let from = from.as_ptr().cast_const();
+        // SAFETY: there is an IPv6 route of the namespace, so it has IPv6.
+        let asks_routers = unsafe { !self.ipv6_forwards() };
         // SAFETY: tables exist as long as the namespace, nodes and routes that are found in them
         // until a grace period after they are gone.
         let stays = |table| unsafe { !has_passed_over(table, from, daddr, asks_routers) };
         if self.ipv6_has_rules() {
-            return self.all_ipv6_tables().all(stays);
+            // SAFETY: as above.
+            return unsafe { self.all_ipv6_tables() }.all(stays);
         }
         // What comes after the table with the answer is not asked.
-        // SAFETY: `from` exists, as above; its table never changes.
-        let own = unsafe { (*from).fib6_table }.cast_const();
-        let tables = self.plain_ipv6_tables();
+        // SAFETY: `from` exists, as above; its table never changes. The namespace has IPv6, as above.
+        let (own, tables) = unsafe {
+            let own = (*from).fib6_table.cast_const();
+            (own, self.plain_ipv6_tables())
+        };
         let asked = if ptr::eq(tables[0], own) { 1 } else { 2 };
         tables.into_iter().take(asked).all(stays)
     }
 
-    /// All tables, whichever rules ask for.
-    fn all_ipv6_tables(&self) -> impl Iterator<Item = *const Table> {
+    /// All tables, whichever rules ask for. They exist as long as the namespace.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Namespace::ipv6_forwards`].
+    unsafe fn all_ipv6_tables(&self) -> impl Iterator<Item = *const Table> {
         const HEADS: usize = bindings::FIB6_TABLE_HASHSZ as usize;
-        // SAFETY: the namespace exists, and has its tables as long as it does, if it has IPv6; they
-        // are the first members of what links them with each other.
+        // SAFETY: the namespace exists, and by the caller's promise its tables were made; what links
+        // them with each other is the first member of each.
         let heads = unsafe { (*self.as_raw()).ipv6.fib_table_hash };
         const { assert!(core::mem::offset_of!(Table, tb6_hlist) == 0) };
         (0..HEADS).flat_map(move |at| {
-            // SAFETY: there are so many heads, for as long as the namespace has IPv6; a single load.
+            // SAFETY: there are so many heads, for as long as the namespace exists; a single load.
             let first = unsafe { (&raw const (*heads.add(at)).first).read_volatile() };
             let existing = |link: *mut bindings::hlist_node| (!link.is_null()).then_some(link);
             iter::successors(existing(first), move |&link| {

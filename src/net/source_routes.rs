@@ -36,7 +36,7 @@ impl Namespace {
         let Some(from) = origin(route, rcu) else {
             return false;
         };
-        // SAFETY: it exists for the read-side critical section.
+        // SAFETY: it exists for the read-side critical section, and is of this namespace.
         let no_source_matters = || unsafe { self.no_source_matters(from.as_ptr(), daddr) };
         !self.ipv6_has_rules() && (!self.ipv6_has_source_routes() || no_source_matters())
     }
@@ -45,12 +45,13 @@ impl Namespace {
     ///
     /// # Safety
     ///
-    /// `from` must exist, and the caller be in an RCU read-side critical section.
+    /// `from` must be a route of this namespace that exists, and the caller be in an RCU read-side
+    /// critical section.
     unsafe fn no_source_matters(&self, from: *const Info, daddr: Address) -> bool {
         let daddr = number(daddr);
         // SAFETY: by the caller's promise a route that exists, as do its node and those below it for
-        // as long as the read-side critical section lasts, and tables as long as the namespace. All
-        // that may change is read by single loads.
+        // as long as the read-side critical section lasts, and tables as long as the namespace, which
+        // has IPv6 as there is a route of it. All that may change is read by single loads.
         unsafe {
             if (*from).fib6_src.plen != 0 {
                 return false;
