@@ -485,7 +485,7 @@ static __always_inline void passthru_depart(struct sk_buff *skb, struct net_devi
 	skb->_skb_refdst = (unsigned long)dst | SKB_DST_NOREF;
 }
 
-/* What ip_local_out() sets and counts besides. */
+/* What ip_local_out() counts besides, and the priority that ip_forward() sets. */
 void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
 			       u8 tos, unsigned long __percpu *counters, unsigned long amount)
 {
@@ -494,7 +494,7 @@ void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, str
 	skb->priority = rt_tos2priority(tos);
 }
 
-/* ... and ip6_local_out(). */
+/* ... and ip6_local_out(); ip6_forward() sets none. */
 void passthru_helper_ip6_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,
 				unsigned long __percpu *counters, unsigned long amount)
 {

@@ -56,7 +56,8 @@ pub(super) fn number(dev: &NetDevice) -> usize {
     core::ptr::from_ref(dev).addr()
 }
 
-/// Sees to it that a child's namespace has hooks. Fails with `ENOMEM`, and leaves nothing behind.
+/// Sees to it that a child's namespace has hooks. Fails with `ENOMEM`, and with `E2BIG` where it has as
+/// many as it may have; and leaves nothing behind.
 pub(super) fn add(child: &Device<End>, rtnl: &Rtnl) -> Result {
     let namespace = child.namespace_locked(rtnl);
     OUTLETS.with(rtnl, |all| {

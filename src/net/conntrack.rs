@@ -42,8 +42,9 @@ const fn bit(number: u32) -> usize {
 const CONFIRMED: usize = bit(bindings::ip_conntrack_status_IPS_CONFIRMED_BIT);
 /// C: `IPS_TEMPLATE`.
 const TEMPLATE: usize = bit(bindings::ip_conntrack_status_IPS_TEMPLATE_BIT);
-/// Someone reads or changes the packets. C: `IPS_SEQ_ADJUST`, `IPS_HELPER`.
-const READ_LATER: usize = bit(bindings::ip_conntrack_status_IPS_SEQ_ADJUST_BIT);
+/// The numbers that packets of TCP count by are changed. C: `IPS_SEQ_ADJUST`. That a helper reads them is
+/// told by its extension, however it came there: `IPS_HELPER` is of those that a rule has set only.
+const ADJUSTED: usize = bit(bindings::ip_conntrack_status_IPS_SEQ_ADJUST_BIT);
 /// C: `IPS_SRC_NAT`, `IPS_DST_NAT`.
 const SOURCE: usize = bit(bindings::ip_conntrack_status_IPS_SRC_NAT_BIT);
 const DESTINATION: usize = bit(bindings::ip_conntrack_status_IPS_DST_NAT_BIT);
@@ -161,8 +162,7 @@ impl SkBuff {
         };
         if status & CONFIRMED == 0 {
             Tracking::Unconfirmed
-        } else if has_helper || status & (source | READ_LATER) != 0 || changes_source(&this, &other)
-        {
+        } else if has_helper || status & (source | ADJUSTED) != 0 || changes_source(&this, &other) {
             Tracking::Unsettled
         } else if has_news {
             Tracking::Unconfirmed

@@ -3,8 +3,8 @@
 //! Evidence of the context that code runs in.
 //!
 //! Each type here is a value of no size that stands for "this holds as long as I live". The
-//! callbacks of the kernel make them, because they know how they are called; functions that rely
-//! on a context take them as arguments.
+//! callbacks of the kernel make them, because they know how they are called, and who has a guard
+//! or disables softirqs; functions that rely on a context take them as arguments.
 
 use crate::net::bindings;
 use core::marker::PhantomData;

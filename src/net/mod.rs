@@ -8,7 +8,8 @@
 //! - What is owned is a value ([`skb::SkBuff`], [`new_link::CreatedLink`],
 //!   [`registration::Registered`]): it is consumed once, and released where it is dropped.
 //! - What needs a lock or a context asks for evidence of it ([`context::Rtnl`],
-//!   [`context::ReadSide`], [`context::BottomHalf`]), which only callbacks of the kernel hand out.
+//!   [`context::ReadSide`], [`context::BottomHalf`]). Who makes that knows why it holds: a
+//!   callback of the kernel's by how it is called, others by what they have locked or disabled.
 //! - What a driver keeps beside its device is a Rust value with a lifetime of its own
 //!   ([`device::Device::driver`]): there before any callback that sees it, dropped after the last.
 

@@ -80,7 +80,8 @@ impl<'a> Passing<'a> {
         self.dev
     }
 
-    /// Hooks of input run in softirqs.
+    /// Hooks of input run in softirqs, or in a process that has disabled them: a program's that has let
+    /// the packet go on (NFQUEUE).
     pub(crate) fn bh(&self) -> BottomHalf<'a> {
         self.bh
     }
@@ -527,7 +528,7 @@ unsafe extern "C" fn resume_ipv6(
 
 /// What looks at packets.
 pub(crate) trait Watcher: Send + Sync + 'static {
-    /// A packet comes by. In a softirq, under RCU.
+    /// A packet comes by. With softirqs disabled or in one, under RCU.
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a>;
 
     /// A packet that was taken by `Passing::take_after_all`, and then delayed. Under RCU, with softirqs
@@ -642,7 +643,8 @@ unsafe impl<W: Send + Sync> Sync for Hook<W> {}
 
 impl<W: Watcher> Hook<W> {
     /// Registers a hook that comes after all others at its place. May sleep. Fails with `ENOMEM`,
-    /// and with `EOPNOTSUPP` where the kernel has no such place.
+    /// with `E2BIG` where as many are there as there may be, and with `EOPNOTSUPP` where the kernel has
+    /// no such place.
     ///
     /// The hook must be dropped before the namespace, or the device, ends: before that the RTNL is
     /// taken, so whoever holds it and finds them alive has the time. C: `nf_register_net_hook()`.

@@ -29,7 +29,7 @@ impl Parent {
         known.and_then(recall).ok_or(Some(place))
     }
 
-    /// As [`Self::recall_local_ipv6`], where the namespace has rules.
+    /// As [`Self::recall_local_ipv6`], for a packet that [`is_by_flow`] says yes of.
     #[inline(never)]
     fn recall_local_flow_ipv6<'r>(
         &self,
