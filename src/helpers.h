@@ -42,7 +42,6 @@ void passthru_helper_init_work(struct work_struct *work, work_func_t func);
 void passthru_helper_schedule_work(struct work_struct *work);
 bool passthru_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len);
 int passthru_helper_skb_orphan_frags(struct sk_buff *skb);
-void passthru_helper_skb_sched_timestamp(struct sk_buff *skb);
 void passthru_helper_skb_tx_timestamp(struct sk_buff *skb);
 void passthru_helper_skb_reset_mac_header(struct sk_buff *skb);
 void passthru_helper_skb_reset_network_header(struct sk_buff *skb);

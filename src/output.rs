@@ -315,7 +315,6 @@ fn to_sibling<'a, I: Ip>(
             return taken.tell(refused);
         }
     };
-    skb.sched_timestamp();
     with_bottom_halves_disabled(|bh| meet(skb, child, sibling, bh));
     taken.tell(sent)
 }

@@ -293,13 +293,6 @@ impl SkBuff {
         to_result(unsafe { bindings::passthru_helper_skb_orphan_frags(self.as_raw()) })
     }
 
-    /// Takes the timestamp of a packet that is given to a device, if the sender asked for one.
-    /// C: `__dev_queue_xmit()`.
-    pub(crate) fn sched_timestamp(&mut self) {
-        // SAFETY: the skb is valid.
-        unsafe { bindings::passthru_helper_skb_sched_timestamp(self.as_raw()) };
-    }
-
     /// Takes the transmit timestamp, if the sender asked for one. To be called by a driver when
     /// it passes the packet on.
     ///
