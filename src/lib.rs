@@ -7,6 +7,12 @@
 
 use kernel::prelude::*;
 
+// `net` reads words and packets as they are there, and `Kbuild` names no target for others.
+const _: () = assert!(
+    cfg!(CONFIG_64BIT),
+    "passthru needs a kernel with words of 64 bits"
+);
+
 #[forbid(unsafe_code)]
 mod arrive;
 #[forbid(unsafe_code)]

@@ -10,7 +10,7 @@ use kernel::{cpu::nr_cpu_ids, prelude::*};
 
 /// `N` event counters, counted without touching a line that another CPU writes.
 ///
-/// A counter is an `unsigned long`: it is never seen half written, not even where that is 32 bits.
+/// A counter is an `unsigned long`: it is never seen half written.
 ///
 /// # Invariants
 ///
@@ -63,15 +63,12 @@ impl<const N: usize> Counters<N> {
     /// What all CPUs counted until now.
     pub(crate) fn sum(&self, index: usize) -> u64 {
         let counter = self.counter(index);
-        let sum: c_ulong = possible_cpus()
+        possible_cpus()
             // SAFETY: as in `increment()`; each CPU that there can be has one, read by a single load.
             .map(|cpu| unsafe {
                 bindings::passthru_helper_per_cpu_ptr(counter, cpu).read_volatile()
             })
-            .fold(0, c_ulong::wrapping_add);
-        // Where `unsigned long` has 64 bits this converts nothing.
-        #[allow(clippy::useless_conversion)]
-        sum.try_into().unwrap_or(u64::MAX)
+            .fold(0, c_ulong::wrapping_add) as u64
     }
 }
 

@@ -225,17 +225,9 @@ impl SkBuff {
     #[inline]
     fn shared_info(&self) -> *mut bindings::skb_shared_info {
         let skb = self.as_raw();
-        // SAFETY: the skb is valid, and so is what lies there. Where words have 64 bits the end is
-        // told by how far it is from the beginning.
-        #[cfg(CONFIG_64BIT)]
-        unsafe {
-            (*skb).head.add((*skb).end as usize).cast()
-        }
-        // SAFETY: as above.
-        #[cfg(not(CONFIG_64BIT))]
-        unsafe {
-            (*skb).end.cast()
-        }
+        // SAFETY: the skb is valid, and so is what lies there. Words have 64 bits, so the end is told by
+        // how far it is from the beginning.
+        unsafe { (*skb).head.add((*skb).end as usize).cast() }
     }
 
     /// Bytes from the network header to what it carries; none where whoever noted the places left
