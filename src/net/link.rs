@@ -11,6 +11,7 @@ use super::{
     namespace::Namespace,
     netlink::{Attribute, Attributes, ExtAck, Message, Policy},
     new_link::{NewLink, LINK_ATTRIBUTES},
+    only_once::OnlyOnce,
     percpu::possible_cpus,
     registration::{KillList, NewDevice},
 };
@@ -19,7 +20,6 @@ use core::marker::PhantomData;
 use kernel::{
     error::{from_result, to_result},
     prelude::*,
-    sync::atomic::{Atomic, Full, Release},
     types::Opaque,
 };
 
@@ -78,7 +78,7 @@ pub(crate) trait LinkType: Sized + 'static {
 /// The operations of a link type, in the form that the kernel registers. To be a `static`.
 pub(crate) struct LinkOperations<T> {
     ops: Opaque<bindings::rtnl_link_ops>,
-    registered: Atomic<i32>,
+    registered: OnlyOnce,
     link_type: PhantomData<fn() -> T>,
 }
 
@@ -108,7 +108,7 @@ impl<T: LinkType> LinkOperations<T> {
         };
         Self {
             ops: Opaque::new(ops),
-            registered: Atomic::new(0),
+            registered: OnlyOnce::new(),
             link_type: PhantomData,
         }
     }
@@ -121,15 +121,10 @@ impl<T: LinkType> LinkOperations<T> {
     /// Registers the link type, until the result is dropped. Fails with `EEXIST` where there is
     /// one of that name, and with `EBUSY` where it is this one. C: `rtnl_link_register()`.
     pub(crate) fn register(&'static self) -> Result<LinkRegistration<T>> {
-        if self.registered.xchg(1, Full) != 0 {
-            return Err(EBUSY);
-        }
-        // SAFETY: the operations are static, complete, and not registered.
-        let result = to_result(unsafe { bindings::rtnl_link_register(self.as_raw()) });
-        if let Err(error) = result {
-            self.registered.store(0, Release);
-            return Err(error);
-        }
+        self.registered.register(|| {
+            // SAFETY: the operations are static, complete, and not registered.
+            to_result(unsafe { bindings::rtnl_link_register(self.as_raw()) })
+        })?;
         Ok(LinkRegistration { operations: self })
     }
 
@@ -341,6 +336,6 @@ impl<T: LinkType> Drop for LinkRegistration<T> {
     fn drop(&mut self) {
         // SAFETY: registered, and only unregistered here.
         unsafe { bindings::rtnl_link_unregister(self.operations.as_raw()) };
-        self.operations.registered.store(0, Release);
+        self.operations.registered.unregistered();
     }
 }

@@ -43,6 +43,7 @@ pub(crate) mod netlink;
 pub(crate) mod new_link;
 pub(crate) mod notifier;
 pub(crate) mod once;
+mod only_once;
 pub(crate) mod own_addresses;
 mod passed_over;
 pub(crate) mod percpu;

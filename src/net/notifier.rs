@@ -6,16 +6,12 @@
 
 use super::{
     context::Rtnl,
-    device::NetDevice, //
+    device::NetDevice,
+    only_once::OnlyOnce, //
 };
 use crate::net::bindings;
 use core::marker::PhantomData;
-use kernel::{
-    error::to_result,
-    prelude::*,
-    sync::atomic::{Atomic, Full, Release},
-    types::Opaque,
-};
+use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// What happened to a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +42,7 @@ pub(crate) trait Listener: 'static {
 /// The notifier block of a listener. To be a `static`.
 pub(crate) struct Notifier<L> {
     block: Opaque<bindings::notifier_block>,
-    registered: Atomic<i32>,
+    registered: OnlyOnce,
     listener: PhantomData<fn() -> L>,
 }
 
@@ -62,7 +58,7 @@ impl<L: Listener> Notifier<L> {
         };
         Self {
             block: Opaque::new(block),
-            registered: Atomic::new(0),
+            registered: OnlyOnce::new(),
             listener: PhantomData,
         }
     }
@@ -70,15 +66,10 @@ impl<L: Listener> Notifier<L> {
     /// Registers the notifier until the result is dropped. Devices that exist are told as if they
     /// were made now. May sleep; takes the RTNL. C: `register_netdevice_notifier()`.
     pub(crate) fn register(&'static self) -> Result<NotifierRegistration<L>> {
-        if self.registered.xchg(1, Full) != 0 {
-            return Err(EBUSY);
-        }
-        // SAFETY: the block is static and not registered.
-        let result = to_result(unsafe { bindings::register_netdevice_notifier(self.block.get()) });
-        if let Err(error) = result {
-            self.registered.store(0, Release);
-            return Err(error);
-        }
+        self.registered.register(|| {
+            // SAFETY: the block is static and not registered.
+            to_result(unsafe { bindings::register_netdevice_notifier(self.block.get()) })
+        })?;
         Ok(NotifierRegistration { notifier: self })
     }
 
@@ -128,6 +119,6 @@ impl<L: Listener> Drop for NotifierRegistration<L> {
         // SAFETY: registered, and only unregistered here. It fails only for what is not
         // registered.
         unsafe { bindings::unregister_netdevice_notifier(self.notifier.block.get()) };
-        self.notifier.registered.store(0, Release);
+        self.notifier.registered.unregistered();
     }
 }
