@@ -7,7 +7,7 @@
 //! overwritten in place, so the table never grows and inserting allocates nothing.
 
 use super::{
-    context::{BottomHalf, ReadSide, Rtnl},
+    context::{with_bottom_halves_disabled, BottomHalf, ReadSide, Rtnl},
     device::Device,
     driver::Driver,
     dst::{Dst, HeldDst},
@@ -482,15 +482,13 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
             }
             // Writers are quick. They run in softirqs, which must not find the entry locked by
             // this very CPU.
-            // SAFETY: enabled again below.
-            unsafe { bindings::passthru_helper_local_bh_disable() };
-            while !slot.sequence.try_write() {
-                core::hint::spin_loop();
-            }
-            slot.clear();
-            slot.sequence.end_write();
-            // SAFETY: disabled above.
-            unsafe { bindings::passthru_helper_local_bh_enable() };
+            with_bottom_halves_disabled(|_bh| {
+                while !slot.sequence.try_write() {
+                    core::hint::spin_loop();
+                }
+                slot.clear();
+                slot.sequence.end_write();
+            });
         }
     }
 }
