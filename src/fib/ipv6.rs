@@ -325,7 +325,7 @@ impl Parent {
     }
 
     /// Asks the child that the parent's route leads to what it will do with the packet, and
-    /// remembers the answer.
+    /// remembers the answer, if that is `settled`.
     fn find_child_ipv6<'r>(
         &self,
         skb: &mut SkBuff,
@@ -374,6 +374,27 @@ impl Parent {
         if !claim.is_childs_own() || !claim.way.is_local() && !child.ipv6_forwards(rcu) {
             return None;
         }
+        if settled {
+            let cookies = [near_cookie, far_cookie];
+            self.remember_ipv6(header, question, &claim, near, state, cookies);
+        }
+        Some(claim)
+    }
+
+    /// Remembers what was found out by the parent's route `near`, and by that in the child, which had these
+    /// `cookies` when the child's routes were in `state`.
+    fn remember_ipv6<'r>(
+        &self,
+        header: &Header,
+        question: &Question<'r>,
+        claim: &Claim<'r>,
+        near: Dst<'r>,
+        state: u32,
+        [near_cookie, far_cookie]: [Cookie; 2],
+    ) {
+        let rcu = question.bh.read_side();
+        let (child, far, is_local) = (claim.child, claim.way.route, claim.is_near());
+        let namespace = child.namespace(rcu);
         let from_anywhere = question.goes_from_anywhere(header, near)
             && namespace.ipv6_goes_from_anywhere(far, header.daddr, rcu);
         let parents = question.dev.namespace(rcu);
@@ -397,10 +418,7 @@ impl Parent {
             })
         };
         let unchanged = || self.ipv6_count(parents) == question.state.count;
-        if settled {
-            question.remember(&self.ipv6, header, from_anywhere, found, unchanged);
-        }
-        Some(claim)
+        question.remember(&self.ipv6, header, from_anywhere, found, unchanged);
     }
 }
 
