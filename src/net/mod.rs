@@ -52,7 +52,7 @@ pub(crate) mod rcu_device;
 pub(crate) mod recent;
 pub(crate) mod registration;
 pub(crate) mod rehome;
-mod routes;
+pub(crate) mod routes;
 pub(crate) mod rtnl_cell;
 pub(crate) mod settling;
 pub(crate) mod setup;

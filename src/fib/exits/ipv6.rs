@@ -15,6 +15,7 @@ use crate::{
         ipv6::Header,
         ipv6_cookie::Cookie,
         netfilter::Family,
+        routes::Owned,
         skb::SkBuff,
     },
     passthru::{End, Fall},
@@ -68,6 +69,15 @@ fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Exit<'r>> {
     holds.then(|| narrowed(Exit::remembered(flow.dev, flow.dst), narrow != 0))
 }
 
+/// A packet whose way is sought, and what that would be kept under.
+struct Question<'a, 'r> {
+    port: &'r Device<End>,
+    header: &'a Header,
+    state: u32,
+    key: Key<6, 6>,
+    bh: BottomHalf<'r>,
+}
+
 impl Exits {
     /// The state of ports, children and routes; none where the port has no IPv6.
     #[inline(always)]
@@ -114,7 +124,6 @@ impl Exits {
         if !depends_on_key::<Ipv6>(port, rcu) || port.has_rx_handler() {
             return Err(Fall::Unrouted);
         }
-        let checks = port.driver().policy().checks_sources();
         let source = port.owns_ipv6(&header.saddr, &header.daddr, header.flow(), rcu);
         let held = source.as_ref().is_some_and(|source| source.held);
         // Rules of output may ask for more than is known here.
@@ -139,18 +148,41 @@ impl Exits {
         }
         let narrow = is_narrow(near, near.is_learned_ipv6(), port);
         let exit = narrowed(by_route(near, port, Family::Ipv6, rcu)?, narrow);
-        if !settled || !self.ipv6.wants(&key, bh) {
-            return Ok(exit);
+        if settled && self.ipv6.wants(&key, bh) {
+            let question = Question {
+                port,
+                header,
+                state,
+                key,
+                bh,
+            };
+            self.remember_ipv6(&question, dst, source, exit, narrow);
         }
+        Ok(exit)
+    }
+
+    /// Remembers where a packet goes on by a route of the parent, which [`is_narrow`] or not, and whose its
+    /// source is; or not, where that may change with nothing that tells.
+    fn remember_ipv6(
+        &self,
+        question: &Question<'_, '_>,
+        dst: HeldDst,
+        source: Option<Owned<HeldDst>>,
+        exit: Exit<'_>,
+        narrow: bool,
+    ) {
+        let (port, header, rcu) = (question.port, question.header, question.bh.read_side());
+        let (namespace, near) = (port.namespace(rcu), dst.get(rcu));
         let stays = |dst, address| namespace.ipv6_answer_stays(dst, address, rcu);
         let by = source.as_ref().and_then(|source| source.by.as_ref());
         if !stays(near, header.daddr) || by.is_some_and(|by| !stays(by.get(rcu), header.saddr)) {
-            return Ok(exit);
+            return;
         }
         // What has none is right for this packet, and asked for again for the next.
         let Some(route_cookie) = near.ipv6_cookie(rcu) else {
-            return Ok(exit);
+            return;
         };
+        let checks = port.driver().policy().checks_sources();
         let source = source.filter(|source| checks || source.held);
         let is_asked = source.is_some();
         let source = source.and_then(|source| source.by);
@@ -159,7 +191,7 @@ impl Exits {
             None => (!is_asked).then_some(Cookie::STEADY),
         };
         let Some(source_cookie) = source_cookie else {
-            return Ok(exit);
+            return;
         };
         let found = Found {
             dev: exit.sibling(),
@@ -168,9 +200,9 @@ impl Exits {
             notes: [pair(route_cookie.0, source_cookie.0), narrow.into()],
         };
         // As for IPv4.
-        let unchanged = || self.ipv6_state(port, rcu) == Some(state) && port.is_up();
-        self.ipv6.insert(&key, found, unchanged, bh);
-        Ok(exit)
+        let unchanged = || self.ipv6_state(port, rcu) == Some(question.state) && port.is_up();
+        let (key, bh) = (&question.key, question.bh);
+        self.ipv6.insert(key, found, unchanged, bh);
     }
 }
 
