@@ -74,8 +74,11 @@ impl<'r> Dst<'r> {
         match family {
             // SAFETY: the route exists, and so does its device; this is a read-side critical section.
             Family::Ipv4 => unsafe { bindings::passthru_helper_ip_forward_mtu(dst) },
-            // SAFETY: as above.
-            Family::Ipv6 => unsafe { bindings::passthru_helper_ip6_forward_mtu(dst) }.min(self.mtu()),
+            Family::Ipv6 => {
+                // SAFETY: as above.
+                let longest = unsafe { bindings::passthru_helper_ip6_forward_mtu(dst) };
+                longest.min(self.mtu())
+            }
         }
     }
 
