@@ -5,7 +5,7 @@
 #
 # Two parents that differ in nothing but their ports' shortcuts are changed at
 # random, both alike: routes, rules, addresses, links, switches, sockets, rules of
-# netfilter. After each change the same packets are sent in both, twice, and the
+# netfilter. After each change the same packets are sent in both, three times, and the
 # same becomes of them. PASSTHRU_TEST_RANDOM="--seed 7 --seconds 600" does it
 # otherwise than here, and for longer.
 

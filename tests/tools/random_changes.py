@@ -8,7 +8,6 @@ before routing; local routes to a port, which only `netfilter` makes the child's
 """
 
 import struct
-import time
 
 from random_world import ICMP, OPEN, PORTS, SHUT, SPACES, TALK, DEVICES
 from world import V4, checksum
@@ -140,7 +139,8 @@ class Probe:
 
     def __str__(self):
         ports = "" if self.kind in ("echo", "tcp") else f" ports {self.sport} > {self.dport}"
-        return f"{self.token} from {self.where} by {self.how}: {self.kind} {self.source} > {self.dest}{ports} tos {self.tos} mark {self.mark} length {self.length}"
+        what = f"{self.kind} {self.source} > {self.dest}{ports} tos {self.tos} mark {self.mark} length {self.length}"
+        return f"{self.token} from {self.where} by {self.how}: {what}"
 
 
 class Changes:
@@ -169,11 +169,9 @@ class Changes:
         """Makes one; says which."""
         change = self.rng.choice(self.all)
         said = change(self.rng.choice(self.pools))
-        if change in (self.link, self.base):
+        if change in (self.address, self.link, self.base) or "disable_ipv6" in said:
             for world in self.worlds:
                 world.settle()
-        if change in (self.address, self.link, self.base) or "disable_ipv6" in said:
-            time.sleep(0.05)  # some of it IPv6 leaves to workers
         return said
 
     def ip(self, space, *words):
@@ -204,7 +202,8 @@ class Changes:
     def target(self, pool):
         """Where a route leads."""
         ports = (("dev", "p1"), ("dev", "p2")) * 3
-        uplinks = tuple(("via", gateway, "dev", f"up{number}") for number, gateway in enumerate(pool.gateways)) + (("dev", "up0"), ("dev", "up1"))
+        uplinks = tuple(("via", gateway, "dev", f"up{number}") for number, gateway in enumerate(pool.gateways))
+        uplinks += (("dev", "up0"), ("dev", "up1"))
         gateways = tuple(("via", child, "dev", f"p{number}", "onlink") for number, child in enumerate(pool.children, 1))
         return self.rng.choice(ports + uplinks + gateways)
 

@@ -19,7 +19,7 @@ import socket
 import struct
 import subprocess
 
-from world import V4, V6, Batch, Space, checksum, mac_of
+from world import V4, V6, Batch, Space, checksum, mac_of, until
 
 SPACES = ("par", "blue", "red", "grand")
 DEVICES = {"par": ("up0", "up1", "p1", "p2"), "blue": ("c0", "q1"), "red": ("c0",), "grand": ("c0",), "out": ("out0", "out1")}
@@ -127,6 +127,8 @@ class World:
             self.spaces[name].call("ip", "link", "set", "lo", "up")
             self.spaces[name].sysctl(
                 ipv4__icmp_ratelimit=0,
+                ipv4__icmp_msgs_per_sec=1000000,
+                ipv4__icmp_msgs_burst=1000000,
                 ipv6__icmp__ratelimit=0,
                 ipv4__conf__all__send_redirects=0,
                 ipv4__conf__default__send_redirects=0,
@@ -174,12 +176,35 @@ class World:
         self.settle()
 
     def settle(self):
-        """Has the kernel do at once what it leaves to a worker when a carrier comes or goes."""
+        """Waits until the kernel has done what it leaves to workers when a carrier or an IPv6 address
+        comes or goes."""
+        self.ask_for_carriers()
+        until(lambda: not any(map(self.has_new_address, SPACES)))
+        # The routes of addresses that are no longer new are there when whoever made them lets others in.
+        self.ask_for_carriers()
+
+    def ask_for_carriers(self):
+        """Has a change be known at once."""
         for name, devices in DEVICES.items():
             with self.spaces[name].socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 for device in devices:
                     data = array.array("B", struct.pack("=II", 0x0A, 0))  # ETHTOOL_GLINK
                     fcntl.ioctl(sock, 0x8946, struct.pack("16sP8x", device.encode(), data.buffer_info()[0]))
+
+    def has_new_address(self, space):
+        """Whether a worker has yet to come by for an IPv6 address: it does where a device runs."""
+        with self.spaces[space], open("/proc/thread-self/net/if_inet6", encoding="ascii") as file:
+            addresses = [line.split() for line in file]
+        new = {address[5] for address in addresses if int(address[4], 16) & 0x40}  # IFA_F_TENTATIVE
+        with self.spaces[space].socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            return any(self.runs(sock, device) for device in new)
+
+    @staticmethod
+    def runs(sock, device):
+        """Whether a device is up and has a carrier."""
+        request = struct.pack("16sH14x", device.encode(), 0)
+        flags = struct.unpack_from("=H", fcntl.ioctl(sock, 0x8913, request), 16)[0]  # SIOCGIFFLAGS
+        return flags & 0x41 == 0x41  # IFF_UP, IFF_RUNNING
 
     def wire(self, number):
         """Who looks and sends behind an uplink, and the uplink's address."""

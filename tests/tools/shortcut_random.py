@@ -19,8 +19,10 @@ from random_changes import PORTS, RULES, Changes, Probe
 from random_world import Pool, World
 from world import FAMILIES, PATIENCE, report, statistics
 
-# Packets of a step, each sent twice: by what is found out of the first the second one goes.
+# Packets of a step, each sent three times: what is found out of the second one the third goes by.
 PROBES = 40
+# Seconds in which nothing of IPv6 is remembered after a change.
+UNSETTLED = 0.06
 # Changes to a world before there is a new one.
 LIFE = 60
 # Steps that the same packets stay for. Some changes in a row keep them longer.
@@ -42,7 +44,6 @@ class Differ:
         self.end()
         self.lives += 1
         self.worlds = [World(f"{letter}{self.lives}", self.pools) for letter in "ab"]
-        time.sleep(0.1)  # some of it IPv6 leaves to workers
         rules = self.rng.choice(list(RULES))
         for world in self.worlds:
             world.par.nft(f"table inet way {{ {RULES[rules]}\n}}\n")
@@ -74,7 +75,9 @@ class Differ:
             self.history.append(self.changes.one())
         if not self.probes or self.rng.random() > STAY:
             self.probes = [Probe(self.rng, self.rng.choice(self.pools)) for _ in range(PROBES)]
-        for when in ("the first time", "the second time"):
+        for when in ("the first time", "once more", "by what is remembered"):
+            if when == "once more":
+                time.sleep(UNSETTLED)
             different = self.compare(self.probes)
             if different:
                 return [f"step {self.steps}, {when}:", *different, *self.look_again(different)]
