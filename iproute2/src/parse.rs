@@ -32,8 +32,8 @@ for its source (on, the default); off for children that route for others.
 
 PORT is the parent's end of the pair, CHILD the child's. All that follows 'peer'
 is about the child: its name, 'netns NAME', 'address', 'mtu', queues and what
-else a device can be made with (not 'master' or 'alias'). So 'mode', 'shortcut' and 'spoofchk', which are not
-the child's, go before it.
+else a device can be made with (not 'master' or 'alias'). So 'mode', 'shortcut'
+and 'spoofchk', which are not the child's, go before it.
 ";
 
 /// Says what a mode may be.

@@ -25,7 +25,7 @@ PROBES = 40
 UNSETTLED = 0.06
 # Changes to a world before there is a new one.
 LIFE = 60
-# Steps that the same packets stay for. Some changes in a row keep them longer.
+# How likely the same packets are sent again after the next changes.
 STAY = 0.7
 TAKEN = ("rx_device", "rx_route", "rx_sibling", "tx_output")
 
