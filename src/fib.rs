@@ -244,14 +244,15 @@ impl<'r> Way<'r> {
 }
 
 impl<'r> Claim<'r> {
-    /// The answer to who asks for a packet that had its `kept` route already, and needs it unless
-    /// its address is held for a child that may have it.
+    /// The answer to who asks for a packet that had its `kept` route already. It needs that: hooks that
+    /// come later see it, and go by it ([`Ip::held_for`](crate::ip::Ip::held_for)).
     fn answer_at_sockets(self, skb: &mut SkBuff, kept: KeptDst) -> Answer<'r> {
-        if self.is_near() && self.shortcuts.contains(Shortcut::Netfilter) {
-            return Answer::Claimed(self);
-        }
         skb.put_dst(kept);
-        Answer::Pass
+        if self.is_near() && self.shortcuts.contains(Shortcut::Netfilter) {
+            Answer::Claimed(self)
+        } else {
+            Answer::Pass
+        }
     }
 
     /// The answer to who asks for a port that allows one of `shortcuts`.
