@@ -2,6 +2,7 @@
 /* Those of helpers.h that packets do not pass, or seldom do: the others are in inline.c. */
 
 #include <net/l3mdev.h>
+#include <net/net_namespace.h>
 #include <net/xfrm.h>
 
 #include "bindings.h"
@@ -55,6 +56,19 @@ void passthru_helper_init_work(struct work_struct *work, work_func_t func)
 void passthru_helper_schedule_work(struct work_struct *work)
 {
 	schedule_work(work);
+}
+
+/* Exported, and declared in a header of net/netfilter alone. */
+void nf_queue_nf_hook_drop(struct net *net);
+
+void passthru_helper_nf_queue_drop_all(void)
+{
+	struct net *net;
+
+	rcu_read_lock();
+	for_each_net_rcu(net)
+		nf_queue_nf_hook_drop(net);
+	rcu_read_unlock();
 }
 
 void passthru_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)

@@ -40,6 +40,7 @@ void passthru_helper_unregister_netdevice_queue_net(struct net_device *origin,
 
 void passthru_helper_init_work(struct work_struct *work, work_func_t func);
 void passthru_helper_schedule_work(struct work_struct *work);
+void passthru_helper_nf_queue_drop_all(void);
 bool passthru_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len);
 int passthru_helper_skb_orphan_frags(struct sk_buff *skb);
 void passthru_helper_skb_tx_timestamp(struct sk_buff *skb);

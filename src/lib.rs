@@ -51,6 +51,7 @@ struct Module {
     _link_type: passthru::Registration,
     _listening: hooks::Listening,
     _following_tracking: hooks::FollowingTracking,
+    _delays: net::netfilter::Delays,
 }
 
 impl kernel::Module for Module {
@@ -61,6 +62,7 @@ impl kernel::Module for Module {
             _link_type: passthru::register()?,
             _listening: listening,
             _following_tracking: following_tracking,
+            _delays: net::netfilter::Delays::begin(),
         })
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! C header: `include/linux/netfilter.h`.
 
+mod delays;
 mod hook;
 mod packets;
 mod passage;
@@ -13,6 +14,7 @@ use super::device::NetDevice;
 use crate::net::bindings;
 use kernel::prelude::*;
 
+pub(crate) use delays::Delays;
 pub(crate) use hook::{Ending, Hook, Place};
 pub(crate) use packets::{Passing, Sender, Sending, Verdict, Watcher};
 pub(super) use passage::{At, Onward};
