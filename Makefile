@@ -7,7 +7,7 @@
 LAB ?= stock
 JOBS ?= $(shell nproc)
 TESTS ?= $(sort $(wildcard tests/*.t))
-export LAB KERNEL_SUITE PASSTHRU_CACHE PASSTHRU_MIRROR
+export LAB KERNEL_SUITE KERNEL_FLAVOUR PASSTHRU_CACHE PASSTHRU_MIRROR
 
 lab := scripts/lab
 

@@ -162,7 +162,7 @@ what_is_removed() {
 	local cache=$SCRATCH/home own=(env PASSTHRU_CACHE="$SCRATCH/home" scripts/lab) kept part
 	mkdir -p "$cache"/{log,kernel/mine}
 	touch "$cache"/log/{stock-9.9.log,kvm.log,syslog.log,diary} "$cache/kernel/mine/file" "$cache"/{letter,native.config,kvm-0123456789ab}
-	echo 9.9 9.9-1 >"$cache/kernel/${KERNEL_SUITE:-trixie-backports}"
+	echo 9.9 9.9-1 >"$cache/kernel/${KERNEL_SUITE:-trixie-backports}-${KERNEL_FLAVOUR:-cloud-amd64}"
 	# What today's recipes use is asked of them.
 	# shellcheck disable=SC2016 # the inner shell expands
 	kept=$(PASSTHRU_CACHE=$cache lab_parts parts_in_use | sort -u)
@@ -191,11 +191,11 @@ which_kernel_it_is() {
 	printf '#!/bin/bash\n%s\n' 'printf "%s\n" "Version: 2.0-1" "Depends: kmod, linux-image-2.0 (= 2.0-1)"' >"$bin/apt-cache"
 	printf '#!/bin/bash\n%s\n' 'echo "99999999 * 4096"' >"$bin/stat"
 	chmod +x "$bin"/*
-	echo 1.0 1.0-1 >"$cache/kernel/${KERNEL_SUITE:-trixie-backports}"
+	echo 1.0 1.0-1 >"$cache/kernel/${KERNEL_SUITE:-trixie-backports}-${KERNEL_FLAVOUR:-cloud-amd64}"
 	said=$(env PATH="$bin:$PATH" PASSTHRU_CACHE="$cache" scripts/lab where stock 2>&1)
 	like "$said" "source-1.0: failed.*kernel 1.0 has left the mirror; once more with 2.0.*source-2.0: failed" \
 		"a kernel that has left the mirror: its successor is taken, once"
-	is "$(cat "$cache/kernel/${KERNEL_SUITE:-trixie-backports}")" "2.0 2.0-1" "and remembered"
+	is "$(cat "$cache/kernel/${KERNEL_SUITE:-trixie-backports}-${KERNEL_FLAVOUR:-cloud-amd64}")" "2.0 2.0-1" "and remembered"
 }
 
 # mirror WHAT [URI]: what the lab takes for the mirror where apt tells of that, and the

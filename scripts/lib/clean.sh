@@ -29,7 +29,7 @@ remove_empty() {
 remove_cache() {
 	[ -d "$CACHE" ] || return 0
 	parts_but '' | remove_parts
-	rm -f "$CACHE"/kernel/{trixie,forky,sid}{,-backports}{,.*[0-9]} "$CACHE"/kernel/.gone-* \
+	rm -f "$CACHE"/kernel/{trixie,forky,sid}{,-backports}{,-*amd64}{,.*[0-9]} "$CACHE"/kernel/.gone-* \
 		"$CACHE"/log/{boot,debug,guest,image,source,stock,toolchain,uml}-*.log "$CACHE"/log/{host,kvm,resolve}.log \
 		"$CACHE"/kvm-???????????? "$CACHE/native.config"
 	remove_empty "$CACHE"/kernel/* "$CACHE"/{toolchain,guest,kernel,log} "$CACHE"

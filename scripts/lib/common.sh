@@ -11,6 +11,7 @@ CACHE=${PASSTHRU_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/passthru}
 export PASSTHRU_CACHE=$CACHE
 KERNEL_SUITE=${KERNEL_SUITE:-trixie-backports}
 SUITE=${KERNEL_SUITE%-backports}
+KERNEL_FLAVOUR=${KERNEL_FLAVOUR:-cloud-amd64}
 
 # On a terminal a ticker may stand in the line.
 say() {

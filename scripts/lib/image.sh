@@ -17,11 +17,17 @@ make_boot() {
 		find "$dir/pkg/usr/lib/modules/$release" -name "*.ko.xz" -print0 | xargs -0 -r -n 50 -P 2 xz -d
 		"$top/scripts/lib/unpack_kernel.py" "$dir/vmlinuz" "$dir/vmlinux"
 		depmod -b "$dir/pkg/usr" -m /lib/modules "$release" 2>/dev/null || depmod -b "$dir/pkg/usr" "$release"
-		mkdir -p "$dir/initrd/bin" "$dir/initrd/dev" "$dir/initrd/root"
+		mkdir -p "$dir/initrd/bin" "$dir"/initrd/{dev,root,modules}
 		cp /bin/busybox "$dir/initrd/bin/"
 		cp "$top/scripts/guest/initrd" "$dir/initrd/init"
-		# The one driver between the stock kernel and its disk is a module.
-		cp "$dir/pkg/usr/lib/modules/$release/kernel/drivers/block/virtio_blk.ko" "$dir/initrd/"
+		# What stands between the kernel and its disk, as far as that is modules, in the
+		# order in which they go: modules.dep has it the other way round.
+		modules=$dir/pkg/usr/lib/modules/$release number=100
+		for name in virtio_blk ext4; do
+			for file in $(grep "/$name.ko:" "$modules/modules.dep" | tr -d : | tr " " "\n" | tac); do
+				cp "$modules/$file" "$dir/initrd/modules/$((number += 1)).ko"
+			done
+		done
 		(cd "$dir/initrd" && find . | cpio --quiet -o -H newc) >"$dir/initrd.img"
 		rm -r "$dir/initrd"
 		tar -C "$dir/pkg" -cf "$dir/modules.tar" usr/lib/modules' - "$dir" "$KREL" "$TOP"

@@ -10,12 +10,12 @@
 # purpose (`make KREL=`).
 KERNEL_KNOWN=
 
-# Asks apt in the toolchain root. Debian's package names carry the release:
-# linux-image-cloud-amd64 depends on linux-image-<release>.
+# query_kernel FLAVOUR SUITE - asks apt in the toolchain root. Debian's package names
+# carry the release: linux-image-cloud-amd64 depends on linux-image-<release>.
 query_kernel() {
-	local meta=linux-image-cloud-amd64 record release version
+	local record release version
 	apt-get -qq update >&2
-	record=$(apt-cache show "$meta/$1")
+	record=$(apt-cache show "linux-image-$1/$2")
 	release=$(sed -n 's/^Depends:.* linux-image-\([^ ,]*\) .*/\1/p' <<<"$record" | head -n 1)
 	version=$(sed -n 's/^Version: //p' <<<"$record" | head -n 1)
 	[ -n "$release" ] && [ -n "$version" ] && echo "$release $version"
@@ -24,12 +24,12 @@ query_kernel() {
 # Sets KREL (uname -r) and KVER (Debian's version). What the suite has is asked
 # once a day; without a network the last answer serves.
 resolve_kernel() {
-	local file=$CACHE/kernel/$KERNEL_SUITE
+	local file=$CACHE/kernel/$KERNEL_SUITE-$KERNEL_FLAVOUR
 	[ -z "$KERNEL_KNOWN" ] || return 0
 	toolchain
 	mkdir -p "$CACHE/kernel"
 	if [ -z "$(find "$file" -mmin -1440 2>/dev/null)" ] && ! ask_kernel "$file" && [ ! -e "$file" ]; then
-		die "apt found no linux-image-cloud-amd64 in $KERNEL_SUITE; see $CACHE/log/resolve.log"
+		die "apt found no linux-image-$KERNEL_FLAVOUR in $KERNEL_SUITE; see $CACHE/log/resolve.log"
 	fi
 	read -r KREL KVER <"$file"
 	KDIR=$CACHE/kernel/$KREL
@@ -39,7 +39,7 @@ resolve_kernel() {
 # ask_kernel FILE - the answer into FILE, if there is one.
 ask_kernel() {
 	local answer
-	answer=$(in_toolchain bash -c "$(declare -f query_kernel); query_kernel $KERNEL_SUITE" 2>"$CACHE/log/resolve.log") || return
+	answer=$(in_toolchain bash -c "$(declare -f query_kernel); query_kernel $KERNEL_FLAVOUR $KERNEL_SUITE" 2>"$CACHE/log/resolve.log") || return
 	echo "$answer" >"$1.$$" && mv "$1.$$" "$1"
 }
 
@@ -60,7 +60,7 @@ next_kernel() {
 # ask_again - and then what the suite has now is asked. All has been said if it is
 # what could not be fetched.
 ask_again() {
-	local file=$CACHE/kernel/$KERNEL_SUITE
+	local file=$CACHE/kernel/$KERNEL_SUITE-$KERNEL_FLAVOUR
 	rm -f "$CACHE/kernel/.gone-$$"
 	toolchain
 	ask_kernel "$file" && [ "$(cat "$file")" != "$LAB_GONE" ] || exit 1
@@ -75,7 +75,7 @@ fetch_packages() {
 	for name in "$@"; do
 		(cd "$dir/deb" && in_toolchain apt-get -qq -o APT::Sandbox::User=root download "$name=$KVER") || {
 			# Only where it is the suite's of today is there another answer.
-			! grep -sqxF "$KREL $KVER" "$CACHE/kernel/$KERNEL_SUITE" || echo "$KREL $KVER" >"$CACHE/kernel/.gone-$$"
+			! grep -sqxF "$KREL $KVER" "$CACHE/kernel/$KERNEL_SUITE-$KERNEL_FLAVOUR" || echo "$KREL $KVER" >"$CACHE/kernel/.gone-$$"
 			exit 1
 		}
 	done
