@@ -20,6 +20,7 @@ enum { PASSTHRU_IPSKB_MULTIPATH = IPSKB_MULTIPATH, PASSTHRU_IPSKB_FRAG_PMTU = IP
 enum { PASSTHRU_INPUT_PKT_QUEUE = offsetof(struct softnet_data, input_pkt_queue) };
 enum { PASSTHRU_PROCESS_QUEUE = offsetof(struct softnet_data, process_queue) };
 #ifdef CONFIG_RPS
+enum { PASSTHRU_INPUT_QUEUE_HEAD = offsetof(struct softnet_data, input_queue_head) };
 enum { PASSTHRU_INPUT_QUEUE_TAIL = offsetof(struct softnet_data, input_queue_tail) };
 #endif
 
@@ -164,6 +165,8 @@ unsigned long passthru_helper_softirq_count(void);
 void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb);
 void passthru_helper_local_bh_disable(void);
 void passthru_helper_local_bh_enable(void);
+void passthru_helper_preempt_disable_nested(void);
+void passthru_helper_preempt_enable_nested(void);
 struct softnet_data *passthru_helper_softnet_data(unsigned int cpu);
 
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);

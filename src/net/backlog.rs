@@ -15,6 +15,9 @@ use kernel::cpu::CpuId;
 /// Kinds of packets that are told apart.
 const KINDS: usize = 32;
 
+/// From how many CPUs packets of one kind may be on their way at once, until one of them is not noted.
+const WAYS: usize = 4;
+
 /// Where in a note it says whose it is. What comes before is the mark in a backlog, whose upper
 /// half is the number of a CPU.
 const WHOSE: u32 = 46;
@@ -55,7 +58,8 @@ pub(crate) struct InFlight {
     /// A bit for each kind of which there may be one. While there is none, that is all there is to
     /// ask.
     pending: Once32,
-    notes: [Once64; KINDS],
+    /// A CPU has its own as long as there are not more of them than `WAYS`.
+    notes: [[Once64; WAYS]; KINDS],
 }
 
 impl InFlight {
@@ -63,7 +67,7 @@ impl InFlight {
     pub(crate) fn new() -> Self {
         Self {
             pending: Once32::new(0),
-            notes: array::from_fn(|_| Once64::new(0)),
+            notes: array::from_fn(|_| array::from_fn(|_| Once64::new(0))),
         }
     }
 
@@ -71,7 +75,13 @@ impl InFlight {
     /// the note, or for its own flow `alone`, as long as no other's is there.
     pub(crate) fn note(&self, kind: Kind, alone: bool, _bh: BottomHalf<'_>) {
         let mark = here();
-        let note = &self.notes[kind.slot()];
+        let (cpu, notes) = (cpu_of(mark), &self.notes[kind.slot()]);
+        let may_have = |note: &&Once64| {
+            let before = note.read();
+            cpu_of(before) == cpu || !is_queued(before)
+        };
+        let mut ways = (0..WAYS).map(|way| &notes[(cpu as usize + way) % WAYS]);
+        let note = ways.find(may_have).unwrap_or(&notes[cpu as usize % WAYS]);
         let alone = alone && {
             let before = note.read();
             before >> WHOSE << WHOSE == kind.whose() || !is_queued(before)
@@ -92,21 +102,24 @@ impl InFlight {
     fn is_noted(&self, kind: Kind) -> bool {
         // Nobody else may ever ask for the others, of which each costs everybody the way to here.
         self.settle(self.pending.read().trailing_zeros() as usize % KINDS);
-        // Read once: another CPU may write it meanwhile.
-        let note = self.notes[kind.slot()].read();
-        let whose = note >> WHOSE << WHOSE;
-        self.settle(kind.slot()) && (whose == 0 || whose == kind.whose()) && is_queued(note)
+        self.settle(kind.slot())
+            && self.notes[kind.slot()].iter().any(|note| {
+                // Read once: another CPU may write it meanwhile.
+                let note = note.read();
+                let whose = note >> WHOSE << WHOSE;
+                (whose == 0 || whose == kind.whose()) && is_queued(note)
+            })
     }
 
-    /// Finds out whether a packet of a note is there still. If not, that need not be asked again.
+    /// Finds out whether a packet of a kind's notes is there still. If not, that need not be asked again.
     fn settle(&self, slot: usize) -> bool {
-        let note = &self.notes[slot];
-        if is_queued(note.read()) {
+        let any = || self.notes[slot].iter().any(|note| is_queued(note.read()));
+        if any() {
             return true;
         }
         self.pending.clear(1 << slot);
         // Who wrote another one before that has lost its bit.
-        let queued = is_queued(note.read());
+        let queued = any();
         if queued {
             self.pending.set(1 << slot);
         }
@@ -121,8 +134,14 @@ fn is_queued(note: u64) -> bool {
         return false;
     }
     // SAFETY: marks that are not zero name CPUs that exist.
-    let backlog = unsafe { Backlog::of((mark >> 32) as u32 - 1) };
+    let backlog = unsafe { Backlog::of(cpu_of(mark) - 1) };
     backlog.has(mark as u32)
+}
+
+/// The number that a mark has of its CPU, one more than the kernel's; zero if there is no mark.
+fn cpu_of(note: u64) -> u32 {
+    const MASK: u32 = (1 << (WHOSE - 32)) - 1;
+    (note >> 32) as u32 & MASK
 }
 
 /// Where the backlog of this CPU ends: the number of the CPU, of which there is none with 0, and how
@@ -143,10 +162,13 @@ const _: () = {
     assert!(process == bindings::PASSTHRU_PROCESS_QUEUE as usize);
 };
 #[cfg(CONFIG_RPS)]
-const _: () = assert!(
-    offset_of!(bindings::softnet_data, input_queue_tail)
-        == bindings::PASSTHRU_INPUT_QUEUE_TAIL as usize
-);
+const _: () = {
+    use bindings::softnet_data;
+    let head = offset_of!(softnet_data, input_queue_head);
+    let tail = offset_of!(softnet_data, input_queue_tail);
+    assert!(head == bindings::PASSTHRU_INPUT_QUEUE_HEAD as usize);
+    assert!(tail == bindings::PASSTHRU_INPUT_QUEUE_TAIL as usize);
+};
 
 /// The backlog of one CPU.
 ///
@@ -178,12 +200,22 @@ impl Backlog {
         0
     }
 
+    /// Whether what was there when it ended at `mark` is there still, or was not received yet: where
+    /// tasks receive, one of more urgency may come in between with the next packet of a flow.
+    #[cfg(all(CONFIG_PREEMPT_RT, CONFIG_RPS))]
+    fn has(&self, mark: u32) -> bool {
+        // SAFETY: by the type's invariant; a single load.
+        let begin = unsafe { (&raw const (*self.0).input_queue_head).read_volatile() };
+        mark.wrapping_sub(begin) as i32 > 0
+    }
+
     /// Whether what was there when it ended at `mark` is there still. Without an end: whether
     /// anything is.
     ///
     /// The count of what has left a backlog lags behind; its end and its lengths do not. They are read
     /// in the order in which packets come by, so that one that moves meanwhile counts twice rather
     /// than not at all.
+    #[cfg(not(all(CONFIG_PREEMPT_RT, CONFIG_RPS)))]
     fn has(&self, mark: u32) -> bool {
         let end = self.end();
         read_barrier();
@@ -199,6 +231,7 @@ impl Backlog {
     /// # Safety
     ///
     /// `queue` must be valid.
+    #[cfg(not(all(CONFIG_PREEMPT_RT, CONFIG_RPS)))]
     unsafe fn len(queue: *const bindings::sk_buff_head) -> u32 {
         // SAFETY: by the caller.
         unsafe { (&raw const (*queue).qlen).read_volatile() }
