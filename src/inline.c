@@ -633,6 +633,16 @@ unsigned long passthru_helper_softirq_count(void)
 	return softirq_count();
 }
 
+void passthru_helper_preempt_disable_nested(void)
+{
+	preempt_disable_nested();
+}
+
+void passthru_helper_preempt_enable_nested(void)
+{
+	preempt_enable_nested();
+}
+
 void passthru_helper_skb_prepare_for_gro(struct sk_buff *skb)
 {
 	skb_prepare_for_gro(skb);

@@ -46,18 +46,18 @@ impl<'a> From<&'a rcu::Guard> for ReadSide<'a> {
     }
 }
 
-/// Evidence that softirqs cannot run on this CPU for `'a`: either they are disabled or this is
-/// one.
+/// Evidence that for `'a` softirqs are disabled for who runs, or this is one. Then it stays on its
+/// CPU, and no other softirq comes in between there, unless the kernel is PREEMPT_RT: there each is
+/// a task, of which a more urgent one may.
 #[derive(Clone, Copy)]
 pub(crate) struct BottomHalf<'a>(PhantomData<&'a ()>, NotThreadSafe);
 
 impl<'a> BottomHalf<'a> {
-    /// Claims that softirqs cannot run on this CPU for `'a`.
+    /// Claims that softirqs are disabled for `'a`.
     ///
     /// # Safety
     ///
-    /// Softirqs must be disabled on the calling CPU, or one must be running there, until `'a`
-    /// ends.
+    /// The caller must have disabled softirqs, or be one, until `'a` ends.
     pub(super) unsafe fn assume(_scope: &'a ()) -> Self {
         Self(PhantomData, NotThreadSafe)
     }
@@ -68,7 +68,19 @@ impl<'a> BottomHalf<'a> {
     }
 }
 
-/// Runs `f` with softirqs disabled on this CPU. What they have to do by then is done at the end,
+/// Runs `f`, which nothing interrupts but interrupts: for a moment that others may wait for. On
+/// PREEMPT_RT it must not sleep, nor take locks that do there.
+/// C: `preempt_disable_nested()`, `preempt_enable_nested()`.
+#[inline]
+pub(crate) fn without_preemption(_bh: BottomHalf<'_>, f: impl FnOnce()) {
+    // SAFETY: softirqs are disabled, and this is undone below.
+    unsafe { bindings::passthru_helper_preempt_disable_nested() };
+    f();
+    // SAFETY: disabled above.
+    unsafe { bindings::passthru_helper_preempt_enable_nested() };
+}
+
+/// Runs `f` with softirqs disabled. What they have to do by then is done at the end,
 /// unless they were disabled before. C: `local_bh_disable()`, `local_bh_enable()`.
 pub(crate) fn with_bottom_halves_disabled<R>(f: impl FnOnce(BottomHalf<'_>) -> R) -> R {
     let scope = ();

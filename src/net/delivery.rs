@@ -158,7 +158,7 @@ impl SkBuff {
             Family::Ipv4 => bindings::passthru_helper_ip_hand_over,
             Family::Ipv6 => bindings::passthru_helper_ip6_hand_over,
         };
-        // SAFETY: the skb is valid and ours, and has its device, and softirqs cannot interrupt. By this
+        // SAFETY: the skb is valid and ours, and has its device, and softirqs are disabled. By this
         // function's contract a plain header lies in the linear part, so that as much can be taken off,
         // and by IPv6 there is a route.
         unsafe {
@@ -212,8 +212,8 @@ impl SkBuff {
         let (to, route) = (dev.as_raw(), dst.as_raw());
         // SAFETY: the skb is valid and ours, and by this function's contract begins with a plain header
         // in its linear part, so that as much can be taken off. The device, the counters and, until the
-        // read-side critical section ends, the route exist, which is one of the family; softirqs cannot
-        // interrupt. Where raw sockets come first nothing was done.
+        // read-side critical section ends, the route exist, which is one of the family; softirqs are
+        // disabled. Where raw sockets come first nothing was done.
         unsafe {
             let skb = self.into_raw();
             let answer = arrive(skb, to, route, header, counters, amount, Some(handler));

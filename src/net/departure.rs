@@ -133,9 +133,9 @@ impl NetDevice {
     }
 
     /// How many devices without a queue are being sent on at this moment, one from within the
-    /// other, on this CPU. C: `dev_recursion_level()`.
+    /// other, by this CPU, or on PREEMPT_RT by this task. C: `dev_recursion_level()`.
     pub(crate) fn recursion_level(_bh: BottomHalf<'_>) -> u32 {
-        // SAFETY: only reads a counter of this CPU.
+        // SAFETY: only reads a counter.
         unsafe { bindings::passthru_helper_dev_recursion_level() as u32 }
     }
 }

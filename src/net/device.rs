@@ -310,7 +310,7 @@ impl<D: Driver> Device<D> {
     /// Counts a packet sent.
     pub(crate) fn count_tx(&self, bytes: u32, _bh: BottomHalf<'_>) {
         // SAFETY: registered devices of a `Driver` have per-CPU `tstats`, and softirqs, which
-        // write them, cannot interrupt.
+        // write them, are disabled.
         unsafe { bindings::passthru_helper_dev_sw_netstats_tx_add(self.as_raw(), bytes) };
     }
 

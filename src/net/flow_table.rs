@@ -7,7 +7,7 @@
 //! overwritten in place, so the table never grows and inserting allocates nothing.
 
 use super::{
-    context::{with_bottom_halves_disabled, BottomHalf, ReadSide, Rtnl},
+    context::{with_bottom_halves_disabled, without_preemption, BottomHalf, ReadSide, Rtnl},
     device::Device,
     driver::Driver,
     dst::{Dst, HeldDst},
@@ -439,16 +439,31 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         key: &Key<K, HASHED>,
         found: Found<'_, D, N>,
         holds: impl Fn() -> bool,
-        _bh: BottomHalf<'_>,
+        bh: BottomHalf<'_>,
     ) {
         let place = self.place(key);
         let mut ways = self.ways(place);
         let free_or_same = ways.find(|slot| slot.is_for(key));
         // Which one has to go is as good as random, and the same on all CPUs for one flow.
         let slot = free_or_same.or_else(|| self.ways(place).nth(jiffies() % WAYS));
-        let Some(slot) = slot.filter(|slot| slot.sequence.try_write()) else {
+        let Some(slot) = slot else {
             return;
         };
+        // Who empties the table waits for it.
+        without_preemption(bh, || self.write(slot, key, found, holds));
+    }
+
+    /// As [`Self::insert`], in this place.
+    fn write<const HASHED: usize>(
+        &self,
+        slot: &Slot<D, K, N>,
+        key: &Key<K, HASHED>,
+        found: Found<'_, D, N>,
+        holds: impl Fn() -> bool,
+    ) {
+        if !slot.sequence.try_write() {
+            return;
+        }
         // The entry is locked before this is read, and purge() looks at entries after it has
         // written this: either that one waits for the entry, or it is said here that there is one.
         full_barrier();
@@ -480,8 +495,8 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
             if empty() {
                 continue;
             }
-            // Writers are quick. They run in softirqs, which must not find the entry locked by
-            // this very CPU.
+            // Writers are quick, and nobody takes their CPU meanwhile. They run in softirqs, which
+            // must not find the entry locked by this very CPU.
             with_bottom_halves_disabled(|_bh| {
                 while !slot.sequence.try_write() {
                     core::hint::spin_loop();

@@ -6,7 +6,7 @@
 //! C header: `include/net/gro_cells.h`.
 
 use super::{
-    context::{ReadSide, Rtnl},
+    context::{BottomHalf, Rtnl},
     device::NetDevice,
     rcu_arc::RcuArc,
     skb::SkBuff,
@@ -17,7 +17,7 @@ use kernel::{error::to_result, prelude::*, sync::Arc, types::Opaque};
 /// A queue for each CPU from which a device receives what GRO has put together, `struct gro_cells`.
 struct GroCells(Opaque<bindings::gro_cells>);
 
-// SAFETY: a CPU works on the queue of its own only, and no thread owns any of it.
+// SAFETY: a CPU works on the queue of its own only, under its lock, and no thread owns any of it.
 unsafe impl Send for GroCells {}
 // SAFETY: as above.
 unsafe impl Sync for GroCells {}
@@ -78,15 +78,15 @@ impl Gro {
     /// part in its description (pktgen), which GRO may free. The packet has its device.
     /// C: `gro_cells_receive()`.
     #[inline]
-    pub(super) fn receive(&self, skb: SkBuff, rcu: ReadSide<'_>) -> Result<c_int, SkBuff> {
-        let Some(cells) = self.0.get(rcu) else {
+    pub(super) fn receive(&self, skb: SkBuff, bh: BottomHalf<'_>) -> Result<c_int, SkBuff> {
+        let Some(cells) = self.0.get(bh.read_side()) else {
             return Err(skb);
         };
         if skb.is_shared() {
             return Err(skb);
         }
-        // SAFETY: the skb is valid, its reference passes to the callee, and the queues are there
-        // for the read-side critical section. Only pointers to them are read from the structure.
+        // SAFETY: the skb is valid, its reference passes to the callee, softirqs are disabled, and the
+        // queues are there for the read-side critical section. Only pointers to them are read from the structure.
         // Packets that sockets still answer for must not be put together as all others are.
         Ok(unsafe {
             bindings::passthru_helper_skb_prepare_for_gro(skb.as_raw());

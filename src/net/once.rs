@@ -121,8 +121,7 @@ impl Sequence {
         begin & 1 == 0 && self.0.load(Ordering::Relaxed) == begin
     }
 
-    /// Begins to write, if nobody else does. The writer must not be interrupted by another one on
-    /// its CPU.
+    /// Begins to write, if nobody else does. Nobody may wait for a writer who can be interrupted.
     pub(crate) fn try_write(&self) -> bool {
         let now = self.0.load(Ordering::Relaxed);
         let locked = now & 1 == 0

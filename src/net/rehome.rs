@@ -144,7 +144,7 @@ impl SkBuff {
         _bh: BottomHalf<'_>,
     ) {
         let (skb, counters, amount) = (self.as_raw(), traffic.counters(), traffic.amount());
-        // SAFETY: as above, and the counters exist; softirqs cannot interrupt.
+        // SAFETY: as above, and the counters exist; softirqs are disabled.
         unsafe { bindings::passthru_helper_ip_enter(skb, dev.as_raw(), tos, counters, amount) };
     }
 
@@ -255,8 +255,8 @@ impl SkBuff {
             self.drop_with(DropReason::NOMEM);
             return Err(ENOMEM);
         }
-        // SAFETY: the skb is valid and its reference passes to the callee; softirqs cannot
-        // interrupt.
+        // SAFETY: the skb is valid and its reference passes to the callee; softirqs are
+        // disabled.
         match unsafe { bindings::__netif_rx(self.into_raw()) } as c_uint {
             bindings::NET_RX_SUCCESS => Ok(()),
             _ => Err(ENOBUFS),

@@ -94,7 +94,7 @@ impl<W: Watcher> Hook<W> {
         skb: *mut bindings::sk_buff,
         state: *const bindings::nf_hook_state,
     ) -> c_uint {
-        // SAFETY: only reads a counter of this CPU.
+        // SAFETY: only reads a counter of this CPU, or on PREEMPT_RT of this task.
         if unsafe { bindings::passthru_helper_softirq_count() } != 0 {
             // SAFETY: by the caller's promise, and as was found out.
             unsafe { Self::run(watcher, skb, state) }
