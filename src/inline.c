@@ -113,6 +113,21 @@ bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb)
 	return skb_sec_path(skb);
 }
 
+/*
+ * Whether a packet must not have its socket any more when it leaves its namespace: one that sets times
+ * (SO_TXTIME) hears of the packet from queues, with what others made of it, and may have it wait there
+ * for ever; one in TIME_WAIT does not keep its namespace.
+ */
+bool passthru_helper_skb_leaves_sock(const struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+
+	if (!sk)
+		return false;
+	return (unlikely(sock_flag(sk, SOCK_TXTIME)) && sk_fullsock(sk)) ||
+	       unlikely(sk->sk_state == TCP_TIME_WAIT);
+}
+
 bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)
 {
 	return skb_is_decrypted(skb);

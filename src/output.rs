@@ -221,11 +221,11 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
 }
 
 /// Whether the child's device has something to do with a packet before others may have it: to encrypt
-/// what IPsec left to devices, or to tell the sender when it leaves. What tells that takes the packet
-/// from its socket, which security modules ask for after routing.
+/// what IPsec left to devices, to tell the sender when it leaves, or to take it from its socket. That is
+/// done there because security modules ask for the socket after routing.
 #[inline(always)]
 fn is_unfinished(skb: &SkBuff) -> bool {
-    skb.asks_for_times() || skb.has_extensions() && skb.has_security_path()
+    skb.asks_for_times() || skb.leaves_socket() || skb.has_extensions() && skb.has_security_path()
 }
 
 /// A packet by an uplink that does not take all that the pair does.

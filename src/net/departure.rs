@@ -229,7 +229,7 @@ impl SkBuff {
     }
 
     /// Counts what a socket sends, and has the programs of its cgroups judge it. A device has had that
-    /// done before; it tells the sender when the packet leaves.
+    /// done before; it tells the sender that the packet leaves.
     #[inline(always)]
     fn judge(&mut self, from: From<'_>, family: Family) -> Result<Sent, Sent> {
         match from {
@@ -260,19 +260,21 @@ impl SkBuff {
         }
     }
 
-    /// If the sender asked for times the packet is taken from it: what it hears later would be with a copy
-    /// of what the parent made of it, with others' addresses.
+    /// If the sender asked for times, or chose one, the packet is taken from it: what it hears later would
+    /// be with a copy of what the parent made of it, with others' addresses.
     #[inline(always)]
     fn tell_sender(&mut self) {
-        if self.asks_for_times() {
-            self.tell_time();
+        if self.asks_for_times() || self.leaves_socket() {
+            self.leave_sender();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_time(&mut self) {
-        self.tx_timestamp();
+    fn leave_sender(&mut self) {
+        if self.asks_for_times() {
+            self.tx_timestamp();
+        }
         self.orphan();
     }
 

@@ -440,6 +440,14 @@ impl SkBuff {
         unsafe { (*self.as_raw()).sk == sk }
     }
 
+    /// Whether the packet must not have its socket any more where another namespace sends it: what it
+    /// came to there its socket would hear of, or it does not keep its own namespace.
+    #[inline(always)]
+    pub(crate) fn leaves_socket(&self) -> bool {
+        // SAFETY: the skb is valid, and so is its socket.
+        unsafe { bindings::passthru_helper_skb_leaves_sock(self.as_raw()) }
+    }
+
     /// Whether a socket of this namespace sends the packet.
     #[inline(always)]
     pub(crate) fn is_sent_by(&self, namespace: &Namespace) -> bool {

@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, drain, exchange, gather, mac_of, outside_wire, pour, report, same, seen, shortcut, skip, udp_packet, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Ears, Space, checksum, connected, difference, drain, exchange, gather, mac_of, outside_wire, pour, report, same, seen, shortcut, skip, statistics, udp_packet, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 # An address of blue's that no device but its loopback has.
@@ -25,6 +25,8 @@ FIN, SYN, RST, ACK = 1, 2, 4, 16
 SO_TIMESTAMPNS, SO_TIMESTAMPING, SO_MARK = 35, 37, 36
 TX_SOFTWARE, RX_SOFTWARE, SOFTWARE, TX_SCHED = 1 << 1, 1 << 3, 1 << 4, 1 << 8
 MSG_ERRQUEUE = 0x2000
+SO_TXTIME, REPORT_ERRORS = 61, 2
+TIMED = 7910
 
 
 def segment(family, flags, sport, dport):
@@ -297,6 +299,47 @@ def is_limited(family, name, what):
         report(whole and rate < 48, f"{name} the rate of 40 Mbit/s of {what} is kept, from {space.name}", f"{rate:.0f} Mbit/s")
 
 
+def has_etf():
+    """Has what goes to one port on the uplink wait for the time that its sender chose."""
+    PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "handle", "1:", "prio", "priomap", *"0" * 16)
+    PARENT.call("tc", "qdisc", "add", "dev", "up0", "parent", "1:2", "etf", "clockid", "CLOCK_TAI", "delta", "300000", check=False)
+    for family in FAMILIES:
+        match = ("match", family.nft, "dport", str(TIMED), "0xffff", "flowid", "1:2")
+        PARENT.call("tc", "filter", "add", "dev", "up0", "parent", "1:", "protocol", family.tc, "prio", str(family.version), "u32", *match)
+    return "etf" in PARENT.call("tc", "qdisc", "show", "dev", "up0")
+
+
+def refusals(space, family):
+    """What a sender that chose no time hears of its packet: the queue refuses it."""
+    with space.udp(family) as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TXTIME, struct.pack("=II", time.CLOCK_MONOTONIC, REPORT_ERRORS))
+        poll = select.poll()
+        poll.register(sock, 0)
+        for _ in range(3):
+            # The kernel may have told of it by then.
+            with contextlib.suppress(OSError):
+                sock.sendto(b"whenever", (family.outside, TIMED))
+        poll.poll(SILENCE * 1000)
+        heard = 0
+        with contextlib.suppress(BlockingIOError):
+            while sock.recvmsg(2000, 500, MSG_ERRQUEUE):
+                heard += 1
+        return heard
+
+
+def chosen_times(family):
+    """Who chooses when a packet is sent (SO_TXTIME) hears of it from a queue, with the packet as it is
+    there: not from the parent's."""
+    report(refusals(PARENT, family) > 0, f"{family.name}: the uplink's queue tells the parent's own of what it refuses")
+    for words in ("none", "output", "all"):
+        shortcut("p1", words)
+        before = statistics(PARENT, "p1")
+        same(refusals(BLUE, family), 0, f"{family.name}, shortcut {words}: the uplink's queue tells a child nothing")
+        if words != "none":
+            same(difference(statistics(PARENT, "p1"), before).get("tx_output"), 3, f"{family.name}, shortcut {words}: ... of what went by the shortcut")
+
+
 def arrives(family, sender, receiver, dest, silent=False):
     """Whether a datagram gets there."""
     with sender.udp(family) as here, receiver.udp(family, 7907) as there:
@@ -364,6 +407,12 @@ def main():
                 sent_by_tc(family, words)
             else:
                 skip(f"{family.name}, shortcut {words}: what a child's ifb has sent", "this kernel has no ifb")
+    if has_etf():
+        for family in FAMILIES:
+            chosen_times(family)
+    else:
+        skip("a socket that chooses its times", "this kernel has no queue for those")
+    PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
     switched_off(ears)
     switched_off_here(ears)
     ears.close()
