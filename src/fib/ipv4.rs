@@ -258,7 +258,7 @@ impl Parent {
         let (port, child) = pair_behind(dev, rcu)?;
         let namespace = child.namespace(rcu);
         // Before anything is asked of the child.
-        let generation = namespace.ipv4_generation_counted();
+        let generation = namespace.ipv4_generation();
         if !is_open(port, child) || namespace.ipv4_rules_look_deeper() {
             return None;
         }
@@ -375,7 +375,7 @@ fn recall<'r>(flow: Flow<'r, End, 1>, question: &Question<'r>) -> Option<Claim<'
         shortcuts: shortcuts_in(noted as u32),
         number: SocketNumber::UNKNOWN,
     };
-    let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation_counted()
+    let holds = (noted >> 32) as u32 == child.namespace(rcu).ipv4_generation()
         && flow.dst.is_current()
         && (question.forwards || claim.is_near())
         && (claim.way.is_local() || child.ipv4_forwards(rcu) == Some(true))

@@ -306,11 +306,9 @@ impl Namespace {
     /// such a route. A sum of what only grows.
     ///
     /// The kernel does not count that a route goes or is another one which nobody has looked up so far,
-    /// and who does so just then would not be told: but listeners to routes are.
-    /// C: `rt_genid_ipv4()`, `call_fib4_notifiers()`.
-    ///
-    /// Where a child's own route is at stake the kernel's count is enough: see
-    /// [`Self::ipv4_generation_counted`].
+    /// and who does so just then would not be told: but listeners to routes are. They are told before the
+    /// route is given back, too, and the count is made after that, when who finds it unchanged may have a
+    /// route that does not last as long as it reads. C: `rt_genid_ipv4()`, `call_fib4_notifiers()`.
     #[inline(always)]
     pub(crate) fn ipv4_generation(&self) -> u32 {
         // SAFETY: the namespace exists; single loads.
@@ -324,15 +322,6 @@ impl Namespace {
         (routes as u32)
             .wrapping_add(told)
             .wrapping_add(self.ipv4_has_custom_local_routes().into())
-    }
-
-    /// As [`Self::ipv4_generation`], without what only listeners are told: a route that is kept with this
-    /// is the kernel's own to end. C: `rt_genid_ipv4()`.
-    #[inline(always)]
-    pub(crate) fn ipv4_generation_counted(&self) -> u32 {
-        // SAFETY: the namespace exists; a single load.
-        let routes = unsafe { (&raw const (*self.as_raw()).ipv4.rt_genid.counter).read_volatile() };
-        (routes as u32).wrapping_add(self.ipv4_has_custom_local_routes().into())
     }
 
     /// Whether routes depend on more than addresses, DSCP, input device and mark.
