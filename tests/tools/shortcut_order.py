@@ -191,6 +191,8 @@ def switching(family, how):
         "in": (OUTSIDE, BLUE, family.child(1), 7061),
         "out": (BLUE, OUTSIDE, family.outside, 7062),
         "across": (BLUE, RED, family.child(2), 7063),
+        # From another CPU.
+        "across beside it": (BLUE, RED, family.child(2), 7064),
     }
     ears = {way: Ear(family, there, port) for way, (_, there, _, port) in ways.items()}
     streams = [Stream(family, cpu, here, dest, port) for cpu, (here, _, dest, port) in enumerate(ways.values())]
