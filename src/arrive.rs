@@ -586,7 +586,8 @@ pub(crate) fn by_device(
     bh: BottomHalf<'_>,
 ) {
     let child = port.driver().peer(bh.read_side());
-    let Some(child) = child.filter(|child| child.is_up()) else {
+    // IPv4 keeps local routes by a device that is down.
+    let Some(child) = child.filter(|child| port.is_up() && child.is_up()) else {
         return skb.drop_with(DropReason::DEV_READY);
     };
     // What the link had for all stays that in the child, which answers to less of it.
