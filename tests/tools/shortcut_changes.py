@@ -6,6 +6,7 @@ addresses, devices that go, come or move, the set of shortcuts itself.
 usage: shortcut_changes.py routes|links
 """
 
+import contextlib
 import errno
 import os
 import select
@@ -13,7 +14,7 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, Ears, Space, V4, V6, difference, places_taken, report, runs, same, seen, shortcut, until, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, Ears, Space, V4, V6, difference, grace_period, places_taken, report, runs, same, seen, shortcut, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 # How long a route is there that ends: time enough for a first look.
@@ -27,20 +28,32 @@ class Story:
         self.family, self.words, self.ears = family, words, ears
         self.dest = family.child(1)
         self.sender = OUTSIDE.udp(family, 4242)
-        self.got, self.want = [], []
+        self.who, self.got, self.want = "nobody", [], []
 
     def owner(self, silent=False):
         """Who gets a packet now."""
         return self.ears.owner(lambda data: self.sender.sendto(data, (self.dest, PORT)), silent)
 
+    def settle(self):
+        """What was found out last is remembered, so that the next change has something to make
+        untrue: of IPv4 it is at once, of IPv6 when that has settled."""
+        if self.family is V4 or self.who == "nobody":
+            return
+        self.then(self.who)
+        grace_period()
+        for _ in range(2):
+            self.then(self.who)
+
     def then(self, who, *command, space=PARENT):
         """Does something, and asks who gets the very next packet."""
         if command:
+            self.settle()
             space.call(*command)
         got = self.owner(silent=who.startswith("nobody"))
         # An ICMP error of before may be what the socket tells of first.
         if got.startswith("nobody (") and not who.startswith("nobody"):
             got = self.owner()
+        self.who = who
         self.got.append(got.split(" (")[0])
         self.want.append(who)
 
@@ -284,6 +297,28 @@ def held(family):
     shortcut("p1", "none")
 
 
+@contextlib.contextmanager
+def held_story(family, words):
+    """An address on the parent's own net that both children have, and that the parent may hold for
+    either; what nobody holds is the parent's."""
+    for port in ("p1", "p2"):
+        shortcut(port, words)
+    story = Story(family, words, Ears((PARENT, BLUE, RED, OUTSIDE), (family,)))
+    story.dest, wide = ("203.0.113.50", "203.0.113.0/24") if family is V4 else ("2001:db8:50::50", "2001:db8:50::/64")
+    PARENT.call(*ip(story, f"route add local {wide} dev lo"))
+    for space in (BLUE, RED):
+        space.call(*ip(story, "addr add HOST dev lo"))
+    yield story
+    for space in (BLUE, RED):
+        space.call(*ip(story, "addr del HOST dev lo"))
+    PARENT.call(*ip(story, "route del local HOST"), check=False)
+    PARENT.call(*ip(story, f"route del local {wide} dev lo"))
+    story.sender.close()
+    story.ears.close()
+    for port in ("p1", "p2"):
+        shortcut(port, "none")
+
+
 def marks(story):
     """A mark of the parent's prerouting rules decides, for the places behind them."""
     PARENT.call(*ip(story, "route add HOST dev p2 table 100"))
@@ -291,8 +326,10 @@ def marks(story):
     PARENT.nft(f"table inet m {{ chain c {{ type filter hook prerouting priority mangle; udp dport {PORT} meta mark set 7; }}\n}}\n")
     story.then("red")
     story.then("red")
+    story.settle()
     PARENT.nft("delete table inet m\n")
     story.then("blue")
+    story.settle()
     PARENT.nft(f"table inet m {{ chain c {{ type filter hook prerouting priority mangle; udp dport {PORT} meta mark set 8; }}\n}}\n")
     story.then("blue")
     PARENT.nft("delete table inet m\n")
@@ -360,6 +397,7 @@ def childs_tables(story):
 def setting(story):
     """The set itself."""
     for words in ("none", "all", "none", story.words):
+        story.settle()
         before = sum(places_taken("p1").values())
         shortcut("p1", words)
         story.then("blue")
@@ -381,6 +419,7 @@ def uplinks(story):
     story.then("blue")
     taken = difference(places_taken("p1"), before)
     same(taken, {story.words: 1}, f"{story.family.name}, shortcut {story.words}: a packet by a new uplink takes it")
+    story.settle()
     PARENT.call("ip", "link", "del", "up1")
     PARENT.call(*ip(story, "route del OUTSIDE"), check=False)
     story.then("blue")
@@ -399,6 +438,7 @@ def pairs(story):
     story.then("blue")
     same(difference(places_taken("p1"), before), {story.words: 1}, f"{story.family.name}, shortcut {story.words}: a port that came back has its shortcuts")
     story.end("the port moved away and back")
+    story.settle()
     BLUE.call("ip", "link", "set", "c0", "netns", "middle")
     story.then("nobody")
     middle.call("ip", "link", "set", "c0", "netns", "blue")
@@ -499,10 +539,94 @@ def behind_child(story):
     PARENT.call(*family.ip("route", "del", family.host(behind)))
 
 
+def held_moves(family, words):
+    """An address that the parent holds for a child: whatever happens to the local route, or to those
+    that it leads to. As long as it is there, and the port allows it, the parent's own sockets get none."""
+    with held_story(family, words) as story:
+        hold = ip(story, "route replace local HOST dev p1")
+        name = "an address that is held"
+        story.then("-")
+        story.then("blue", *hold)
+        story.then("red", *ip(story, "route replace local HOST dev p2"))
+        story.then("blue", *hold)
+        story.then("-", *ip(story, "route del local HOST"))
+        story.then("blue", *hold)
+        story.end(f"{name}, for one, for another, for nobody")
+        story.settle()
+        shortcut("p1", "route")
+        story.then("-")
+        shortcut("p1", words)
+        story.then("blue")
+        story.end(f"{name}, and the port allows it, or not")
+        story.then("nobody", *ip(story, "addr del HOST dev lo"), space=BLUE)
+        story.then("blue", *ip(story, "addr add HOST dev lo"), space=BLUE)
+        story.end(f"{name}, and the child has it, or not")
+        story.then("nobody", "ip", "link", "set", "c0", "down", space=BLUE)
+        restore_child()
+        story.then("blue")
+        story.end(f"{name}, the child device down and up")
+        # IPv4 keeps local routes by a device that is down.
+        story.then("nobody" if family is V4 else "-", "ip", "link", "set", "p1", "down")
+        restore_child()
+        story.then("blue", *hold)
+        story.end(f"{name}, the port down and up")
+        held_leaves(story, hold, name)
+
+
+def held_leaves(story, hold, name):
+    """The pair that an address is held for goes, in parts and as a whole."""
+    middle = Space("middle")
+    story.then("nobody", "ip", "link", "set", "c0", "netns", "middle", space=BLUE)
+    middle.call("ip", "link", "set", "c0", "netns", "blue")
+    restore_child()
+    story.then("blue")
+    story.end(f"{name}, the child device moved away and back")
+    story.then("-", "ip", "link", "set", "p1", "netns", "middle")
+    middle.call("ip", "link", "set", "p1", "netns", "1")
+    restore_child()
+    story.then("blue", *hold)
+    story.end(f"{name}, the port moved away and back")
+    before, place = places_taken("p1"), story.words.split(",", maxsplit=1)[0]
+    story.then("blue")
+    same(difference(places_taken("p1"), before), {place: 1}, f"{story.family.name}, shortcut {story.words}: {name}: it still goes by {place}")
+    story.then("-", "ip", "link", "del", "p1")
+    PARENT.call("ip", "link", "add", "p1", "type", "passthru", "shortcut", story.words, "peer", "name", "c0", "netns", "blue")
+    restore_child()
+    story.then("blue", *hold)
+    story.end(f"{name}, the pair ended, and made anew")
+
+
+def held_by_rules(family, words):
+    """Rules decide for whom the parent holds an address."""
+    with held_story(family, words) as story:
+        PARENT.call(*ip(story, "rule add pref 100 lookup local"))
+        PARENT.call(*ip(story, "rule del pref 0"))
+        PARENT.call(*ip(story, "route add local HOST dev p2 table 77"))
+        story.then("-")
+        story.then("blue", *ip(story, "route add local HOST dev p1"))
+        story.then("red", *ip(story, "rule add to HOST lookup 77 pref 50"))
+        story.then("blue", *ip(story, "rule del pref 50"))
+        story.then("nobody", *ip(story, "rule add to HOST pref 50 prohibit"))
+        story.then("blue", *ip(story, "rule del pref 50"))
+        story.then("-", *ip(story, "route del local HOST dev p1"))
+        story.end("an address that is held, for whom rules say")
+        PARENT.call(*ip(story, "route flush table 77"))
+        PARENT.call(*ip(story, "rule add pref 0 lookup local"))
+        PARENT.call(*ip(story, "rule del pref 100"))
+
+
+HELD = ("netfilter", "device,netfilter")
 CHAPTERS = {
     "routes": (routes, ending, errors, behind_child, nexthops, groups, shared, rules, tables, marks),
     "links": (links, childs_tables, setting, uplinks, pairs),
 }
+
+
+def timed(chapter, *args):
+    """A chapter, and how long it took."""
+    began = time.monotonic()
+    chapter(*args)
+    print(f"# {chapter.__name__}: {time.monotonic() - began:.1f} s")
 
 
 def main(which):
@@ -510,6 +634,9 @@ def main(which):
     for family in FAMILIES:
         if which == "routes":
             held(family)  # before there are rules: who ever had some remembers no strangers
+        else:
+            for words in HELD:
+                timed(held_moves, family, words)
         for words in ("device", "route"):
             ears = Ears((PARENT, BLUE, RED, OUTSIDE), (family,))
             RED.call("ip", "addr", "add", family.host(family.child(1)), "dev", "lo")
@@ -519,14 +646,15 @@ def main(which):
             for chapter in CHAPTERS[which]:
                 if chapter is marks and words != "route":
                     continue  # which is before the rules that set marks
-                began = time.monotonic()
-                chapter(story)
-                print(f"# {chapter.__name__}: {time.monotonic() - began:.1f} s")
+                timed(chapter, story)
             story.sender.close()
             ears.close()
             RED.call("ip", "addr", "del", family.host(family.child(1)), "dev", "lo")
             shortcut("p2", "none")
         shortcut("p1", "none")
+        if which == "routes":
+            for words in HELD:
+                timed(held_by_rules, family, words)
 
 
 if __name__ == "__main__":

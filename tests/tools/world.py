@@ -364,6 +364,12 @@ def until(wanted):
     return got
 
 
+def grace_period():
+    """Waits until what is known of IPv6 may be remembered: a grace period of RCU after the first packet
+    that came in a new state of affairs. The end of a packet socket waits for one."""
+    socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0).close()
+
+
 def runs(device):
     """Waits until a device of the parent's can send. Where its peer came up after
     it, a worker of the kernel's sees to that, or who reads its carrier."""
