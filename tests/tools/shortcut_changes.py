@@ -570,7 +570,8 @@ def held_moves(family, words):
         restore_child()
         story.then("blue", *hold)
         story.end(f"{name}, the port down and up")
-        held_leaves(story, hold, name)
+        if words == "netfilter":
+            held_leaves(story, hold, name)
 
 
 def held_leaves(story, hold, name):
