@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, difference, drain, gather, mac_of, outside_wire, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, difference, drain, gather, grace_period, mac_of, outside_wire, places_taken, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("netfilter", "netfilter,route", "netfilter,output", "all")
@@ -77,6 +77,30 @@ def beside(family, words, ears):
     PARENT.nft("table inet m { chain i { type filter hook input priority mangle; meta mark set 1; }\n}\n")
     same(sender.owners(), {"blue"}, f"{name}: INPUT marks it")
     PARENT.nft("delete table inet m\n")
+
+
+def unforwarded(family, words, ears):
+    """To receive what is held for a child the parent need not forward, whether that is known yet or
+    not; what is routed there it does not forward."""
+    sender = Sender(family, family.child(1), ears)
+    name = f"{family.name}, shortcut {words}, an address that is held, in a parent that forwards"
+    switch = "ipv4__ip_forward" if family is V4 else "ipv6__conf__all__forwarding"
+    taken, got, sent = places_taken("p1"), [], 0
+    for value in (1, 0, 1):
+        PARENT.sysctl(**{switch: value})
+        got += [sender.owner(), sender.owner()]
+        grace_period()
+        got += [sender.owner(), sender.owner()]
+        # With nothing known.
+        hold(family, 1, "del")
+        got.append(sender.owner(silent=not value))
+        hold(family, 1)
+        got += [sender.owner(), sender.owner()]
+        sent += 6
+    step = ["blue"] * 7
+    same(got, step + ["blue"] * 4 + ["nobody"] + ["blue"] * 2 + step, f"{name}, or not")
+    taken = difference(places_taken("p1"), taken)
+    report(sum(taken.values()) >= sent, f"{name}, or not: by shortcuts", taken)
 
 
 def too_long(family, words):
@@ -286,6 +310,7 @@ def main():
             shortcut("p1", words)
             beside(family, words, ears)
             from_parent(family, words, ears)
+            unforwarded(family, words, ears)
             too_long(family, words)
             if family is V4:
                 from_held(words, ears)
