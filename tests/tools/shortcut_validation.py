@@ -26,6 +26,7 @@ from world import (
     Space,
     connected,
     exchange,
+    grace_period,
     outside_wire,
     report,
     same,
@@ -149,7 +150,10 @@ def switch_midway(trial):
     def arrives(wanted):
         return trial.let_in(dest, (liar,), wanted=(liar,) if wanted else ()) == [liar]
 
-    for words in ("device", "route"):
+    for words in ("device", "route", "netfilter"):
+        held = words == "netfilter"
+        if held:
+            route(V4, True)
         shortcut("p1", words)
         switches(0, 0, 0)
         name = f"shortcut {words}"
@@ -163,14 +167,8 @@ def switch_midway(trial):
             PARENT.sysctl(ipv4__conf__all__rp_filter=value)
             steps.append(arrives(value != 1))
         same(steps, [True, False, True], f"{name}: everybody's rp_filter off, strict, off")
-        BLUE.call("ip", "link", "add", "d0", "up", "type", "dummy")
-        BLUE.call("ip", "route", "add", liar, "dev", "d0")
-        steps = []
-        for value in (0, 1, 2, 0):
-            BLUE.sysctl(ipv4__conf__c0__rp_filter=value)
-            steps.append(arrives(value != 1))
-        same(steps, [True, False, True, True], f"{name}: the child's rp_filter off, strict, loose, off")
-        BLUE.call("ip", "link", "del", "d0")
+        if not held:
+            childs_filter_midway(liar, arrives, name)
         steps, own = [], V4.port(2)
         for value in (0, 1, 0):
             PARENT.sysctl(ipv4__conf__up0__accept_local=value)
@@ -180,8 +178,22 @@ def switch_midway(trial):
         PARENT.call("ip", "route", "add", "blackhole", V4.host("203.0.113.9"))
         same(trial.let_in(dest, ("203.0.113.9",)), [], f"{name}: a source behind a blackhole")
         PARENT.call("ip", "route", "del", "blackhole", V4.host("203.0.113.9"))
+        if held:
+            route(V4, False)
     switches(0, 0, 0)
     shortcut("p1", "none")
+
+
+def childs_filter_midway(liar, arrives, name):
+    """The child has a say in where a packet may come from that is forwarded to it."""
+    BLUE.call("ip", "link", "add", "d0", "up", "type", "dummy")
+    BLUE.call("ip", "route", "add", liar, "dev", "d0")
+    steps = []
+    for value in (0, 1, 2, 0):
+        BLUE.sysctl(ipv4__conf__c0__rp_filter=value)
+        steps.append(arrives(value != 1))
+    same(steps, [True, False, True, True], f"{name}: the child's rp_filter off, strict, loose, off")
+    BLUE.call("ip", "link", "del", "d0")
 
 
 def forwarding_midway(family, ears):
@@ -202,12 +214,15 @@ def forwarding_midway(family, ears):
 
     for words in ("device", "route", "all"):
         shortcut("p1", words)
-        steps = [owner()]
+        # What is known of IPv6 is so once it has settled.
+        owner()
+        grace_period()
+        steps = [owner(), owner()]
         forwarding(0)
         steps.append(owner(silent=True))
         forwarding(1)
         steps.append(owner())
-        same(steps, ["blue", "nobody", "blue"], f"{family.name}, shortcut {words}: forwarding on, off, on")
+        same(steps, ["blue", "blue", "nobody", "blue"], f"{family.name}, shortcut {words}: forwarding on, off, on")
         if family is V4:
             steps = [owner()]
             for value in (0, 1):
