@@ -12,7 +12,7 @@ import os
 import sys
 
 from shortcut_validation import BLUE, PARENT, RED, SOURCES, Trial, switches
-from world import FAMILIES, V4, V6, Ears, same, shortcut
+from world import FAMILIES, V4, V6, Ears, difference, places_taken, same, shortcut
 
 # The child has a route to it by another device, and the parent has none.
 STRANGER = "203.0.113.9"
@@ -156,9 +156,13 @@ def try_change(trial, change, number, child, liar):
     dest = family.uplink if child == "-" else family.child(number)
     sources = sorted((family.outside, liar))
 
-    def passes(wanted):
-        # Known of the destination; seen once; known of the flow.
-        return [trial.let_in(dest, sources, to, wanted) for _ in range(3)]
+    def passes(wanted, words):
+        # Known of the destination; seen once; known of the flow, which the shortcut takes then.
+        got = [trial.let_in(dest, sources, to, wanted) for _ in range(2)]
+        before = places_taken(port)
+        got.append(trial.let_in(dest, sources, to, wanted))
+        taken.append(difference(places_taken(port), before) == ({words: len(wanted)} if child != "-" else {}))
+        return got
 
     shortcut(port, "none")
     change.turn(family, change.do)
@@ -167,12 +171,14 @@ def try_change(trial, change, number, child, liar):
     same(want, [family.outside], f"{family.name}, {change.name}: the full path refuses a source")
     for words in ("device", "route"):
         shortcut(port, words)
-        steps = passes(sources)
+        taken = []
+        steps = passes(sources, words)
         for commands, wanted in ((change.do, want), (change.undo, sources)):
             change.turn(family, commands)
-            steps += passes(wanted)
+            steps += passes(wanted, words)
         want_steps = [sources] * 3 + [want] * 3 + [sources] * 3
         same(steps, want_steps, f"{family.name}, {change.name}: by shortcut {words} too, at once")
+        same(taken, [True] * 3, f"{family.name}, {change.name}: ... and others go by it")
     shortcut(port, "none")
 
 
