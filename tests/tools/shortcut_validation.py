@@ -11,6 +11,7 @@ and by the shortcut, each twice: nothing known of the flow, and all.
 """
 
 import os
+import select
 import socket
 import sys
 import time
@@ -25,13 +26,18 @@ from world import (
     Ears,
     Space,
     connected,
+    difference,
+    drain,
     exchange,
+    gather,
     grace_period,
     outside_wire,
+    places_taken,
     report,
     same,
     shortcut,
     udp_packet,
+    until,
 )
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
@@ -110,9 +116,13 @@ def compare_forwarded(trial):
         report(family.outside in want, f"{name}: the full path lets the outside host in", want)
         for words in ("device", "route", "route,socket", "all"):
             shortcut("p1", words)
-            cold, warm = (trial.let_in(dest, wanted=want) for _ in range(2))
+            cold = trial.let_in(dest, wanted=want)
+            before = places_taken("p1")
+            warm = trial.let_in(dest, wanted=want)
+            taken = difference(places_taken("p1"), before)
             same(cold, want, f"{name}, shortcut {words}: as the full path, at first")
             same(warm, want, f"{name}, shortcut {words}: as the full path, once known")
+            same(taken, {"device" if words == "all" else words.split(",")[0]: len(want)}, f"{name}, shortcut {words}: ... by the shortcut")
     switches(0, 0, 0)
     shortcut("p1", "none")
 
@@ -135,8 +145,11 @@ def compare_local(trial):
             shortcut("p1", words)
             others = [source for source in SOURCES[family.version] if source not in left_out]
             for when in ("at first", "once known"):
+                before = places_taken("p1")
                 got = trial.let_in(family.child(1), others, wanted=want)
                 same(got, want, f"{name}, shortcut {words}: as the parent itself, {when}")
+            taken = difference(places_taken("p1"), before)
+            same(taken, {"netfilter" if words == "netfilter" else "device": len(want)}, f"{name}, shortcut {words}: ... by the shortcut")
     switches(0, 0, 0)
     shortcut("p1", "none")
     route(family, False)
@@ -256,10 +269,75 @@ def stealing(family, ears):
         shortcut(port, "none")
 
 
+def lookalike(space, family, kind):
+    """A socket elsewhere with an address of blue's."""
+    sock = space.socket(family.af, kind)
+    sock.setsockopt(*((socket.IPPROTO_IP, 19) if family is V4 else (socket.IPPROTO_IPV6, 75)), 1)  # *_TRANSPARENT
+    sock.bind((family.child(1), PORT))
+    return sock
+
+
+def listening(family):
+    """Sockets elsewhere that listen for what the child's listens for; the parent's for all addresses of its
+    own, of which that is one by a local route."""
+    dest = family.child(1)
+    for words, local in (("none", True), ("netfilter", True), ("all", True), ("route", False), ("socket", False), ("all", False)):
+        name = f"{family.name}, shortcut {words}{', local route' * local}, sockets elsewhere that listen"
+        if local:
+            route(family, True)
+        shortcut("p1", words)
+        before = places_taken("p1")
+        ours, parents = BLUE.listener(family, PORT), PARENT.listener(family, PORT)
+        reds = lookalike(RED, family, socket.SOCK_STREAM)
+        reds.listen()
+        with ours, parents, reds, OUTSIDE.socket(family.af, socket.SOCK_STREAM) as here:
+            here.connect((dest, PORT))
+            got = select.select([ours, parents, reds], [], [], PATIENCE)[0]
+            same(got, [parents if words == "none" else ours], f"{name}: who gets a connection")
+            for sock in got:
+                with sock.accept()[0] as there:
+                    report(exchange(here, there, 3), f"{name}: ... and all of it")
+        want = {"none": set(), "all": {"device"}}.get(words, {words})
+        same(set(difference(places_taken("p1"), before)), want, f"{name}: ... by the shortcut")
+        if local:
+            route(family, False)
+    shortcut("p1", "none")
+
+
+def lied_to():
+    """A connected socket of the child's takes nothing from outside that has its peer's addresses, where the
+    parent's filter refuses these."""
+    peer = (V4.child(2), 4242)
+    wire = outside_wire(PARENT, OUTSIDE)
+    for words in ("none", "socket", "route,socket", "all"):
+        name = f"IPv4, shortcut {words}, from outside with the addresses of a connected sibling"
+        way = {"none": None, "all": "device"}.get(words, "socket")
+        shortcut("p1", words)
+        with BLUE.udp(V4, PORT) as there, RED.udp(V4, peer[1]) as here:
+            there.connect(peer)
+
+            def comes(value):
+                """Whether one that is sent under a setting of the filter does, and which way."""
+                switches(value, 0, 0)
+                before = places_taken("p1")
+                wire.send(udp_packet(V4, peer[0], V4.child(1), b"lie", sport=peer[1]))
+                got = drain(there, SILENCE) if value else gather(there, 1)
+                return len(got), difference(places_taken("p1"), before)
+
+            # A connected socket is found now and then where none has been.
+            taken = (1, {way: 1} if way else {})
+            same(until(lambda: (got := comes(0)) == taken and got), taken, f"{name}: in where nobody filters")
+            same([comes(value) for value in (1, 1, 0)], [(0, {}), (0, {}), taken], f"{name}: not where the uplink does")
+            switches(1, 0, 0)
+            here.sendto(b"true", (V4.child(1), PORT))
+            same(gather(there, 1), [b"true"], f"{name}: ... but what the sibling sends")
+    switches(0, 0, 0)
+    shortcut("p1", "none")
+
+
 def decoys(family):
     """Sockets elsewhere that look exactly like the child's."""
     dest = family.child(1)
-    option = (socket.IPPROTO_IP, 19) if family is V4 else (socket.IPPROTO_IPV6, 75)  # *_TRANSPARENT
     for words, local in (("device", False), ("route", False), ("socket", False), ("all", False), ("netfilter", True), ("all", True)):
         if local:
             route(family, True)
@@ -268,9 +346,7 @@ def decoys(family):
         mine = sender.getsockname()[1]
         sockets = []
         for space in (PARENT, RED):
-            decoy = space.socket(family.af, socket.SOCK_DGRAM)
-            decoy.setsockopt(*option, 1)
-            decoy.bind((dest, PORT))
+            decoy = lookalike(space, family, socket.SOCK_DGRAM)
             decoy.connect((family.outside, mine))
             decoy.setblocking(False)
             sockets.append(decoy)
@@ -310,6 +386,9 @@ def main():
         stealing(family, ears)
         ears.close()
         decoys(family)
+        listening(family)
+        if family is V4:
+            lied_to()
 
 
 if __name__ == "__main__":
