@@ -195,6 +195,30 @@ def straight(family):
             same(got, 2 if taken else 0, f"{name}: whether the parent's FORWARD could stop it")
 
 
+def unnoted(family):
+    """What the sender's socket noted on its packets stays behind, also where they pass the parent's tracking."""
+    match = f"{family.nft} daddr {family.child(2)} udp dport {PORT}"
+    noted, clear = f"{match} meta mark 7 meta priority 5", f"{match} meta mark 0 meta priority none"
+    for tracked in (False, True):
+        name = f"{family.name}{', tracked' if tracked else ''}, a sender's mark and priority"
+        if tracked:
+            firewall(family)
+        allow("output")
+        with Flow(family) as flow:
+            flow.here.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 7)
+            flow.here.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)
+            flow.send(2)
+            before = ways()
+            watch(BLUE, noted, ("out",))
+            watch(RED, clear, ("pre", "in"))
+            same(flow.send(5), 5, f"{name}: datagrams arrive")
+            same((seen(BLUE), seen(RED)), ({"out": 5}, {"pre": 5, "in": 5}), f"{name}: its own rules see them, the receiver's do not")
+            same(difference(ways(), before), short(5, **({"p1 fall_tracked": 5} if tracked else {})), f"{name}: ... by the shortcut")
+        for space in (BLUE, RED):
+            unwatch(space)
+    end_firewall()
+
+
 def one_sided(family):
     """It is the sender's port that decides, each way by itself."""
     name = f"{family.name}, output of one port only"
@@ -682,6 +706,7 @@ def nested(family):
 def basics(family):
     """What is the same with frames between the two ends, and not the same code."""
     straight(family)
+    unnoted(family)
     bargain(family)
 
 
@@ -689,6 +714,7 @@ PARTS = {
     "frames": (basics,),
     "packets": (
         straight,
+        unnoted,
         one_sided,
         smaller,
         switches,
