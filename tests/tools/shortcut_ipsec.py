@@ -187,7 +187,17 @@ def unasked(family):
                 got.append(len(gather(there, 3) if got else drain(there, SILENCE)))
                 if len(got) == 1:
                     policy(PARENT, "in", inner, outer, "tunnel")
-        same(got, [0, 3], f"{family.name}, shortcut {words}, ESP of the parent's for a held address: as its policies say, or not at all")
+            same(got, [0, 3], f"{family.name}, shortcut {words}, ESP of the parent's for a held address: as its policies say, or not at all")
+            before = places_taken("p1")
+            watch(PARENT, f"udp dport {PORT} meta ipsec exists", ("in",))
+            watch(BLUE, f"udp dport {PORT} meta ipsec missing", ("pre", "in"))
+            for _ in range(3):
+                here.sendto(b"opened", (family.child(1), PORT))
+            gather(there, 3)
+            saw, taken = (seen(PARENT), seen(BLUE)), difference(places_taken("p1"), before)
+            same((saw, taken), (({"in": 3}, {"pre": 3, "in": 3}), {"netfilter": 3}), f"{family.name}, shortcut {words}: ... which the parent's rules see, and the child's, whom netfilter brings it, do not")
+            for space in (PARENT, BLUE):
+                unwatch(space)
         PARENT.call("ip", "xfrm", "policy", "flush")
     PARENT.call(*family.ip("route", "del", "local", family.child(1), "dev", "p1"))
     shortcut("p1", "none")
