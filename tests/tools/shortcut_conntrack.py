@@ -8,6 +8,7 @@ usage: shortcut_conntrack.py [above]
 """
 
 import errno
+import json
 import os
 import select
 import socket
@@ -692,6 +693,51 @@ def marks_of(sock, count):
     return marks
 
 
+def unmarked(flow, name):
+    """Five datagrams come without a mark to a socket that is told of marks."""
+    flow.there.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
+    for number in range(5):
+        flow.here.sendto(b"%d" % number, (flow.dest, flow.port))
+    try:
+        same(marks_of(flow.there, 5), {0}, f"{name}: the child's socket sees no mark")
+    except OSError as error:
+        report(False, f"{name}: the child's socket sees no mark", error)
+
+
+def scrubbed_untracked(family):
+    """Of what a rule of the uplink has noted on a packet nothing is the child's to see, where nobody
+    tracks, and it goes by device as well."""
+    note = f"{family.nft} daddr {family.child(1)} udp dport {PORT}"
+    PARENT.nft(
+        f"table netdev m {{ chain i {{ type filter hook ingress device up0 priority -300; {note} meta mark set 0x55 meta priority set 66; }}\n}}\n"
+        f"table inet m {{ counter noted {{}}\n"
+        f"chain p {{ type filter hook prerouting priority 0; {note} meta mark 0x55 meta priority 66 counter name noted; }}\n}}\n"
+    )
+    BLUE.nft(
+        "table inet look {\ncounter came {}\ncounter marked {}\ncounter ranked {}\n"
+        f"chain c {{ type filter hook prerouting priority raw; {note} jump d; }}\n"
+        "chain d { counter name came\nmeta mark != 0 counter name marked\nmeta priority != none counter name ranked; }\n}\n"
+    )
+
+    def count(space, table):
+        """What the counters have, which then begin anew."""
+        entries = json.loads(space.call("nft", "-j", "reset", "counters", "table", "inet", table))["nftables"]
+        return {entry["counter"]["name"]: entry["counter"]["packets"] for entry in entries if "counter" in entry}
+
+    for words in ("none", "device", "route", "socket", "all"):
+        name = f"{family.name}, shortcut {words}, untracked"
+        shortcut("p1", words)
+        flow, before = Flow(family, connect=words == "socket"), places_taken("p1")
+        unmarked(flow, name)
+        flow.close()
+        same(difference(places_taken("p1"), before), by(words, 5, words == "socket"), f"{name}: ... which all take")
+        same(count(BLUE, "look"), {"came": 5, "marked": 0, "ranked": 0}, f"{name}: the child's rules see neither mark nor priority")
+        same(count(PARENT, "m"), {"noted": 0 if "device" in by(words, 5) else 5}, f"{name}: what the parent's rules see, who gave it both")
+    for space, table in ((PARENT, "netdev m"), (PARENT, "inet m"), (BLUE, "inet look")):
+        space.nft(f"delete table {table}\n")
+    shortcut("p1", "none")
+
+
 def scrubbing(family, words, local):
     """Mark, priority and connection of the parent's are not the child's to see."""
     name = f"{family.name}, shortcut {words}"
@@ -712,14 +758,11 @@ def scrubbing(family, words, local):
         "udp dport 7001 ct state new counter name fresh\nudp dport 7001 ct state established counter name old\n"
         "ct state invalid counter name bad\n}\n}\n"
     )
-    flow = Flow(family, connect=True)
-    flow.there.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
-    for number in range(5):
-        flow.here.sendto(b"%d" % number, (flow.dest, flow.port))
-    try:
-        same(marks_of(flow.there, 5), {0}, f"{name}: the child's socket sees no mark")
-    except OSError as error:
-        report(False, f"{name}: the child's socket sees no mark", error)
+    flow, before = Flow(family, connect=True), places_taken("p1")
+    unmarked(flow, name)
+    # The first is by the full path, unless it is INPUT that judges it; none by device that nobody answers.
+    want = {"netfilter": 5} if local else by(words, 4, True, ahead=False)
+    same(difference(places_taken("p1"), before), want, f"{name}: ... which these take")
     text = BLUE.call("nft", "list", "counters", "table", "inet", "look")
     got = {part.split()[0]: int(part.split("packets", 1)[1].split()[0]) for part in text.split("counter ")[1:]}
     want = {"marked": 0, "ranked": 0, "ctmarked": 0, "old": 0, "bad": 0}
@@ -947,6 +990,7 @@ def main():
         for words, local in (("none", False), ("device", False), ("route", False), ("socket", False), ("netfilter", True)):
             chapter(scrubbing, family, words, local)
         PARENT.nft("delete table inet way\n")
+        chapter(scrubbed_untracked, family)
         for words in ("device", "route", "socket", "all"):
             shortcut("p1", words)
             chapter(childs_firewall, family, words)
