@@ -45,21 +45,31 @@ PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "
 
 
 class Case:
-    """One IP version under one set of shortcuts, and sockets to send with."""
+    """One IP version under one set of shortcuts, and sockets to send with. For `netfilter` the parent
+    holds the child's address as its own."""
 
     def __init__(self, family, words):
         self.family, self.words = family, words
+        self.dest, self.held = family.child(1), words == "netfilter"
+        shortcut("p1", words)
+        self.hold("add")
         self.name = f"{family.name}, shortcut {words}"
-        self.dest = family.child(1)
         self.here, self.there = OUTSIDE.udp(family, 4242), BLUE.udp(family, PORT)
         self.arrived = set()
         for sock in (self.here, self.there):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
 
+    def hold(self, action):
+        """The parent holds the address, or no longer."""
+        if self.held:
+            PARENT.call(*self.family.ip("route", action, "local", self.dest, "dev", "p1"))
+
     def close(self):
-        """Closes the sockets."""
+        """Closes the sockets, and ends the set."""
         self.here.close()
         self.there.close()
+        self.hold("del")
+        shortcut("p1", "none")
 
     def option(self, v4, v6):
         """(level, option) of this IP version."""
@@ -151,11 +161,14 @@ def broken(case):
         wire.send(packet)
     same(gather(case.there, len(right)), [b"good packet!"] * len(right), f"{case.name}: odd packets do ({len(right)} kinds)")
 
-    # Frames that are not for the parent, though the packet in them may be.
+    # Frames that are not for the parent, though the packet in them may be. Of one for everybody UDP takes
+    # what is for an address of its host's.
     PARENT.call("ip", "link", "set", "up0", "promisc", "on")
     for mac, whom in (("02:00:00:00:00:99", "somebody else"), ("ff:ff:ff:ff:ff:ff", "everybody")):
         Wire(OUTSIDE, "out0", mac).send(good)
-        same(drain(case.there, SILENCE), [], f"{case.name}: a frame for {whom} does not arrive")
+        want = [b"good packet!"] if case.held and whom == "everybody" else []
+        got = gather(case.there, len(want)) if want else drain(case.there, SILENCE)
+        same(got, want, f"{case.name}: whether a datagram in a frame for {whom} arrives")
     PARENT.call("ip", "link", "set", "up0", "promisc", "off")
 
 
@@ -185,6 +198,16 @@ def unreachable(case):
         select.select([sock], [], [], PATIENCE)
         got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     same(errno.errorcode.get(got), "ECONNREFUSED", f"{case.name}: a closed port says so")
+
+
+def told_unreachable(case):
+    """Errors from outside reach the child."""
+    with BLUE.udp(case.family) as sock:
+        sock.connect((case.family.outside, 7998))
+        sock.send(b"anybody?")
+        select.select([sock], [], [], PATIENCE)
+        got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    same(errno.errorcode.get(got), "ECONNREFUSED", f"{case.name}: the child hears of a closed port outside")
 
 
 def told(case, space, segment, meanwhile=lambda: None):
@@ -250,6 +273,18 @@ def path_mtu(case):
     OUTSIDE.call("ip", "-6", "route", "flush", "cache")
 
 
+def received(case):
+    """What the parent holds for a pair with a small MTU: it is received in one piece, and TCP knows."""
+    for space, device in ((PARENT, "p1"), (BLUE, "c0")):
+        space.call("ip", "link", "set", device, "mtu", "1400")
+    report(case.arrives(bytes(1440)), f"{case.name}: a packet too long for the pair arrives")
+    here, there = connected(OUTSIDE, BLUE, case.family, case.dest, 7300)
+    with here, there:
+        report(exchange(here, there, 1, 200_000), f"{case.name}: TCP into a pair with a small MTU")
+    for space, device in ((PARENT, "p1"), (BLUE, "c0")):
+        space.call("ip", "link", "set", device, "mtu", "1500")
+
+
 def far_mtu(case):
     """A router beyond the outside tells the child of a small MTU."""
     with BLUE.udp(case.family) as sock:
@@ -280,28 +315,34 @@ def segments(case):
 def taps(case):
     """Packet sockets on every device hold on to packets that travel on."""
     marker = os.urandom(8)
-    sockets = []
+    sockets = {}
     for space, device in ((PARENT, "up0"), (PARENT, "p1"), (BLUE, "c0"), (BLUE, "lo"), (OUTSIDE, "out0")):
         tap = space.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         tap.bind((device, 3))
-        sockets.append(tap)
+        sockets[device] = tap
+    before = places_taken("p1")
     report(all(case.arrives(marker + bytes([number]) * 500) for number in range(10)), f"{case.name}: datagrams arrive under taps on all devices")
-    watching = sum(marker in data for data in gather(sockets[2], 10, marker))
-    same(watching, 10, f"{case.name}: a tap on the child device sees what comes to it")
+    # Of what comes to a socket past the child's input rules its device has nothing.
+    came = 0 if case.held else 10
+    watching = {device: sum(marker in data for data in gather(sockets[device], count, marker)) for device, count in (("up0", 10), ("c0", came))}
+    same(watching, {"up0": 10, "c0": came}, f"{case.name}: taps on the uplink and on the child device see what comes to them")
+    taken = {} if case.words == "output" else {"device" if case.words == "all" else case.words: 10}
+    same(difference(places_taken("p1"), before), taken, f"{case.name}: ... by the shortcut")
     here, there = connected(OUTSIDE, BLUE, case.family, case.dest, 7302)
     with here, there:
         report(exchange(here, there, 3, 500_000), f"{case.name}: TCP under taps on all devices")
-    for tap in sockets:
+    for tap in sockets.values():
         tap.close()
     # One that asks for packets of one protocol only, of the device and of all devices.
     kind = 0x0800 if case.family is V4 else 0x86DD
+    came = 0 if case.held else 3
     for where in (("c0", kind), ("", kind)):
         with BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(kind)) as tap:
             if where[0]:
                 tap.bind(where)
             arrived = [case.arrives(marker + b"%d" % number) for number in range(3)]
-            watching = sum(data.find(marker) > 0 for data in gather(tap, 3, marker))
-        same((arrived, watching), ([True] * 3, 3), f"{case.name}: a tap for {case.family.name} on {where[0] or 'all devices'} of the child sees what comes")
+            watching = sum(data.find(marker) > 0 for data in gather(tap, came, marker))
+        same((arrived, watching), ([True] * 3, came), f"{case.name}: a tap for {case.family.name} on {where[0] or 'all devices'} of the child sees what comes")
 
 
 def childs_device(case):
@@ -328,7 +369,7 @@ def policies(case):
     family = case.family
     selector = ("src", family.host(family.outside), "dst", family.host(case.dest))
     report(case.arrives(b"before"), f"{case.name}: before there is a policy")
-    for space, direction in ((PARENT, "fwd"), (BLUE, "in")):
+    for space, direction in ((PARENT, "in" if case.held else "fwd"), (BLUE, "in")):
         space.call("ip", "xfrm", "policy", "add", *selector, "dir", direction, "action", "block")
         same(case.arrives(b"blocked", SILENCE), False, f"{case.name}: a policy blocks, {direction} of {space.name}")
         space.call("ip", "xfrm", "policy", "delete", *selector, "dir", direction)
@@ -557,17 +598,16 @@ def run(act, *args):
 def packets():
     """Packets of all kinds."""
     for family in FAMILIES:
-        for words in ("none", "device", "route", "socket", "all"):
-            shortcut("p1", words)
+        for words in ("none", "device", "route", "socket", "netfilter", "all"):
             case = Case(family, words)
-            for act in (fragments, options, broken, unreachable, segments, time_wait):
+            for act in (fragments, options, broken, unreachable, told_unreachable, segments, time_wait):
                 run(act, case)
             if words != "socket":
                 run(ttl, case, words != "none")
-                run(path_mtu, case)
                 run(far_mtu, case)
+                # What the parent holds it receives, however little its port takes.
+                run(received if case.held else path_mtu, case)
             case.close()
-        shortcut("p1", "none")
 
 
 def places():
@@ -575,12 +615,22 @@ def places():
     hooks()
     for family in FAMILIES:
         for words in ("device", "route", "all"):
-            shortcut("p1", words)
             case = Case(family, words)
             for act in (taps, childs_device, policies, everybody, vrf, childs_vrf):
                 run(act, case)
             if words != "all":
                 run(other_uplinks, case)
+            case.close()
+        case = Case(family, "netfilter")
+        for act in (taps, policies, childs_vrf, other_uplinks):
+            run(act, case)
+        case.close()
+        for words in ("socket", "output"):
+            case = Case(family, words)
+            # What `socket` looks for.
+            case.there.connect((family.outside, 4242))
+            for act in (taps, policies):
+                run(act, case)
             case.close()
         for words in ("none", "device", "route", "netfilter", "socket", "all"):
             run(nested, family, words)
