@@ -10,5 +10,9 @@ load_module
 
 world l3
 tool shortcut_views
+for mode in l3 l2; do
+	[ "$mode" = l3 ] || { reset_net; world l2; }
+	from_tool "$mode: " python3 -S "$TOOLS/shortcut_counts.py" "$mode"
+done
 
 done_testing
