@@ -21,6 +21,7 @@ from world import (
     PORT,
     SILENCE,
     V4,
+    V6,
     Space,
     Wire,
     connected,
@@ -36,7 +37,9 @@ from world import (
     same,
     seen,
     shortcut,
+    statistics,
     udp_packet,
+    until,
     unwatch,
     watch,
 )
@@ -558,6 +561,69 @@ def our_hooks(space):
     return text.count("[passthru]")
 
 
+def uplink_of(space, family, child):
+    """A port has come to a namespace: the way from outside it, or from the parent, to its child."""
+    PARENT.call(*family.ip("route", "del", child), check=False)
+    space.call("ip", "link", "set", "m0", "up")
+    space.call(*family.ip("route", "add", child, "dev", "m0"))
+    if space is OUTSIDE:
+        PARENT.call(*family.ip("route", "add", child, "via", family.outside))
+    # Who asks sees to it that the device sends.
+    until(lambda: "LOWER_UP" in space.call("ip", "link", "show", "m0"))
+
+
+def hooks_move():
+    """Hooks go with a port into another namespace, where it takes what comes there, and with a child."""
+    PARENT.call("ip", "netns", "add", "brief")
+    brief = Space("brief")
+    PARENT.call("ip", "link", "add", "m0", "type", "passthru", "peer", "name", "c0", "netns", "brief")
+    brief.call("ip", "link", "set", "c0", "up")
+    OUTSIDE.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+    for family in FAMILIES:
+        child = "10.0.9.2" if family is V4 else "fd00:9::2"
+        brief.call(*family.ip("addr", "add", family.host(child), "dev", "c0"))
+        brief.call(*family.ip("route", "add", "default", "dev", "c0"))
+        for words in ("device", "route", "netfilter", "output"):
+            shortcut("m0", words)
+            placed, sizes = [], []
+            for space, other, sender in ((PARENT, OUTSIDE, OUTSIDE), (OUTSIDE, PARENT, PARENT), (PARENT, OUTSIDE, OUTSIDE)):
+                if placed:
+                    target = "outside" if space is OUTSIDE else str(os.getppid())
+                    other.call("ip", "link", "set", "m0", "netns", target)
+                uplink_of(space, family, child)
+                if words == "netfilter":
+                    space.call(*family.ip("route", "add", "local", child, "dev", "m0"))
+                sizes.append([our_hooks(one) > 0 for one in (space, other, brief)])
+                placed.append(way_taken(family, space, sender, brief, child))
+                if words == "netfilter":
+                    space.call(*family.ip("route", "del", "local", child, "dev", "m0"))
+            name = f"{family.name}, shortcut {words}, a port that moves and comes back"
+            same(sizes, [[words != "output", False, words == "output"]] * 3, f"{name}: hooks in its parent, in the other one, in the child")
+            same(placed, ["tx_output" if words == "output" else f"rx_{words}"] * 3, f"{name}: what comes takes the place")
+    # The child of a port that allows output.
+    brief.call("ip", "link", "set", "c0", "name", "mc0", "netns", "outside")
+    same([our_hooks(space) > 0 for space in (brief, OUTSIDE)], [False, True], "shortcut output: hooks go with a child that moves")
+    PARENT.call("ip", "link", "del", "m0")
+    same([our_hooks(space) for space in (PARENT, OUTSIDE)], [0, 0], "... and end with it")
+    OUTSIDE.sysctl(ipv4__ip_forward=0, ipv6__conf__all__forwarding=0)
+    OUTSIDE.call("ip", "-6", "route", "replace", "default", "via", V6.uplink)
+    PARENT.call("ip", "netns", "del", "brief")
+
+
+def way_taken(family, space, sender, child, address):
+    """By which place of m0's datagrams come to its child, or leave it."""
+    before = statistics(space, "m0")
+    far = family.outside if sender is OUTSIDE else family.uplink
+    with sender.udp(family, 4242, far) as here, child.udp(family, PORT) as there:
+        for _ in range(3):
+            here.sendto(b"there", (address, PORT))
+            there.recv(100)
+            there.sendto(b"and back", (far, 4242))
+            here.recv(100)
+    taken = difference(statistics(space, "m0"), before)
+    return " ".join(way for way in taken if way.startswith("rx_") or way == "tx_output")
+
+
 def hooks():
     """Hooks are there while a port needs them, in its namespace, and no longer."""
     shortcut("p1", "none")
@@ -582,6 +648,7 @@ def hooks():
     report(our_hooks(PARENT) > 0, "hooks stay while one of two ports needs them")
     shortcut("p2", "none")
     same(our_hooks(PARENT), 0, "... and go with the last")
+    hooks_move()
 
 
 def run(act, *args):
@@ -590,7 +657,7 @@ def run(act, *args):
     try:
         act(*args)
     except OSError as error:
-        where = args[0].name if isinstance(args[0], Case) else args
+        where = args[0].name if args and isinstance(args[0], Case) else args
         report(False, f"{where}: {act.__name__}: traffic gets through", error)
     print(f"# {act.__name__}: {time.monotonic() - began:.1f} s")
 
@@ -612,7 +679,7 @@ def packets():
 
 def places():
     """Where they come by, who else looks at them, and how far they go."""
-    hooks()
+    run(hooks)
     for family in FAMILIES:
         for words in ("device", "route", "all"):
             case = Case(family, words)
