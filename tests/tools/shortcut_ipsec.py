@@ -63,13 +63,14 @@ def forget():
 
 
 class Tap:
-    """What there is of UDP, TCP and ESP outside."""
+    """What there is of UDP, TCP and ESP outside, or at the parent's uplink, which does not see what was
+    opened outside."""
 
-    def __init__(self, family):
+    def __init__(self, family, space=OUTSIDE, device="out0"):
         every = 3  # ETH_P_ALL
         self.version, self.at = family.version, 9 if family is V4 else 6
-        self.sock = OUTSIDE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(every))
-        self.sock.bind(("out0", every))
+        self.sock = space.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(every))
+        self.sock.bind((device, every))
 
     def protocols(self):
         """Those seen so far."""
@@ -170,6 +171,35 @@ def parents(family):
     forget()
 
 
+def parents_out(family):
+    """What the child sends to somebody is the parent's to encrypt, from the very next packet on, also by
+    a way that was known before: it never leaves in clear."""
+    inner, outer = (family.child(1), family.outside), (family.uplink, family.outside)
+    for words in SETS:
+        name = f"{family.name}, shortcut {words}, ESP of the parent's for what the child sends"
+        shortcut("p1", words)
+        with BLUE.udp(family, PORT) as here, OUTSIDE.udp(family, PORT) as there:
+            for _ in range(3):
+                here.sendto(b"in clear", (family.outside, PORT))
+                gather(there, 1)
+            for space in (PARENT, OUTSIDE):
+                associate(space, *outer, 0x401, "tunnel")
+            policy(OUTSIDE, "in", inner, outer, "tunnel")
+            tap = Tap(family, PARENT, "up0")
+            policy(PARENT, "out", inner, outer, "tunnel")
+            for number in range(5):
+                here.sendto(b"%d" % number, (family.outside, PORT))
+            same(gather(there, 5), [b"%d" % number for number in range(5)], f"{name}: it arrives")
+            # There is no key any more: then it does not leave.
+            PARENT.call("ip", "xfrm", "state", "flush")
+            here.sendto(b"without a key", (family.outside, PORT))
+            same(drain(there, SILENCE), [], f"{name}: ... and does not without a key")
+            same(tap.protocols(), {ESP}, f"{name}: nothing is in clear")
+            tap.sock.close()
+        forget()
+    shortcut("p1", "none")
+
+
 def unasked(family):
     """The parent opens it for an address that it holds, and has no policy for what was in it."""
     inner, outer = (family.outside, family.child(1)), (family.outside, family.uplink)
@@ -209,6 +239,7 @@ def main():
     for family in FAMILIES:
         childs_own(family)
         parents(family)
+        parents_out(family)
         unasked(family)
     # The last: this stays.
     for family in FAMILIES:
