@@ -12,5 +12,6 @@ load_module
 steady_code
 world l3
 tool output changes
+tool output_uplinks
 
 done_testing

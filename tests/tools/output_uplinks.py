@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""What a child sends by `output` where the parent's way on is not plain: the uplink's neighbour is not
+known, or does not answer; or the way is a tunnel.
+
+usage: output_uplinks.py
+"""
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import sys
+import tempfile
+import time
+
+from output import option, took, ways
+from world import (
+    FAMILIES,
+    PATIENCE,
+    PORT,
+    SILENCE,
+    V4,
+    V6,
+    Space,
+    connected,
+    drain,
+    exchange,
+    gather,
+    report,
+    same,
+    seen,
+    shortcut,
+    skip,
+    unwatch,
+    watch,
+)
+
+PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
+SETS = ("none", "output", "all")
+
+
+@contextlib.contextmanager
+def deaf():
+    """Outside neither answers who asks for its link address, nor asks itself, from which it could be learned."""
+    rules = "ether type arp drop; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } drop;"
+    chains = "".join(f"chain {hook} {{ type filter hook {hook} device out0 priority 0; {rules} }}\n" for hook in ("ingress", "egress"))
+    OUTSIDE.nft(f"table netdev deaf {{\n{chains}}}\n")
+    yield
+    OUTSIDE.nft("delete table netdev deaf\n")
+
+
+def resolution(family, questions):
+    """How often the parent asks for its neighbour's link address, five times a second."""
+    values = {"mcast_solicit": questions, "ucast_solicit": questions, "retrans_time_ms": 200}
+    PARENT.sysctl(**{f"ipv{family.version}__neigh__up0__{name}": value for name, value in values.items()})
+
+
+def forget_neighbour(family):
+    """The parent knows nothing of it."""
+    PARENT.call(*family.ip("neigh", "del", family.outside, "dev", "up0"), check=False)
+
+
+def unanswered(family, name):
+    """A neighbour that failed, and fails again: the child hears of that."""
+    resolution(family, 1)
+    PARENT.call(*family.ip("neigh", "replace", family.outside, "dev", "up0", "nud", "failed"))
+    before = ways()
+    with deaf(), BLUE.udp(family) as sock:
+        sock.setsockopt(*option(family, 11, 25), 1)  # IP_RECVERR
+        sock.connect((family.outside, PORT))
+        sock.send(b"anybody?")
+        select.select([sock], [], [], PATIENCE)
+        heard = errno.errorcode.get(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    same(heard, "EHOSTUNREACH", f"{name}: the child hears of a neighbour that does not answer")
+    return took(before)
+
+
+def unresolved(family, name):
+    """What is for a neighbour that is not known yet waits for that."""
+    resolution(family, 1000)
+    wanted = [b"wait %d" % number for number in range(3)]
+    before = ways()
+    with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family) as here:
+        with deaf():
+            forget_neighbour(family)
+            for data in wanted:
+                here.sendto(data, (family.outside, PORT))
+            early = drain(there, SILENCE)
+        got = gather(there, len(wanted))
+    same((early, got), ([], wanted), f"{name}: datagrams wait until the uplink's neighbour is known")
+    return took(before)
+
+
+def neighbours(family):
+    """Both, without the shortcut and with it."""
+    for words in SETS:
+        shortcut("p1", words)
+        name = f"{family.name}, shortcut {words}"
+        taken = [unanswered(family, name), unresolved(family, name)]
+        same(taken, [0, 0] if words == "none" else [1, 3], f"{name}: ... which left by the shortcut or not")
+    resolution(family, 3)
+    forget_neighbour(family)
+
+
+def tunnels(family):
+    """Kinds of tunnels between parent and outside, as (name, command for the parent's end, for outside's)."""
+    outer = V4 if family is V4 else V6
+    ends = ("local", outer.uplink, "remote", outer.outside), ("local", outer.outside, "remote", outer.uplink)
+    for kind, more in {V4: (("gre", ()), ("ipip", ())), V6: (("ip6gre", ()), ("ip6tnl", ("mode", "any")))}[family]:
+        yield kind, *[("type", kind, *end, *more) for end in ends]
+    yield "wireguard", ("type", "wireguard"), ("type", "wireguard")
+
+
+def secure(inner):
+    """WireGuard's keys and peers of both ends."""
+    spaces = PARENT, OUTSIDE
+    keys = [PARENT.call("wg", "genkey") for _ in spaces]
+    public = [PARENT.call("wg", "pubkey", feed=key).strip() for key in keys]
+    for space, key, other, address in zip(spaces, keys, public[::-1], (V4.outside, V4.uplink)):
+        with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
+            file.write(key)
+            file.flush()
+            peer = ("peer", other, "endpoint", f"{address}:5555", "allowed-ips", inner)
+            space.call("wg", "set", "t0", "listen-port", "5555", "private-key", file.name, *peer)
+
+
+def by_tunnel(family):
+    """A parent's route leads into a tunnel: what the child sends is at its other end, wrapped."""
+    far, every = ("198.51.100.9", "0.0.0.0/0") if family is V4 else ("3fff:9::9", "::/0")
+    os.system("modprobe -q -a ip_gre ip6_gre ipip ip6_tunnel wireguard 2>/dev/null")
+    for kind, *ends in tunnels(family):
+        for space, end in zip((PARENT, OUTSIDE), ends):
+            with space:
+                made = os.system(f"ip link add t0 {' '.join(end)} 2>/dev/null") == 0
+        if not made:
+            PARENT.call("ip", "link", "del", "t0", check=False)
+            skip(f"{family.name}: {kind} on the parent's way out", f"no {kind}")
+            continue
+        if kind == "wireguard":
+            secure(every)
+        for space in (PARENT, OUTSIDE):
+            space.call("ip", "link", "set", "t0", "up")
+        PARENT.call(*family.ip("route", "add", far, "dev", "t0"))
+        OUTSIDE.call(*family.ip("addr", "add", family.host(far), "dev", "t0"))
+        OUTSIDE.call(*family.ip("route", "add", family.host(family.child(1)), "dev", "t0"))
+        for words in SETS:
+            shortcut("p1", words)
+            wrapped(family, f"{family.name}, shortcut {words}, a parent's way by {kind}", far)
+        for space in (PARENT, OUTSIDE):
+            space.call("ip", "link", "del", "t0")
+
+
+def wrapped(family, name, far):
+    """Datagrams and a connection through a tunnel, and nothing beside it."""
+    watch(OUTSIDE, f'iifname != "t0" {family.nft} daddr {far}', ("pre",))
+    with OUTSIDE.udp(family, PORT, far) as there, BLUE.udp(family) as here:
+        here.settimeout(PATIENCE)
+        got = []
+        for number in range(5):
+            here.sendto(b"%d" % number, (far, PORT))
+            data, source = there.recvfrom(100)
+            there.sendto(data + b" too", source[:2])
+            got.append(here.recv(100))
+    same(got, [b"%d too" % number for number in range(5)], f"{name}: datagrams and their answers")
+    here, there = connected(BLUE, OUTSIDE, family, far, 7300)
+    with here, there:
+        report(exchange(here, there, 3, 200_000), f"{name}: a connection, and much by it")
+    same(seen(OUTSIDE), {}, f"{name}: nothing goes beside the tunnel")
+    unwatch(OUTSIDE)
+
+
+def main():
+    """All, for both IP versions."""
+    for family in FAMILIES:
+        for act in (neighbours, by_tunnel):
+            began = time.monotonic()
+            try:
+                act(family)
+            except OSError as error:
+                report(False, f"{family.name}: {act.__name__}: traffic gets through", error)
+            print(f"# {act.__name__}: {time.monotonic() - began:.1f} s")
+    shortcut("p1", "none")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
