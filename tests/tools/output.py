@@ -185,6 +185,21 @@ def views(family, words):
     report((took(before) > 15) == taken, f"{name}: ... by the shortcut or not", ways())
 
 
+def to_parent(family):
+    """INPUT of the parent judges what is for the parent itself."""
+    for words in ("none", "output", "all"):
+        shortcut("p1", words)
+        for dest in (family.port(1), family.uplink):
+            got = []
+            for rule in ("accept", "drop", "accept"):
+                rule = f'iifname "p1" {family.nft} daddr {dest} udp dport {PORT} {rule};'
+                with Rules(PARENT, f"chain c {{ type filter hook input priority 0; {rule} }}"), PARENT.udp(family, PORT) as there, BLUE.udp(family) as here:
+                    marker = os.urandom(8)
+                    send(here, (dest, PORT), marker)
+                    got.append(len(drain(there, SILENCE) if "drop" in rule else gather(there, COUNT, marker)))
+            same(got, [COUNT, 0, COUNT], f"{family.name}, shortcut {words}: INPUT of the parent accepts, stops, accepts what is for {dest}")
+
+
 def devices(family):
     """What is on the child's device and on the uplink acts on the packets."""
     name = f"{family.name}: the"
@@ -1028,7 +1043,7 @@ def views_of_all(family):
 
 
 PARTS = {
-    "views": (grown, views_of_all, segments, path_mtu, told_once, held_too_long, learned, black_hole),
+    "views": (grown, views_of_all, to_parent, segments, path_mtu, told_once, held_too_long, learned, black_hole),
     "changes": (devices, by_input, translated, rerouted, refused, load),
 }
 

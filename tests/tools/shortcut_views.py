@@ -12,7 +12,9 @@ import re
 import socket
 import struct
 import sys
+import time
 
+from shortcut_counts import device
 from world import (
     FAMILIES,
     PORT,
@@ -29,6 +31,7 @@ from world import (
     same,
     seen,
     shortcut,
+    until,
     unwatch,
     watch,
 )
@@ -164,6 +167,67 @@ def tcp_views(family, words, place):
             unwatch(space)
 
 
+def first_views(family, words):
+    """The first packet of a connection, which has no socket yet, is by the full path."""
+    for space in (PARENT, BLUE):
+        watch(space, f"{family.nft} daddr {family.child(1)} tcp dport {PORT} tcp flags & (syn|ack) == syn")
+    for sock in connected(OUTSIDE, BLUE, family, family.child(1), PORT):
+        sock.close()
+    # It may have been sent again.
+    got = tuple(set(seen(space)) for space in (PARENT, BLUE))
+    same(got, tuple(set(view) for view in FULL), f"{family.name}, shortcut {words}: the first packet of a connection")
+    for space in (PARENT, BLUE):
+        unwatch(space)
+
+
+def sent_on(family, words):
+    """What the child sends on has been before its FORWARD, which may stop it."""
+    name, far = f"{family.name}, shortcut {words}, what the child sends on", "10.77.0.9" if family is V4 else "fd00:77::9"
+    match = f"{family.nft} daddr {far} udp dport {PORT}"
+    routes = [(PARENT, (far, "via", family.child(1))), (BLUE, (far, "dev", "d0"))]
+    if words == "netfilter":
+        routes[0] = (PARENT, ("local", far, "dev", "p1"))
+    for space, route in routes:
+        space.call(*family.ip("route", "add", *route))
+    shortcut("p1", words)
+    with OUTSIDE.udp(family) as here:
+
+        def sent(wanted):
+            before = device(BLUE, "d0", "tx")[0]
+            send_datagrams(here, far, b"onward")
+            if not wanted:
+                time.sleep(SILENCE)
+            return until(lambda: device(BLUE, "d0", "tx")[0] - before >= COUNT) if wanted else device(BLUE, "d0", "tx")[0] - before
+
+        report(sent(True), f"{name}: goes on")
+        for space in (PARENT, BLUE):
+            watch(space, match)
+        before = places_taken("p1")
+        report(sent(True), f"{name}: goes on where chains look")
+        got = seen(PARENT), seen(BLUE), difference(places_taken("p1"), before)
+        same(got, (VIEWS[words][0], {"pre": COUNT, "fwd": COUNT, "post": COUNT}, {words: COUNT}), f"{name}: the parent's chains, the child's, the place")
+        for space in (PARENT, BLUE):
+            unwatch(space)
+        BLUE.nft(f"table inet stop {{ chain c {{ type filter hook forward priority 0; {match} drop; }}\n}}\n")
+        # A packet of neighbours' may be among them.
+        report(sent(False) < COUNT, f"{name}: FORWARD stops it")
+        BLUE.nft("delete table inet stop\n")
+    shortcut("p1", "none")
+    for space, route in routes:
+        space.call(*family.ip("route", "del", *route))
+
+
+def sends_on():
+    """The child is a router, by each place."""
+    BLUE.call("ip", "link", "add", "d0", "up", "type", "dummy")
+    BLUE.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+    for family in FAMILIES:
+        for words in ("device", "route", "netfilter"):
+            sent_on(family, words)
+    BLUE.sysctl(ipv4__ip_forward=0, ipv6__conf__all__forwarding=0)
+    BLUE.call("ip", "link", "del", "d0")
+
+
 def dropped_in(space, hook, family, wanted):
     """Whether a rule at a hook stops datagrams: true when none arrives, which is
     what is wanted or not."""
@@ -197,9 +261,13 @@ def look(family, words, place):
     try:
         udp_views(family, words, place, connect=words == "socket")
         tcp_views(family, words, place)
-        if words != "socket":
+        if words == "socket":
+            # It is for packets of sockets that are connected.
+            icmp_views(family, words, None)
+            first_views(family, words)
+        else:
             icmp_views(family, words, place)
-        if family is V4 and words in ("none", *VIEWS):
+        if words in ("none", *VIEWS):
             rules_in_force(family, words, place)
     except OSError as error:
         report(False, f"{family.name}, shortcut {words}: traffic gets through", str(error))
@@ -239,6 +307,7 @@ def main():
             shortcut("p1", "socket" if socket_alone else "route,socket")
             udp_views(family, "socket" if socket_alone else "route,socket", None if socket_alone else "route")
         shortcut("p1", "none")
+    sends_on()
 
 
 if __name__ == "__main__":
