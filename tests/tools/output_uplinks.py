@@ -38,7 +38,7 @@ from world import (
 )
 
 PARENT, OUTSIDE, BLUE = (Space(name) for name in ("-", "outside", "blue"))
-SETS = ("none", "output", "all")
+SETS = ("none", "output")
 
 
 @contextlib.contextmanager
@@ -106,11 +106,12 @@ def neighbours(family):
 
 def tunnels(family):
     """Kinds of tunnels between parent and outside, as (name, command for the parent's end, for outside's)."""
-    outer = V4 if family is V4 else V6
-    ends = ("local", outer.uplink, "remote", outer.outside), ("local", outer.outside, "remote", outer.uplink)
-    for kind, more in {V4: (("gre", ()), ("ipip", ())), V6: (("ip6gre", ()), ("ip6tnl", ("mode", "any")))}[family]:
+    ends = ("local", family.uplink, "remote", family.outside), ("local", family.outside, "remote", family.uplink)
+    for kind, more in {V4: (("gre", ()), ("ipip", ())), V6: (("ip6tnl", ("mode", "any")),)}[family]:
         yield kind, *[("type", kind, *end, *more) for end in ends]
-    yield "wireguard", ("type", "wireguard"), ("type", "wireguard")
+    if family is V6:
+        # In IPv4, which is the other way of wrapping.
+        yield "wireguard", ("type", "wireguard"), ("type", "wireguard")
 
 
 def secure(inner):
@@ -129,7 +130,7 @@ def secure(inner):
 def by_tunnel(family):
     """A parent's route leads into a tunnel: what the child sends is at its other end, wrapped."""
     far, every = ("198.51.100.9", "0.0.0.0/0") if family is V4 else ("3fff:9::9", "::/0")
-    os.system("modprobe -q -a ip_gre ip6_gre ipip ip6_tunnel wireguard 2>/dev/null")
+    os.system("modprobe -q -a ip_gre ipip ip6_tunnel wireguard 2>/dev/null")
     for kind, *ends in tunnels(family):
         for space, end in zip((PARENT, OUTSIDE), ends):
             with space:
