@@ -21,7 +21,7 @@ TRACKING = "chain f { type filter hook forward priority 0; ct state invalid drop
 def falls():
     """What the port has counted."""
     numbers = statistics(PARENT, "p1")
-    return {key: value for key, value in numbers.items() if key.startswith(("fall_", "rx_device", "rx_route", "tx_output", "tx_sibling"))}
+    return {key: value for key, value in numbers.items() if key.startswith(("fall_", "rx_device", "rx_route", "rx_socket", "tx_output", "tx_sibling"))}
 
 
 @contextlib.contextmanager
@@ -40,10 +40,13 @@ def done(space, do, undo):
     space.call(*undo)
 
 
-def datagrams(sender, receiver, family, dest, count, size=0, first=0):
-    """Sends datagrams, after some that prepare the way. Returns how many came, and what was counted."""
+def datagrams(sender, receiver, family, dest, count, size=0, first=0, connect=False):
+    """Sends datagrams, after some that prepare the way, to a socket that may be connected. Returns how
+    many came, and what was counted."""
     marker = os.urandom(8)
     with receiver.udp(family, PORT) as there, sender.udp(family) as here:
+        if connect:
+            there.connect((family.outside, here.getsockname()[1]))
         for _ in range(first):
             here.sendto(b"first", (dest, PORT))
             gather(there, 1, b"first")
@@ -86,6 +89,10 @@ def inward(family):
     yield "unconfirmed", rules(TRACKING), "route", 1, 1, 0, 0
     yield "unsettled", rules(masquerade), "route", COUNT, COUNT, 0, 3
     yield "tracked", rules(TRACKING), "device", COUNT, COUNT, 0, 3
+    # What is for a connected socket.
+    yield "port_tc", tc("p1", "root", "pfifo"), "socket", COUNT, COUNT, 0, 3
+    yield "too_long", mtu(BLUE, "c0"), "socket", 0, 1, LONG, 3
+    yield "unconfirmed", rules(TRACKING), "socket", 1, 1, 0, 0
 
 
 def outward(family):
@@ -131,10 +138,11 @@ def main():
     for family in FAMILIES:
         for reason, obstacle, words, come, count, size, first in inward(family):
             shortcut("p1", words)
-            taken = datagrams(OUTSIDE, BLUE, family, family.child(1), COUNT, 0, 3)
+            connect = words == "socket"
+            taken = datagrams(OUTSIDE, BLUE, family, family.child(1), COUNT, 0, 3, connect)
             same(taken, (COUNT, {f"rx_{words}": COUNT}), f"{family.name}, {words}: nothing is in the way")
             with obstacle:
-                judge(family, reason, words, come, count, datagrams(OUTSIDE, BLUE, family, family.child(1), count, size, first))
+                judge(family, reason, words, come, count, datagrams(OUTSIDE, BLUE, family, family.child(1), count, size, first, connect))
             OUTSIDE.call(*family.ip("route", "flush", "cache"))
         shortcut("p1", "output")
         for reason, obstacle, space, dest, come, count, size, first in outward(family):
