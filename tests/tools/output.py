@@ -224,12 +224,14 @@ def devices(family):
     # A limit of the rate is felt: what a bucket lets through, no more, and TCP goes on.
     for space, dev in ((PARENT, "up0"), (BLUE, "c0")):
         space.call("tc", "qdisc", "add", "dev", dev, "root", "tbf", "rate", "40mbit", "burst", "20kb", "limit", "100kb")
+        before = ways()
         here, there = connected(BLUE, OUTSIDE, family, family.outside)
         with here, there:
             began = time.monotonic()
             whole = pour(here, there, os.urandom(4096) * 500)
             rate = 8 * 4096 * 500 / (time.monotonic() - began) / 1e6
         report(whole and rate < 45, f"{name} rate of 40 Mbit/s of {dev} is kept", f"{rate:.0f} Mbit/s")
+        report(took(before) > 20, f"{name} packets that wait for {dev} have taken the shortcut", difference(ways(), before))
         space.call("tc", "qdisc", "del", "dev", dev, "root")
     full_queue(family)
     report(reaches(family), f"{name} way is free again")
