@@ -234,6 +234,7 @@ def devices(family):
         report(took(before) > 20, f"{name} packets that wait for {dev} have taken the shortcut", difference(ways(), before))
         space.call("tc", "qdisc", "del", "dev", dev, "root")
     full_queue(family)
+    long_queue(family)
     report(reaches(family), f"{name} way is free again")
 
 
@@ -304,6 +305,58 @@ def full_queue(family):
     dropped = PARENT.call("tc", "-s", "qdisc", "show", "dev", "up0").split("dropped ")[1].split(",")[0]
     report(int(dropped) > 0, f"{family.name}: ... which did refuse packets", dropped)
     PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
+
+
+def backlog():
+    """How many bytes wait in the queue of the uplink."""
+    return json.loads(PARENT.call("tc", "-s", "-j", "qdisc", "show", "dev", "up0"))[0]["backlog"]
+
+
+def waiting(space, family):
+    """How much a connection of somebody who has much to send keeps in the queue of the uplink once it has
+    sent something: the usual of several looks."""
+    here, there = connected(space, OUTSIDE, family, family.outside)
+    with here, there:
+        # It finds no other bound: nothing is lost, and there is room where it comes from and goes to.
+        here.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        here.setblocking(False)
+        came, looks = 0, []
+        while len(looks) < 7:
+            with contextlib.suppress(BlockingIOError):
+                here.send(bytes(200_000))
+            came += len(there.recv(1 << 17))
+            if came >= 80_000 + 5_000 * len(looks):
+                looks.append(backlog())
+    return sorted(looks)[len(looks) // 2]
+
+
+def has_room(space, family):
+    """Whether a socket with little room for what it sends finds some all the time."""
+    with space.udp(family) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        sock.setblocking(False)
+        return outcome(lambda: [sock.sendto(bytes(1000), (family.outside, PORT)) for _ in range(300)])
+
+
+def long_queue(family):
+    """What waits in a queue of the parent's is its sender's still, whom it keeps from sending more: of
+    TCP no more waits there than of the parent's own (TSQ), and a datagram finds no room."""
+    waits, rooms = {}, {}
+    for space in (PARENT, BLUE):
+        before = ways()
+        # Two packets may wait in any case: they are short where the rate is low, on a short way as well.
+        space.sysctl(ipv4__tcp_tso_rtt_log=0)
+        for what, act in ((waits, waiting), (rooms, has_room)):
+            PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", "2mbit", "burst", "20kb", "limit", "10mb")
+            what[space.name] = act(space, family)
+            PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
+        space.sysctl(ipv4__tcp_tso_rtt_log=9)
+    # Neither is the same at each look, by a packet or two; who does not wait has all of 80 kB there.
+    report(0 < waits["blue"] <= 3 * waits["-"], f"{family.name}: of a child's TCP no more waits in a long queue of up0 than of the parent's", waits)
+    same(rooms, {"-": "EAGAIN", "blue": "EAGAIN"}, f"{family.name}: what waits there takes up room of the sender's, the parent's and the child's")
+    report(took(before) > 20, f"{family.name}: ... which goes by the shortcut", difference(ways(), before))
 
 
 def translated(family):
