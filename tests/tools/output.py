@@ -359,9 +359,28 @@ def long_queue(family):
     report(took(before) > 20, f"{family.name}: ... which goes by the shortcut", difference(ways(), before))
 
 
+def everyway():
+    """The counters of what left the child or came to it, by whatever shortcut."""
+    return {key: value for key, value in statistics(PARENT, "p1").items() if key.startswith(("rx_", "tx_output"))}
+
+
 def translated(family):
-    """A parent that tracks, filters and translates."""
-    name = family.name
+    """A parent that tracks, filters and translates; by `output` alone, by the set for such parents, and by all."""
+    for words in ("output", "route,socket,output", "all"):
+        shortcut("p1", words)
+        translates(family, words)
+
+
+def translates(family, words):
+    """The same by one set."""
+    name = f"{family.name}, shortcut {words}"
+
+    def went_short(before, what, least):
+        """What left by `output`, and answers by the shortcuts that there are for them."""
+        counted = difference(everyway(), before)
+        out, back = counted.get("tx_output", 0), sum(number for way, number in counted.items() if way.startswith("rx_"))
+        report(out >= least and (back >= least if words != "output" else not back), f"{what}: by the shortcut, there and back", counted)
+
     literal = "{}" if family is V4 else "[{}]"
     rules = f"""
         chain d {{ type nat hook prerouting priority dstnat;
@@ -374,7 +393,7 @@ def translated(family):
     """
     with Rules(PARENT, rules):
         for kind in ("TCP", "UDP"):
-            before = ways()
+            before = everyway()
             if kind == "TCP":
                 here, there = connected(BLUE, OUTSIDE, family, family.outside, 7801)
                 with here, there:
@@ -385,10 +404,12 @@ def translated(family):
                     peer = there.recvfrom(100)[1]
                     there.sendto(b"tell", peer)
                     same((peer[0], here.recvfrom(100)[0]), (family.uplink, b"tell"), f"{name}: UDP is masqueraded")
-            print(f"# {difference(ways(), before)}")
+            went_short(before, f"{name}: masqueraded {kind}", 8 if kind == "TCP" else 1)
+        before = everyway()
         same(ping(BLUE, family, family.outside, 3), 3, f"{name}: masqueraded echo requests")
+        went_short(before, f"{name}: masqueraded echo requests", 3)
         for client, who in ((OUTSIDE, "outside"), (BLUE, "the child itself (hairpin)")):
-            listener = BLUE.listener(family, 7777)
+            listener, before = BLUE.listener(family, 7777), everyway()
             with client.socket(family.af, socket.SOCK_STREAM) as here:
                 try:
                     here.connect((family.uplink, 8080))
@@ -407,14 +428,18 @@ def translated(family):
                 except OSError as error:
                     got = (error, ("",))
                 same((got[0], got[1][0]), (b"tell", family.uplink), f"{name}: published UDP, by {who}")
+            # Another source on the way in, and on the way back what is the parent's own address.
+            same(difference(everyway(), before), {}, f"{name}: a published port that is translated twice, by {who}: by the full path")
     # A stateful firewall: answers come in, nothing else does.
     rules = """
         chain f { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname p1 ct state new accept; }
     """
     with Rules(PARENT, rules):
+        before = everyway()
         here, there = connected(BLUE, OUTSIDE, family, family.outside, 7802)
         with here, there:
             report(exchange(here, there, 3, 500_000), f"{name}: a stateful parent lets answers in")
+        went_short(before, f"{name}: ... which are a connection's", 8)
         with OUTSIDE.socket(family.af, socket.SOCK_STREAM) as here, BLUE.listener(family, 7803):
             here.settimeout(5 * SILENCE)
             same(here.connect_ex((family.child(1), 7803)) != 0, True, f"{name}: ... and nothing else")
