@@ -349,15 +349,12 @@ impl SkBuff {
         }
         // SAFETY: still valid and ours.
         let skb = unsafe { Self::from_raw(skb) };
-        let verdict = dev
-            .gro()
-            .receive(skb, bh)
-            .unwrap_or_else(|skb| {
-                // SAFETY: the skb is valid and its reference passes to the callee. Softirqs are disabled
-                // here, as `bh` shows. `dev` may be unregistered while the packet is queued: the kernel
-                // takes its packets from all queues before it frees a device.
-                unsafe { bindings::__netif_rx(skb.into_raw()) }
-            });
+        let verdict = dev.gro().receive(skb, bh).unwrap_or_else(|skb| {
+            // SAFETY: the skb is valid and its reference passes to the callee. Softirqs are disabled
+            // here, as `bh` shows. `dev` may be unregistered while the packet is queued: the kernel
+            // takes its packets from all queues before it frees a device.
+            unsafe { bindings::__netif_rx(skb.into_raw()) }
+        });
         if verdict == bindings::NET_RX_SUCCESS as c_int {
             Ok(())
         } else {
