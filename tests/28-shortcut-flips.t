@@ -16,6 +16,6 @@ uml) amount=(--flips 2500 --packets 50000 --storm 150000) ;;
 debug) amount=(--flips 100 --packets 500 --storm 1000) ;;
 *) amount=(--flips 500 --packets 3000 --storm 8000) ;;
 esac
-tool shortcut_flips "${amount[@]}" none device route all
+tool shortcut_flips "${amount[@]}" none device route netfilter socket all
 
 done_testing

@@ -7,11 +7,13 @@ usage: shortcut_flips.py [--flips N] [--packets N] [--storm N] WORDS...
 
 Two ways for each set of shortcuts: strictly, where every packet's owner is
 known (a flip waits until what was sent has arrived), and in a storm, where
-several processes send while the routes flip, and what arrives has to arrive at
-one of the two.
+several processes send while the routes flip. There each packet carries the number
+of the flip that was done when it was sent: if it is received before the next one
+begins it is that one's owner's. Any other has to arrive at one of the two.
 """
 
 import argparse
+import mmap
 import os
 import select
 import socket
@@ -19,10 +21,12 @@ import struct
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, drain, places_taken, report, shortcut
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, V6, drain, grace_period, places_taken, report, shortcut
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 RTM_NEWROUTE, RTM_DELROUTE, NLMSG_ERROR = 24, 25, 2
+# The ports of those who send in a storm.
+SENDERS = (4301, 4302)
 REPLACE = 0x1 | 0x4 | 0x400 | 0x100  # request, acknowledge, create, replace
 RTA_DST, RTA_OIF = 1, 4
 
@@ -30,8 +34,10 @@ RTA_DST, RTA_OIF = 1, 4
 class Routes:
     """The route to one address, changed as fast as the kernel can."""
 
-    def __init__(self, family, dest):
+    def __init__(self, family, dest, local=False):
         self.family, self.dest = family, dest
+        # Table, protocol, scope, type: a local route, or one by which packets are forwarded.
+        self.kind = (255, 4, 254, 2) if local else (254, 4, 0, 1)
         self.sock = PARENT.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self.sock.bind((0, 0))
         with PARENT:
@@ -42,7 +48,7 @@ class Routes:
         """One request; returns when the kernel has done it."""
         self.sequence += 1
         dest = self.family.raw(self.dest)
-        body = struct.pack("=BBBBBBBBI", self.family.af, len(dest) * 8, 0, 0, 254, 4, 0, 1, 0)
+        body = struct.pack("=BBBBBBBBI", self.family.af, len(dest) * 8, 0, 0, *self.kind, 0)
         body += struct.pack("=HH", 4 + len(dest), RTA_DST) + dest + struct.pack("=HHI", 8, RTA_OIF, self.index[port])
         self.sock.send(struct.pack("=IHHII", 16 + len(body), kind, flags, self.sequence, 0) + body)
         answer = self.sock.recv(8192)
@@ -59,12 +65,12 @@ class Routes:
         self.request(RTM_DELROUTE, 0x5, port)
 
 
-def receive(sock, count, wait):
-    """Reads up to so many datagrams; the numbers in them."""
+def receive(sock, count, wait, read=lambda data: struct.unpack_from("!I", data)[0]):
+    """Reads up to so many datagrams; the numbers in them, or what else `read` makes of them."""
     got, end = [], time.monotonic() + wait
     while len(got) < count and time.monotonic() < end:
         try:
-            got.append(struct.unpack("!I", sock.recv(64)[:4])[0])
+            got.append(read(sock.recv(64)))
         except BlockingIOError:
             select.select([sock], [], [], 0.01)
     return got
@@ -82,7 +88,7 @@ def ears(family):
 def strict(family, words, flips, packets):
     """Each packet's owner is known when it is sent."""
     dest = family.child(1)
-    routes, sockets = Routes(family, dest), ears(family)
+    routes, sockets = Routes(family, dest, words == "netfilter"), ears(family)
     senders = [OUTSIDE.udp(family) for _ in range(4)]
     owners = {"p1": "blue", "p2": "red"}
     right = wrong = lost = number = 0
@@ -107,49 +113,96 @@ def strict(family, words, flips, packets):
     )
 
 
-def sender(family, dest, count):
+class Flips:
+    """How many flips have begun and ended, for all processes to see: an odd number while there is one."""
+
+    def __init__(self):
+        self.steps = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+
+    def now(self):
+        """The number of the flip that is done, or that of one that is not."""
+        return self.steps[0]
+
+    def flip(self, routes):
+        """The route leads to the other port; returns whose the address is."""
+        self.steps[0] += 1
+        to = self.steps[0] >> 1 & 1
+        routes.lead(("p1", "p2")[to])
+        self.steps[0] += 1
+        return ("blue", "red")[to]
+
+
+def sender(family, dest, count, flips=None, port=0):
     """A process that sends as fast as it can."""
-    sock = OUTSIDE.udp(family)
+    sock = OUTSIDE.udp(family, port)
     for number in range(count):
         try:
-            sock.sendto(struct.pack("!I", number), (dest, PORT))
+            sock.sendto(struct.pack("!IQ", number, flips.now() if flips else 0), (dest, PORT))
         except OSError:
             pass
         if number % 64 == 63:
             time.sleep(0)
 
 
+def storm_ears(family, words):
+    """As ears(), and where connected sockets are what is looked for both children have such for one
+    of the senders. As (namespace, socket)."""
+    sockets = list(ears(family).items())
+    for _, sock in sockets:
+        # Little, so that what is read is what came just now.
+        sock.setsockopt(socket.SOL_SOCKET, 33, 16384)  # SO_RCVBUFFORCE
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if words != "socket":
+        return sockets
+    for space in (BLUE, RED):
+        sock = space.socket(family.af, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, 33, 16384)
+        sock.bind((family.child(1), PORT))
+        sock.connect((family.outside, SENDERS[0]))
+        sock.setblocking(False)
+        sockets.append((space.name, sock))
+    return sockets
+
+
 def storm(family, words, count):
-    """Packets on the way while the route flips: one of the two gets each."""
+    """Packets on the way while the route flips: its owner gets each."""
     dest = family.child(1)
-    routes, sockets = Routes(family, dest), ears(family)
+    routes, sockets, flips = Routes(family, dest, words == "netfilter"), storm_ears(family, words), Flips()
     before = sum(places_taken("p1").values()) + sum(places_taken("p2").values())
-    pids, sent = [], 0
-    got, flips = {name: 0 for name in sockets}, 0
+    pids, sent, turns = [], 0, 0
+    got, judged, wrong = {"blue": 0, "red": 0, "-": 0}, 0, 0
     # Until nothing came for a while after the senders have ended. Where this process
     # was not given the time to flip before that, they begin anew.
     quiet, end = None, time.monotonic() + PATIENCE
     while quiet is None or time.monotonic() < quiet:
-        routes.lead(("p1", "p2")[flips & 1])
-        flips += 1
-        for name, sock in sockets.items():
-            got[name] += len(receive(sock, 1 << 20, 0.0005))
+        owner = flips.flip(routes)
+        turns += 1
+        # What is known of IPv6 is in use once it has settled.
+        if family is V6 and turns % 8 == 0:
+            grace_period()
+        for name, sock in sockets:
+            stamps = receive(sock, 1 << 20, 0.0005, lambda data: struct.unpack_from("!Q", data, 4)[0])
+            got[name] += len(stamps)
+            sure = stamps.count(flips.now())
+            judged += sure
+            wrong += sure if name != owner else 0
         pids = [pid for pid in pids if os.waitpid(pid, os.WNOHANG)[0] == 0]
         if pids or quiet:
             continue
-        if sent and (got["blue"] and got["red"] or time.monotonic() > end):
+        if sent and (got["blue"] and got["red"] and judged or time.monotonic() > end):
             quiet = time.monotonic() + SILENCE
             continue
-        for _ in range(2):
+        for port in SENDERS:
             pid = os.fork()
             if pid == 0:
-                sender(family, dest, count // 2)
+                sender(family, dest, count // 2, flips, port)
                 os._exit(0)
             pids.append(pid)
             sent += count // 2
-    for sock in sockets.values():
+    for _, sock in sockets:
         sock.close()
-    routes.forget(("p1", "p2")[(flips - 1) & 1])
+    routes.forget("p1" if owner == "blue" else "p2")
     taken = sum(places_taken("p1").values()) + sum(places_taken("p2").values()) - before
     total = got["blue"] + got["red"]
     # How many the sockets have room for is a matter of how fast this reads.
@@ -157,10 +210,15 @@ def storm(family, words, count):
     good = good and (words == "none" or taken > 0)
     report(
         good,
-        f"{family.name}, shortcut {words}: {flips} flips under {sent} packets, all to one of the two",
+        f"{family.name}, shortcut {words}: {turns} flips under {sent} packets, all to one of the two",
         f"blue {got['blue']}, red {got['red']}, the parent {got['-']}, {taken} by shortcuts",
     )
-    print(f"# {family.name}, {words}: {flips} flips, {total} of {sent} arrived, {taken} by shortcuts")
+    report(
+        judged > 0 and wrong == 0,
+        f"{family.name}, shortcut {words}: ... and what came between two flips to whom the first gave it",
+        f"{wrong} of {judged} to the other",
+    )
+    print(f"# {family.name}, {words}: {turns} flips, {total} of {sent} arrived, {judged} between two flips, {taken} by shortcuts")
 
 
 def settings(family, count):
