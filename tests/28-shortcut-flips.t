@@ -12,9 +12,9 @@ load_module
 steady_code
 world l3
 case $LAB in
-uml) amount=(--flips 2500 --packets 50000 --storm 150000) ;;
+uml) amount=(--flips 2000 --packets 35000 --storm 100000) ;;
 debug) amount=(--flips 100 --packets 500 --storm 1000) ;;
-*) amount=(--flips 500 --packets 3000 --storm 8000) ;;
+*) amount=(--flips 350 --packets 2000 --storm 6000) ;;
 esac
 tool shortcut_flips "${amount[@]}" none device route netfilter socket all
 

@@ -182,7 +182,7 @@ def storm(family, words, count):
         if family is V6 and turns % 8 == 0:
             grace_period()
         for name, sock in sockets:
-            stamps = receive(sock, 1 << 20, 0.0005, lambda data: struct.unpack_from("!Q", data, 4)[0])
+            stamps = receive(sock, 1 << 20, 0.002, lambda data: struct.unpack_from("!Q", data, 4)[0])
             got[name] += len(stamps)
             sure = stamps.count(flips.now())
             judged += sure
