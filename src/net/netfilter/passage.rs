@@ -120,12 +120,30 @@ impl SkBuff {
     }
 }
 
+/// A packet that a hook of input had delayed.
+///
+/// # Safety
+///
+/// `skb` must be valid and have its device, which exists, and the caller give up its reference; for as
+/// long as `scope` lasts softirqs are disabled, and an RCU read-side critical section lasts.
+unsafe fn delayed(skb: *mut bindings::sk_buff, scope: &()) -> Passing<'_> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let skb = SkBuff::from_raw(skb);
+        let dev = NetDevice::from_raw(skb.raw_dev().read());
+        Passing {
+            skb,
+            dev,
+            bh: BottomHalf::assume(scope),
+        }
+    }
+}
+
 /// Where a packet goes on that came after all hooks before the sockets but one that had delayed it.
 ///
 /// # Safety
 ///
-/// `skb` must be valid and have its device, which exists, and the caller give up its reference; softirqs
-/// are disabled, and an RCU read-side critical section lasts.
+/// As for [`delayed`], until this returns.
 unsafe extern "C" fn late<W: Watcher>(
     _net: *mut bindings::net,
     _sk: *mut bindings::sock,
@@ -133,16 +151,7 @@ unsafe extern "C" fn late<W: Watcher>(
 ) -> c_int {
     let scope = ();
     // SAFETY: by the caller's promise.
-    let packet = unsafe {
-        let skb = SkBuff::from_raw(skb);
-        let dev = NetDevice::from_raw(skb.raw_dev().read());
-        Passing {
-            skb,
-            dev,
-            bh: BottomHalf::assume(&scope),
-        }
-    };
-    W::late(packet);
+    W::late(unsafe { delayed(skb, &scope) });
     0
 }
 
@@ -150,8 +159,7 @@ unsafe extern "C" fn late<W: Watcher>(
 ///
 /// # Safety
 ///
-/// As for [`late`]; the packet begins with its header and has its device, which exists; softirqs
-/// are disabled.
+/// As for [`late`]; the packet begins with its header.
 unsafe extern "C" fn resume_ipv4(
     _net: *mut bindings::net,
     _sk: *mut bindings::sock,
@@ -159,11 +167,7 @@ unsafe extern "C" fn resume_ipv4(
 ) -> c_int {
     let scope = ();
     // SAFETY: by the caller's promise.
-    let (mut skb, dev, bh) = unsafe {
-        let skb = SkBuff::from_raw(skb);
-        let dev = NetDevice::from_raw(skb.raw_dev().read());
-        (skb, dev, BottomHalf::assume(&scope))
-    };
+    let Passing { mut skb, dev, bh } = unsafe { delayed(skb, &scope) };
     // A hook that came later may have found that out.
     if skb.dst(bh.read_side()).is_some() {
         return skb.follow_route(bh);
@@ -197,11 +201,7 @@ unsafe extern "C" fn resume_ipv6(
 ) -> c_int {
     let scope = ();
     // SAFETY: by the caller's promise.
-    let (mut skb, dev, bh) = unsafe {
-        let skb = SkBuff::from_raw(skb);
-        let dev = NetDevice::from_raw(skb.raw_dev().read());
-        (skb, dev, BottomHalf::assume(&scope))
-    };
+    let Passing { mut skb, dev, bh } = unsafe { delayed(skb, &scope) };
     if skb.dst(bh.read_side()).is_some() {
         return skb.follow_route(bh);
     }
