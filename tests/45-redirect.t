@@ -14,7 +14,8 @@ world() { # MODE
 	child "$1" blue 1
 	child "$1" red 2
 	netns_add far
-	ip link add up0 type veth peer name up1 netns far
+	# One that does not begin as an IP header does, as one in sixteen would.
+	ip link add up0 address 02:00:00:00:09:01 type veth peer name up1 netns far
 	quiet - up0
 	quiet far up1
 	address - up0 10.0.9.1/24
