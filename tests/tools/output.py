@@ -349,8 +349,9 @@ def long_queue(family):
         before = ways()
         # Two packets may wait in any case: they are short where the rate is low, on a short way as well.
         space.sysctl(ipv4__tcp_tso_rtt_log=0)
-        for what, act in ((waits, waiting), (rooms, has_room)):
-            PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", "2mbit", "burst", "20kb", "limit", "10mb")
+        # The lower rate lets a datagram go in the time of many of the slowest sender.
+        for what, act, rate in ((waits, waiting, ("2mbit", "burst", "20kb")), (rooms, has_room, ("64kbit", "burst", "2kb"))):
+            PARENT.call("tc", "qdisc", "add", "dev", "up0", "root", "tbf", "rate", *rate, "limit", "10mb")
             what[space.name] = act(space, family)
             PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
         space.sysctl(ipv4__tcp_tso_rtt_log=9)
