@@ -41,6 +41,7 @@ from world import (
     same,
     seen,
     shortcut,
+    skip,
     statistics,
     until,
     unwatch,
@@ -356,7 +357,11 @@ def long_queue(family):
             PARENT.call("tc", "qdisc", "del", "dev", "up0", "root")
         space.sysctl(ipv4__tcp_tso_rtt_log=9)
     # Neither is the same at each look, by a packet or two; who does not wait has all of 80 kB there.
-    report(0 < waits["blue"] <= 3 * waits["-"], f"{family.name}: of a child's TCP no more waits in a long queue of up0 than of the parent's", waits)
+    name = f"{family.name}: of a child's TCP no more waits in a long queue of up0 than of the parent's"
+    if os.environ.get("LAB") == "debug":
+        skip(name, "this kernel is no faster than the queue")
+    else:
+        report(0 < waits["blue"] <= 3 * waits["-"], name, waits)
     same(rooms, {"-": "EAGAIN", "blue": "EAGAIN"}, f"{family.name}: what waits there takes up room of the sender's, the parent's and the child's")
     report(took(before) > 20, f"{family.name}: ... which goes by the shortcut", difference(ways(), before))
 
