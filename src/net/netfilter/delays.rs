@@ -26,9 +26,9 @@ impl Delays {
 impl Drop for Delays {
     fn drop(&mut self) {
         for _ in 0..ROUNDS {
-            // SAFETY: it is right to sleep here.
+            // SAFETY: dropped at the module's end, by a process that holds no lock and may sleep.
             unsafe { bindings::synchronize_net() };
-            // SAFETY: may be called wherever RCU's read side may begin.
+            // SAFETY: takes RCU's read lock itself, for the namespaces and their queues.
             unsafe { bindings::passthru_helper_nf_queue_drop_all() };
         }
         // SAFETY: as above. What a program has let go on passes in a read-side critical section.
