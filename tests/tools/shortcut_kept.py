@@ -17,7 +17,7 @@ import sys
 from typing import NamedTuple
 
 from nfqueue import Queue
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, drain, gather, report, runs, same, shortcut, statistics, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V6, Space, drain, gather, report, runs, same, shortcut, statistics, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 COUNT = 12
@@ -64,8 +64,8 @@ def build(number, space):
     runs(f"p{number}")
     for family in FAMILIES:
         space.call(*family.ip("route", "add", "default", "via", family.port(number)))
-        PARENT.receives(f"p{number}", family.port(number)) if family.version == 6 else None
-        space.receives("c0", family.child(number)) if family.version == 6 else None
+    PARENT.receives(f"p{number}", V6.port(number))
+    space.receives("c0", V6.child(number))
 
 
 def run(*command):
