@@ -134,7 +134,7 @@ impl<'a> Datagram<'a> {
         };
         Some(Connection {
             sk: NonNull::new(sk)?,
-            protocol: UDP,
+            destructor: bindings::sock_pfree,
             scope: PhantomData,
         })
     }
@@ -206,7 +206,8 @@ const fn header_len(family: Family) -> u32 {
 /// after that), or a connected UDP one.
 pub(crate) struct Connection<'r> {
     sk: NonNull<bindings::sock>,
-    protocol: u8,
+    /// What is done with the socket in the end, which also says whether we have a reference to it.
+    destructor: Destructor,
     scope: PhantomData<ReadSide<'r>>,
 }
 
@@ -329,7 +330,7 @@ impl<'r> Connection<'r> {
         };
         Some(Self {
             sk: NonNull::new(sk)?,
-            protocol: TCP,
+            destructor: bindings::sock_edemux,
             scope: PhantomData,
         })
     }
@@ -337,12 +338,7 @@ impl<'r> Connection<'r> {
     /// The socket, with our reference where it is counted, and what is done with that in the end.
     #[inline(always)]
     pub(super) fn as_raw(&self) -> (*mut bindings::sock, Destructor) {
-        let destructor: Destructor = if self.is_counted() {
-            bindings::sock_edemux
-        } else {
-            bindings::sock_pfree
-        };
-        (self.sk.as_ptr(), destructor)
+        (self.sk.as_ptr(), self.destructor)
     }
 
     /// Gives the packet, which has no socket, to this one: the protocol will look no further.
@@ -361,7 +357,7 @@ impl<'r> Connection<'r> {
     /// Whether we have a reference to the socket.
     #[inline]
     fn is_counted(&self) -> bool {
-        self.protocol == TCP
+        self.destructor as usize == bindings::sock_edemux as usize
     }
 }
 
