@@ -383,7 +383,7 @@ impl Ip for Ipv6 {
 
     #[inline(always)]
     fn is_on(dev: &NetDevice, bh: BottomHalf<'_>) -> bool {
-        dev.has_ipv6(bh.read_side())
+        dev.ipv6(bh.read_side()).is_some()
     }
 
     #[inline(always)]

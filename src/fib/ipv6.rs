@@ -351,7 +351,7 @@ impl Parent {
         }
         let (port, child) = pair_behind(dev, rcu)?;
         // Before anything is asked of the child.
-        let state = child.ipv6_state(rcu)?;
+        let state = child.ipv6(rcu)?.state();
         if !is_open(port, child) || !is_local && sends_less(near, Family::Ipv6, port, rcu) {
             return None;
         }
@@ -452,8 +452,9 @@ fn recall<'r>(flow: Flow<'r, End, 3>, question: &Question<'r>) -> Option<Claim<'
         shortcuts: shortcuts_in(noted),
         number: SocketNumber::from_note(number),
     };
-    let holds = child.ipv6_state(rcu)? == state
-        && (claim.way.is_local() || child.ipv6_forwards(rcu))
+    let childs = child.ipv6(rcu)?;
+    let holds = childs.state() == state
+        && (claim.way.is_local() || childs.forwards())
         && (claim.is_near() || question.dev.ipv6_forwards(rcu))
         && (cookies == BOTH_STEADY || still_have(flow.dst, flow.near, cookies));
     holds.then_some(claim)

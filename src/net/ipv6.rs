@@ -13,7 +13,7 @@ use super::{
     TCP, UDP,
 };
 use crate::net::bindings;
-use core::ptr;
+use core::{ptr, ptr::NonNull};
 use kernel::prelude::*;
 
 /// Bytes of the fixed header.
@@ -255,39 +255,68 @@ fn is_global(address: Address) -> bool {
 }
 
 impl NetDevice {
-    /// Whether the device has IPv6, and it is not switched off there. C: `ip6_rcv_core()`.
+    /// What the device has of IPv6, if that is not switched off there. C: `ip6_rcv_core()`.
     #[inline(always)]
-    pub(crate) fn has_ipv6(&self, _rcu: ReadSide<'_>) -> bool {
-        // SAFETY: the device exists; what it points to is freed after a grace period. Single loads.
-        unsafe {
-            let own = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
-            !own.is_null() && (&raw const (*own).cnf.disable_ipv6).read_volatile() == 0
-        }
+    pub(crate) fn ipv6<'r>(&'r self, rcu: ReadSide<'r>) -> Option<Part<'r>> {
+        let part = self.part(rcu)?;
+        // SAFETY: by the type's invariant; a single load.
+        let is_off = unsafe { (&raw const (*part.own.as_ptr()).cnf.disable_ipv6).read_volatile() };
+        (is_off == 0).then_some(part)
     }
 
-    /// The state of routes, as [`Namespace::ipv6_state`] has it, where the device has IPv6.
+    /// What the device has of IPv6, switched off or not.
     #[inline(always)]
-    pub(crate) fn ipv6_state(&self, rcu: ReadSide<'_>) -> Option<u32> {
-        if !self.has_ipv6(rcu) {
-            return None;
-        }
-        // SAFETY: a device of the namespace has IPv6, which goes a grace period before that of the
-        // namespace does.
-        Some(unsafe { self.namespace(rcu).known_ipv6_state() })
+    fn part<'r>(&'r self, rcu: ReadSide<'r>) -> Option<Part<'r>> {
+        // SAFETY: the device exists; a single load.
+        let own = unsafe { (&raw const (*self.as_raw()).ip6_ptr).read_volatile() };
+        // INVARIANT: what a device has of IPv6 is freed a grace period after it is taken away, and the
+        // namespace goes later than its devices.
+        Some(Part {
+            own: NonNull::new(own)?,
+            namespace: self.namespace(rcu),
+        })
     }
 
     /// Whether packets that come in by the device are forwarded, where it has IPv6. See
     /// [`NetDevice::ipv4_forwards`].
     #[inline(always)]
     pub(crate) fn ipv6_forwards(&self, rcu: ReadSide<'_>) -> bool {
-        // SAFETY: the device exists, and what it points to is freed after a grace period. Where it has
-        // IPv6 its namespace has, and so switches of its own, for as long.
+        self.part(rcu).is_some_and(Part::forwards)
+    }
+}
+
+/// What a device has of IPv6, for an RCU read-side critical section.
+///
+/// # Invariants
+///
+/// `own` is there, and so is what `namespace` has of IPv6, in which the device is.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'r> {
+    own: NonNull<bindings::inet6_dev>,
+    namespace: &'r Namespace,
+}
+
+impl<'r> Part<'r> {
+    /// The namespace that the device is in.
+    #[inline(always)]
+    pub(crate) fn namespace(self) -> &'r Namespace {
+        self.namespace
+    }
+
+    /// The state of routes, as [`Namespace::ipv6_state`] has it.
+    #[inline(always)]
+    pub(crate) fn state(self) -> u32 {
+        // SAFETY: by the type's invariant.
+        unsafe { self.namespace.known_ipv6_state() }
+    }
+
+    /// Whether packets that come in by the device are forwarded. See [`NetDevice::ipv4_forwards`].
+    #[inline(always)]
+    pub(crate) fn forwards(self) -> bool {
+        // SAFETY: by the type's invariant; single loads.
         unsafe {
-            let own = (&raw const (*self.as_raw()).ip6_ptr).read_volatile();
-            let all = (*self.namespace(rcu).as_raw()).ipv6.devconf_all;
-            !own.is_null()
-                && ((&raw const (*all).forwarding).read_volatile() != 0
-                    || (&raw const (*own).cnf.force_forwarding).read_volatile() != 0)
+            self.namespace.ipv6_forwards()
+                || (&raw const (*self.own.as_ptr()).cnf.force_forwarding).read_volatile() != 0
         }
     }
 }
@@ -364,6 +393,7 @@ impl Namespace {
     /// # Safety
     ///
     /// The namespace must have IPv6, as one has of which there is a route.
+    #[inline(always)]
     pub(super) unsafe fn ipv6_forwards(&self) -> bool {
         // SAFETY: the namespace exists, and by the caller's promise its switches do; a single load.
         unsafe { (&raw const (*(*self.as_raw()).ipv6.devconf_all).forwarding).read_volatile() != 0 }

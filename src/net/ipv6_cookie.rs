@@ -72,7 +72,7 @@ impl Dst<'_> {
         flags & bindings::RTF_CACHE != 0
     }
 
-    /// None where the route is in no table.
+    /// None where the route is in no table, or has come to its end.
     #[inline(always)]
     fn ipv6_standing(self) -> Option<Standing> {
         let route = self.as_raw().cast::<bindings::rt6_info>();
@@ -90,14 +90,17 @@ impl Dst<'_> {
             let own = (&raw const (*route).rt6i_flags).read_volatile();
             let all = (&raw const (*from).fib6_flags).read_volatile();
             // What was learned of a path has an end of its own besides.
-            let own_end = (&raw const (*self.as_raw()).expires).read_volatile();
-            let end = (&raw const (*from).expires).read_volatile();
-            let has_ended = has_ended(own, own_end) || has_ended(all, end);
+            if unlikely((own | all) & bindings::RTF_EXPIRES != 0) {
+                let own_end = (&raw const (*self.as_raw()).expires).read_volatile();
+                let end = (&raw const (*from).expires).read_volatile();
+                if has_ended(own, own_end) || has_ended(all, end) {
+                    return None;
+                }
+            }
             Some(Standing {
                 obsolete: (&raw const (*self.as_raw()).obsolete).read_volatile(),
                 flags: own | all,
                 from,
-                has_ended,
                 sernum: (&raw const (*node).fn_sernum).read_volatile() as u32,
             })
         }
@@ -105,9 +108,8 @@ impl Dst<'_> {
 }
 
 /// Whether a route with these flags was given an end, and that is over.
-#[inline(always)]
 fn has_ended(flags: u32, end: usize) -> bool {
-    unlikely(flags & bindings::RTF_EXPIRES != 0) && has_come(end)
+    flags & bindings::RTF_EXPIRES != 0 && has_come(end)
 }
 
 /// What decides whether an IPv6 route may be used again. C: `ip6_dst_check()`.
@@ -115,16 +117,15 @@ struct Standing {
     obsolete: i16,
     flags: u32,
     from: *const Info,
-    has_ended: bool,
     sernum: u32,
 }
 
 impl Standing {
-    /// The cookie, if nobody has taken the route back, and it has not come to its end.
+    /// The cookie, if nobody has taken the route back.
     #[inline]
     fn cookie(&self) -> Option<Cookie> {
         let is_current = i32::from(self.obsolete) == bindings::DST_OBSOLETE_FORCE_CHK;
-        (is_current && !self.has_ended).then_some(Cookie(self.sernum))
+        is_current.then_some(Cookie(self.sernum))
     }
 
     /// Whether nothing ends the route, which leads to `dev`, but what [`Namespace::ipv6_state`] tells.

@@ -11,6 +11,7 @@ use crate::{
         device::Device,
         dst::HeldDst,
         flow_table::{Flow, FlowTable, Found, Key},
+        hint::unlikely,
         ipv4::Kind,
         ipv6::Header,
         ipv6_cookie::Cookie,
@@ -23,35 +24,41 @@ use crate::{
 
 /// The flows: addresses, port and switches, state and flow, which is [`ANY`] where the parent has no
 /// rules. Noted are the cookies of the route and of that to the source, where the source has a say; and
-/// whether the route [`is_narrow`].
+/// whether the route leads out, and [`is_narrow`].
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
-/// The key of a packet that `port`, which forwards or not, has from its child.
+/// Words that a flow is found by where the parent has no rules: its addresses are one child's.
+const ADDRESSES: usize = 4;
+/// And where it has some.
+const ALL: usize = 6;
+
+/// How things are where what a port's child sends goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    /// Counts what happens to ports, children and routes.
+    count: u32,
+    /// Whether the port forwards.
+    forwards: bool,
+    /// Whether the parent has rules. To add the first one, or to remove the last one, is counted.
+    ruled: bool,
+}
+
+/// The key of a packet that `port` has from its child.
 ///
 /// Nothing but rules asks for the class and label of a packet, and a label is another one for each
 /// connection.
 #[inline(always)]
-fn key(
-    port: &Device<End>,
-    header: &Header,
-    state: u32,
-    forwards: bool,
-    rcu: ReadSide<'_>,
-) -> Key<6, 6> {
+fn key<const HASHED: usize>(port: &Device<End>, header: &Header, state: State) -> Key<6, HASHED> {
     let [source, source_low] = header.saddr;
     let [destination, destination_low] = header.daddr;
-    let flow = if port.namespace(rcu).ipv6_has_rules() {
-        header.flow()
-    } else {
-        ANY
-    };
+    let flow = if HASHED == ALL { header.flow() } else { ANY };
     Key::counted([
         destination_low,
         destination,
         source_low,
         source,
-        pair(port.ifindex() as u32, forwards.into()),
-        pair(state, flow),
+        pair(port.ifindex() as u32, state.forwards.into()),
+        pair(state.count, flow),
     ])
 }
 
@@ -65,25 +72,35 @@ fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Exit<'r>> {
         && (source == Cookie::STEADY
             || flow
                 .near
-                .is_none_or(|near| near.still_has_ipv6_cookie(source)));
-    holds.then(|| narrowed(Exit::remembered(flow.dev, flow.dst), narrow != 0))
+                .is_some_and(|near| near.still_has_ipv6_cookie(source)));
+    if !holds {
+        return None;
+    }
+    if narrow != 0 {
+        return Some(Exit::Narrow(flow.dst));
+    }
+    Some(Exit::remembered(flow.dev, flow.dst))
 }
 
-/// A packet whose way is sought, and what that would be kept under.
+/// A packet whose way is sought, and how things were by then.
 struct Question<'a, 'r> {
     port: &'r Device<End>,
     header: &'a Header,
-    state: u32,
-    key: Key<6, 6>,
+    state: State,
     bh: BottomHalf<'r>,
 }
 
 impl Exits {
-    /// The state of ports, children and routes; none where the port has no IPv6.
+    /// How things are; none where the port has no IPv6.
     #[inline(always)]
-    fn ipv6_state(&self, port: &Device<End>, rcu: ReadSide<'_>) -> Option<u32> {
+    fn ipv6_state(&self, port: &Device<End>, rcu: ReadSide<'_>) -> Option<State> {
         let generation = self.generation.read();
-        Some(port.ipv6_state(rcu)?.wrapping_add(generation))
+        let ports = port.ipv6(rcu)?;
+        Some(State {
+            count: ports.state().wrapping_add(generation),
+            forwards: ports.forwards(),
+            ruled: ports.namespace().ipv6_has_rules(),
+        })
     }
 
     /// As [`Self::recall_ipv4`], for IPv6.
@@ -95,7 +112,17 @@ impl Exits {
         rcu: ReadSide<'r>,
     ) -> Option<Exit<'r>> {
         let state = self.ipv6_state(port, rcu)?;
-        let key = key(port, header, state, port.ipv6_forwards(rcu), rcu);
+        if unlikely(state.ruled) {
+            return self.recall_under_rules(key(port, header, state), rcu);
+        }
+        let key = key::<ADDRESSES>(port, header, state);
+        recall(self.ipv6.find(&key, rcu)?)
+    }
+
+    /// As [`Self::recall_ipv6`], where rules of the parent have a say. Takes the key, so that the header
+    /// is in memory for nobody else.
+    #[inline(never)]
+    fn recall_under_rules<'r>(&self, key: Key<6, ALL>, rcu: ReadSide<'r>) -> Option<Exit<'r>> {
         recall(self.ipv6.find(&key, rcu)?)
     }
 
@@ -113,9 +140,7 @@ impl Exits {
             return Err(Fall::Unrouted);
         }
         // Once: what is found out is kept under what this says now.
-        let forwards = port.ipv6_forwards(rcu);
         let state = self.ipv6_state(port, rcu).ok_or(Fall::Unrouted)?;
-        let key = key(port, header, state, forwards, rcu);
         let namespace = port.namespace(rcu);
         // Before anything is asked.
         let settled = self.settling.is_done(namespace, namespace.ipv6_state(), bh)
@@ -127,7 +152,7 @@ impl Exits {
         let source = port.owns_ipv6(&header.saddr, &header.daddr, header.flow(), rcu);
         let held = source.as_ref().is_some_and(|source| source.held);
         // Rules of output may ask for more than is known here.
-        if refuses(source.is_some(), held, port) || held && namespace.ipv6_has_rules() {
+        if refuses(source.is_some(), held, port) || held && state.ruled {
             return Err(Fall::Unrouted);
         }
         let dst = match &source {
@@ -135,7 +160,7 @@ impl Exits {
             Some(source) if source.held => namespace
                 .route_output_ipv6(&header.daddr, &header.saddr)
                 .ok_or(Fall::Unrouted)?,
-            _ if forwards => route(skb, port, bh)?,
+            _ if state.forwards => route(skb, port, bh)?,
             _ => return Err(Fall::Unrouted),
         };
         let near = dst.get(rcu);
@@ -148,62 +173,79 @@ impl Exits {
         }
         let narrow = is_narrow(near, near.is_learned_ipv6(), port);
         let exit = narrowed(by_route(near, port, Family::Ipv6, rcu)?, narrow);
-        if settled && self.ipv6.wants(&key, bh) {
+        if settled {
             let question = Question {
                 port,
                 header,
                 state,
-                key,
                 bh,
             };
-            self.remember_ipv6(&question, dst, source, exit, narrow);
+            if state.ruled {
+                self.remember_ipv6::<ALL>(&question, dst, source, exit);
+            } else {
+                self.remember_ipv6::<ADDRESSES>(&question, dst, source, exit);
+            }
         }
         Ok(exit)
     }
 
-    /// Remembers where a packet goes on by a route of the parent, which [`is_narrow`] or not, and whose its
-    /// source is; or not, where that may change with nothing that tells.
-    fn remember_ipv6(
+    /// Remembers where a packet goes on by a route of the parent, and whose its source is, if that is
+    /// worth it.
+    fn remember_ipv6<const HASHED: usize>(
         &self,
         question: &Question<'_, '_>,
         dst: HeldDst,
         source: Option<Owned<HeldDst>>,
         exit: Exit<'_>,
-        narrow: bool,
     ) {
-        let (port, header, rcu) = (question.port, question.header, question.bh.read_side());
-        let (namespace, near) = (port.namespace(rcu), dst.get(rcu));
-        let stays = |dst, address| namespace.ipv6_answer_stays(dst, address, rcu);
-        let by = source.as_ref().and_then(|source| source.by.as_ref());
-        if !stays(near, header.daddr) || by.is_some_and(|by| !stays(by.get(rcu), header.saddr)) {
+        let Question {
+            port, state, bh, ..
+        } = *question;
+        let key = key::<HASHED>(port, question.header, state);
+        if !self.ipv6.wants(&key, bh) {
             return;
         }
-        // What has none is right for this packet, and asked for again for the next.
-        let Some(route_cookie) = near.ipv6_cookie(rcu) else {
+        let Some(found) = found(question, dst, source, exit) else {
             return;
-        };
-        let checks = port.driver().policy().checks_sources();
-        let source = source.filter(|source| checks || source.held);
-        let is_asked = source.is_some();
-        let source = source.and_then(|source| source.by);
-        let source_cookie = match &source {
-            Some(source) => source.get(rcu).ipv6_cookie(rcu),
-            None => (!is_asked).then_some(Cookie::STEADY),
-        };
-        let Some(source_cookie) = source_cookie else {
-            return;
-        };
-        let found = Found {
-            dev: exit.sibling(),
-            dst,
-            near: source,
-            notes: [pair(route_cookie.0, source_cookie.0), narrow.into()],
         };
         // As for IPv4.
-        let unchanged = || self.ipv6_state(port, rcu) == Some(question.state) && port.is_up();
-        let (key, bh) = (&question.key, question.bh);
-        self.ipv6.insert(key, found, unchanged, bh);
+        let unchanged = || self.ipv6_state(port, bh.read_side()) == Some(state) && port.is_up();
+        self.ipv6.insert(&key, found, unchanged, bh);
     }
+}
+
+/// What is to be remembered; nothing where that may change with nothing that tells.
+fn found<'a>(
+    question: &Question<'_, '_>,
+    dst: HeldDst,
+    source: Option<Owned<HeldDst>>,
+    exit: Exit<'a>,
+) -> Option<Found<'a, End, 2>> {
+    let (port, header, rcu) = (question.port, question.header, question.bh.read_side());
+    let (namespace, near) = (port.namespace(rcu), dst.get(rcu));
+    let stays = |dst, address| namespace.ipv6_answer_stays(dst, address, rcu);
+    let by = source.as_ref().and_then(|source| source.by.as_ref());
+    if !stays(near, header.daddr) || by.is_some_and(|by| !stays(by.get(rcu), header.saddr)) {
+        return None;
+    }
+    // What has none is right for this packet, and asked for again for the next.
+    let route_cookie = near.ipv6_cookie(rcu)?;
+    let checks = port.driver().policy().checks_sources();
+    let source = source.filter(|source| checks || source.held);
+    let is_asked = source.is_some();
+    let source = source.and_then(|source| source.by);
+    let source_cookie = match &source {
+        Some(source) => source.get(rcu).ipv6_cookie(rcu)?,
+        None if is_asked => return None,
+        None => Cookie::STEADY,
+    };
+    let narrow = matches!(exit, Exit::Narrow(_));
+    Some(Found {
+        dev: exit.sibling(),
+        dst,
+        near: source,
+        notes: [pair(route_cookie.0, source_cookie.0), narrow.into()],
+    })
 }
 
 /// The parent's route for a packet that came in by `port`, with nothing of the child's.
