@@ -129,6 +129,8 @@ void passthru_helper_ip_count_request(struct net *net);
 struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb);
 void passthru_helper_skb_clear_tstamp(struct sk_buff *skb);
 int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb);
+int passthru_helper_ip_to_neighbour(struct net *net, struct sk_buff *skb);
+int passthru_helper_ip6_to_neighbour(struct net *net, struct sk_buff *skb);
 int passthru_helper_ip_output(struct net *net, struct sock *sk, struct sk_buff *skb);
 int passthru_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *skb);
 void passthru_helper_ip_depart(struct sk_buff *skb, struct net_device *port, struct dst_entry *dst,

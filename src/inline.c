@@ -4,6 +4,20 @@
  * into the Rust code that calls them.
  */
 
+#include <linux/types.h>
+
+#ifdef PASSTHRU_INLINE
+/* What a compiler may leave as functions, which are then not made as the rest of the kernel's. */
+struct hh_cache;
+struct neighbour;
+struct net_device;
+struct sk_buff;
+static __always_inline struct neighbour *__ipv4_neigh_lookup_noref(struct net_device *dev, u32 key);
+static __always_inline struct neighbour *ip_neigh_gw4(struct net_device *dev, __be32 daddr);
+static __always_inline int neigh_hh_output(const struct hh_cache *hh, struct sk_buff *skb);
+static __always_inline int neigh_output(struct neighbour *n, struct sk_buff *skb, bool skip_cache);
+#endif
+
 #include <linux/bpf-cgroup.h>
 #include <net/l3mdev.h>
 #include <net/netfilter/nf_conntrack_ecache.h>
@@ -448,6 +462,61 @@ void passthru_helper_skb_clear_tstamp(struct sk_buff *skb)
 int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb)
 {
 	return skb_orphan_frags_rx(skb, GFP_ATOMIC);
+}
+
+/*
+ * ip_finish_output2(), of a packet for one host and a route that encapsulates nothing, nor leads to
+ * a gateway of IPv6's.
+ */
+int passthru_helper_ip_to_neighbour(struct net *net, struct sk_buff *skb)
+{
+	struct rtable *rt = skb_rtable(skb);
+	struct net_device *dev = dst_dev_rcu(&rt->dst);
+	unsigned int hh_len = LL_RESERVED_SPACE(dev);
+	struct neighbour *neigh;
+
+	IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
+	if (unlikely(skb_headroom(skb) < hh_len && dev->header_ops)) {
+		skb = skb_expand_head(skb, hh_len);
+		if (!skb)
+			return -ENOMEM;
+	}
+	neigh = ip_neigh_gw4(dev, rt->rt_gw_family ? rt->rt_gw4 : ip_hdr(skb)->daddr);
+	if (IS_ERR(neigh)) {
+		kfree_skb_reason(skb, SKB_DROP_REASON_NEIGH_CREATEFAIL);
+		return PTR_ERR(neigh);
+	}
+	return neigh_output(neigh, skb, false);
+}
+
+/* ip6_finish_output2(), likewise. */
+int passthru_helper_ip6_to_neighbour(struct net *net, struct sk_buff *skb)
+{
+	struct dst_entry *dst = skb_dst(skb);
+	struct net_device *dev = dst_dev_rcu(dst);
+	struct inet6_dev *idev = ip6_dst_idev(dst);
+	unsigned int hh_len = LL_RESERVED_SPACE(dev);
+	const struct in6_addr *nexthop;
+	struct neighbour *neigh;
+
+	if (unlikely(skb_headroom(skb) < hh_len && dev->header_ops)) {
+		skb = skb_expand_head(skb, hh_len);
+		if (!skb) {
+			IP6_INC_STATS(net, idev, IPSTATS_MIB_OUTDISCARDS);
+			return -ENOMEM;
+		}
+	}
+	IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_OUT, skb->len);
+	nexthop = rt6_nexthop(dst_rt6_info(dst), &ipv6_hdr(skb)->daddr);
+	neigh = __ipv6_neigh_lookup_noref(dev, nexthop);
+	if (unlikely(!neigh))
+		neigh = __neigh_create(&nd_tbl, nexthop, dev, false);
+	if (IS_ERR(neigh)) {
+		IP6_INC_STATS(net, idev, IPSTATS_MIB_OUTNOROUTES);
+		kfree_skb_reason(skb, SKB_DROP_REASON_NEIGH_CREATEFAIL);
+		return -EINVAL;
+	}
+	return neigh_output(neigh, skb, false);
 }
 
 /* dst_output(), which looks for IPv6's function first. */

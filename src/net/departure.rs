@@ -23,7 +23,7 @@ use kernel::prelude::*;
 type Ipv6Bytes = [u8; ipv6::HEADER_LEN as usize];
 
 const LOCAL_OUT: u32 = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT;
-const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
+pub(super) const AFTER_ROUTING: u32 = bindings::nf_inet_hooks_NF_INET_POST_ROUTING;
 
 impl NetDevice {
     /// Whether nothing looks at what this device is given to send by its namespace: no hook after
@@ -144,7 +144,7 @@ impl NetDevice {
 /// parent they see the packet with all that they look at; for what does not go by there
 /// [`SkBuff::pass_hooks_after_routing`] has them called. C: `NF_IP_PRI_SELINUX_LAST`.
 #[inline(always)]
-fn are_of_machine(hooks: Hooks<'_>) -> bool {
+pub(super) fn are_of_machine(hooks: Hooks<'_>) -> bool {
     const FIRST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_FIRST;
     const LAST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_SELINUX_LAST;
     let is_of_machine = |hook: Registration| matches!(hook.priority, FIRST | LAST) && hook.is_plain;
@@ -155,8 +155,10 @@ fn are_of_machine(hooks: Hooks<'_>) -> bool {
     }
 }
 
-/// Who a packet is sent for.
+/// Who a packet is sent for. Which of them is never to be told from an address, as that would be asked
+/// for on the way of each packet.
 #[derive(Clone, Copy)]
+#[repr(u8)]
 pub(crate) enum From<'a> {
     /// A socket of this namespace, whose own output path ends here and counts the packet.
     Socket(&'a Namespace),
@@ -196,8 +198,7 @@ impl SkBuff {
                 traffic.amount(),
             );
         }
-        self.leave(Family::Ipv4, port.namespace(rcu), rcu)
-            .or(verdict)
+        self.leave(from, Family::Ipv4, port, dst, rcu).or(verdict)
     }
 
     /// As [`Self::depart_ipv4`], for IPv6. C: `ip6_local_out()`.
@@ -224,8 +225,7 @@ impl SkBuff {
                 traffic.amount(),
             );
         }
-        self.leave(Family::Ipv6, port.namespace(rcu), rcu)
-            .or(verdict)
+        self.leave(from, Family::Ipv6, port, dst, rcu).or(verdict)
     }
 
     /// Counts what a socket sends, and has the programs of its cgroups judge it. A device has had that
@@ -285,13 +285,27 @@ impl SkBuff {
         answer
     }
 
-    /// By the hooks of output of a namespace, if it has any, and then by the packet's route. For no
-    /// socket: what belongs to that has seen the packet in its own namespace.
+    /// By the hooks of output of the port's namespace, if it has any, and then by the packet's route. For
+    /// no socket: what belongs to that has seen the packet in its own namespace.
     #[inline(always)]
-    fn leave(self, family: Family, namespace: &Namespace, rcu: ReadSide<'_>) -> Sent {
-        match namespace.hooks(family, LOCAL_OUT, rcu) {
-            Some(hooks) => self.leave_by(hooks, family, namespace, rcu),
-            None => self.leave_at_once(family, namespace),
+    fn leave(
+        self,
+        from: From<'_>,
+        family: Family,
+        port: &NetDevice,
+        dst: Dst<'_>,
+        rcu: ReadSide<'_>,
+    ) -> Sent {
+        let namespace = port.namespace(rcu);
+        if let Some(hooks) = namespace.hooks(family, LOCAL_OUT, rcu) {
+            return self.leave_by(hooks, family, namespace, rcu);
+        }
+        match from {
+            From::Device => self.leave_at_once(family, namespace),
+            // Hooks, by which it comes, are in an RCU read-side critical section of their own.
+            From::Socket(_) => self
+                .send_to_neighbour(family, port, namespace, dst, rcu)
+                .unwrap_or_else(|skb| skb.leave_at_once(family, namespace)),
         }
     }
 
@@ -413,7 +427,7 @@ impl SkBuff {
             namespace,
             onward: go_out,
         };
-        self.pass_hooks_at(&at, hooks, 0).map_err(Sent)
+        self.pass_few_hooks_at(&at, hooks).map_err(Sent)
     }
 
     /// Sends an IPv4 packet, which has its route, as if `namespace` had made it. The reason is counted
@@ -568,6 +582,12 @@ pub(crate) struct Sent(c_int);
 impl Sent {
     /// The packet went on its way.
     pub(crate) const DONE: Self = Self(0);
+
+    /// What C says.
+    #[inline(always)]
+    pub(super) fn from_errno(answer: c_int) -> Self {
+        Self(answer)
+    }
 
     /// This, or if it is nothing to tell of, what was said before.
     #[inline(always)]

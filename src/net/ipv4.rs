@@ -476,6 +476,15 @@ impl Dst<'_> {
         is_learned || self.ipv4_path() != 0
     }
 
+    /// Whether this IPv4 route leads to a gateway of IPv6's. C: `rt->rt_gw_family`.
+    #[inline(always)]
+    pub(super) fn has_ipv6_gateway(self) -> bool {
+        let route = self.as_raw().cast::<bindings::rtable>();
+        // SAFETY: an IPv4 route, which exists; the field never changes.
+        let family = unsafe { (*route).rt_gw_family };
+        c_uint::from(family) == bindings::AF_INET6
+    }
+
     /// What was learned of the path of this IPv4 route, and whether that is fixed: they share a word.
     #[inline(always)]
     pub(super) fn ipv4_path(self) -> u32 {

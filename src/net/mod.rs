@@ -38,6 +38,7 @@ pub(crate) mod levels;
 pub(crate) mod link;
 pub(crate) mod module_param;
 pub(crate) mod namespace;
+mod neighbour;
 pub(crate) mod netfilter;
 pub(crate) mod netlink;
 pub(crate) mod new_link;

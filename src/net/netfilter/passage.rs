@@ -15,7 +15,7 @@ use crate::net::{
     ipv4, ipv6,
     namespace::Namespace,
     rehome::Hooked,
-    skb::SkBuff,
+    skb::{DropReason, SkBuff},
     socket::Connection,
 };
 use core::ptr;
@@ -42,7 +42,50 @@ pub(in crate::net) struct At<'a> {
     pub(in crate::net) onward: Onward,
 }
 
+impl At<'_> {
+    #[inline(always)]
+    fn state(&self) -> bindings::nf_hook_state {
+        let raw = |dev: Option<&NetDevice>| dev.map_or(ptr::null_mut(), NetDevice::as_raw);
+        bindings::nf_hook_state {
+            hook: self.place as u8,
+            pf: self.family.number() as u8,
+            in_: raw(self.input),
+            out: raw(self.output),
+            net: self.namespace.as_raw(),
+            okfn: Some(self.onward),
+            ..pin_init::zeroed()
+        }
+    }
+}
+
 impl SkBuff {
+    /// As [`Self::pass_hooks_at`], where there may be one hook only, which lets most packets go on.
+    #[inline(always)]
+    pub(in crate::net) fn pass_few_hooks_at(
+        self,
+        at: &At<'_>,
+        hooks: Hooks<'_>,
+    ) -> Result<Self, c_int> {
+        let mut state = at.state();
+        let skb = self.into_raw();
+        // SAFETY: the skb is valid and ours, and is so afterwards if who was asked says so. All else
+        // exists for the read-side critical section that `hooks` stands for.
+        unsafe {
+            let answer = match hooks.only() {
+                Some((Some(hook), private)) => match hook(private, skb, &state) {
+                    bindings::NF_ACCEPT => return Ok(Self::from_raw(skb)),
+                    verdict => stop(skb, verdict, &mut state, hooks),
+                },
+                _ => slow(skb, &mut state, hooks),
+            };
+            if answer == 1 {
+                Ok(Self::from_raw(skb))
+            } else {
+                Err(answer)
+            }
+        }
+    }
+
     /// Has the packet pass hooks of a namespace, from the one that stands at `first` on. Gives it back
     /// if none of them took or dropped it; otherwise there is what the sender of such a packet is to
     /// hear. C: `nf_hook_slow()`.
@@ -52,16 +95,7 @@ impl SkBuff {
         hooks: Hooks<'_>,
         first: usize,
     ) -> Result<Self, c_int> {
-        let raw = |dev: Option<&NetDevice>| dev.map_or(ptr::null_mut(), NetDevice::as_raw);
-        let mut state = bindings::nf_hook_state {
-            hook: at.place as u8,
-            pf: at.family.number() as u8,
-            in_: raw(at.input),
-            out: raw(at.output),
-            net: at.namespace.as_raw(),
-            okfn: Some(at.onward),
-            ..pin_init::zeroed()
-        };
+        let mut state = at.state();
         let skb = self.into_raw();
         // SAFETY: the skb is valid and ours; it still is where the answer is 1, and is not
         // otherwise. All else exists for the read-side critical section that `hooks` stands for.
@@ -118,6 +152,54 @@ impl SkBuff {
         self.pass_hooks_at(&at, hooks, 0)
             .map_or(Hooked::Gone, Hooked::Passed)
     }
+}
+
+/// What comes of it that the one hook that there is does not let a packet go on. If it asks for more it
+/// is asked again by who can do that. The answer is that of `nf_hook_slow()`.
+///
+/// # Safety
+///
+/// `skb` must be what the hook has left of the packet that it said so of, and `state` exist.
+#[cold]
+#[inline(never)]
+unsafe fn stop(
+    skb: *mut bindings::sk_buff,
+    verdict: c_uint,
+    state: &mut bindings::nf_hook_state,
+    hooks: Hooks<'_>,
+) -> c_int {
+    let said = -((verdict >> bindings::NF_VERDICT_QBITS) as c_int);
+    match verdict & bindings::NF_VERDICT_MASK {
+        bindings::NF_STOLEN => said,
+        bindings::NF_DROP => {
+            // SAFETY: by the caller's promise; a hook that says this has left the packet.
+            unsafe { SkBuff::from_raw(skb) }.drop_with(DropReason::NETFILTER_DROP);
+            if said == 0 {
+                EPERM.to_errno()
+            } else {
+                said
+            }
+        }
+        // SAFETY: as above.
+        _ => unsafe { slow(skb, state, hooks) },
+    }
+}
+
+/// C: `nf_hook_slow()`.
+///
+/// # Safety
+///
+/// `skb` must be valid and the caller's, who gives up its reference unless the answer is 1. What is in
+/// `state` must exist for the read-side critical section that `hooks` stands for.
+#[cold]
+#[inline(never)]
+unsafe fn slow(
+    skb: *mut bindings::sk_buff,
+    state: &mut bindings::nf_hook_state,
+    hooks: Hooks<'_>,
+) -> c_int {
+    // SAFETY: by the caller's promise.
+    unsafe { bindings::nf_hook_slow(skb, state, hooks.0.as_ptr(), 0) }
 }
 
 /// A packet that a hook of input had delayed.

@@ -115,6 +115,17 @@ impl<'r> Hooks<'r> {
         })
     }
 
+    /// What is called where there is no more than one hook, and with what.
+    #[inline(always)]
+    pub(super) fn only(self) -> Option<(bindings::nf_hookfn, *mut c_void)> {
+        // SAFETY: there is one; as for the operations of one that is going another function is put there.
+        (self.len() == 1).then(|| unsafe {
+            let entry = (*self.0.as_ptr()).hooks.as_ptr();
+            let hook = (&raw const (*entry).hook).read_volatile();
+            (hook, (*entry).priv_)
+        })
+    }
+
     /// What they were registered as. C: `nf_hook_entries_get_hook_ops()`.
     #[inline(always)]
     pub(in crate::net) fn registrations(self) -> impl Iterator<Item = Registration> + 'r {
