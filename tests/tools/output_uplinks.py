@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """What a child sends by `output` where the parent's way on is not plain: the uplink's neighbour is not
-known, or does not answer; or the way is a tunnel.
+known, or does not answer, or becomes another; it is a gateway; or the way is a tunnel, or a VLAN.
 
 usage: output_uplinks.py
 """
 
 import contextlib
 import errno
+import json
 import os
 import select
 import socket
@@ -28,6 +29,7 @@ from world import (
     drain,
     exchange,
     gather,
+    grace_period,
     report,
     same,
     seen,
@@ -104,6 +106,81 @@ def neighbours(family):
     forget_neighbour(family)
 
 
+def beyond(family, far, name, count=5):
+    """Datagrams to an address that is not on the uplink's link, and their answers."""
+    with OUTSIDE.udp(family, PORT, far) as there, BLUE.udp(family) as here:
+        got = []
+        for number in range(count):
+            here.sendto(b"%d" % number, (far, PORT))
+            data, source = there.recvfrom(100)
+            there.sendto(data + b" too", source[:2])
+            got.append(here.recv(100))
+    same(got, [b"%d too" % number for number in range(count)], f"{name}: datagrams and their answers")
+
+
+def link_address():
+    """Where the uplink's frames go, outside."""
+    return json.loads(OUTSIDE.call("ip", "-j", "link", "show", "out0"))[0]["address"]
+
+
+def moved(family, gateway, far, name):
+    """The neighbour's link address becomes another's: the next packet goes there, and comes back with it."""
+    neighbour = ("neigh", "replace", gateway, "dev", "up0", "nud", "permanent", "lladdr")
+    version = V6 if ":" in gateway else V4
+    with OUTSIDE.udp(family, PORT, far) as there, BLUE.udp(family) as here:
+        PARENT.call(*version.ip(*neighbour, "02:00:00:00:00:99"))
+        here.sendto(b"away", (far, PORT))
+        lost = drain(there, SILENCE)
+        PARENT.call(*version.ip(*neighbour, link_address()))
+        here.sendto(b"back", (far, PORT))
+        got = gather(there, 1)
+    same((lost, got), ([], [b"back"]), f"{name}: the next packet goes where the neighbour has moved to")
+    PARENT.call(*version.ip("neigh", "del", gateway, "dev", "up0"))
+
+
+def gateways(family):
+    """The parent's route leads to a gateway: of its own IP version, or IPv4's to one of IPv6's."""
+    far = "198.51.100.7" if family is V4 else "3fff:7::7"
+    OUTSIDE.call(*family.ip("addr", "add", family.host(far), "dev", "lo"))
+    for gateway in (V4, V6) if family is V4 else (V6,):
+        way = ("via", "inet6", gateway.outside) if gateway is not family else ("via", gateway.outside)
+        PARENT.call(*family.ip("route", "replace", family.host(far), *way, "dev", "up0"))
+        for words in SETS:
+            shortcut("p1", words)
+            beyond(family, far, f"{family.name}, shortcut {words}, a gateway by {gateway.name}: at first")
+            # By IPv6 nothing is remembered before.
+            grace_period()
+            name, before = f"{family.name}, shortcut {words}, a gateway by {gateway.name}", ways()
+            beyond(family, far, name)
+            same(took(before), 0 if words == "none" else 5, f"{name}: ... by the shortcut or not")
+            moved(family, gateway.outside, far, name)
+    PARENT.call(*family.ip("route", "del", family.host(far)))
+    OUTSIDE.call(*family.ip("addr", "del", family.host(far), "dev", "lo"))
+
+
+def by_vlan(family):
+    """The uplink is a VLAN of another device: its header is longer than a child leaves room for."""
+    near, far, bits = ("198.51.100.1", "198.51.100.9", 24) if family is V4 else ("3fff:8::1", "3fff:8::9", 64)
+    os.system("modprobe -q 8021q 2>/dev/null")
+    for space, below, address in ((PARENT, "up0", near), (OUTSIDE, "out0", far)):
+        space.call("ip", "link", "add", "link", below, "name", "t0", "type", "vlan", "id", "7", check=False)
+        if "t0" not in space.call("ip", "-br", "link", "show", "type", "vlan"):
+            return skip(f"{family.name}: a VLAN on the parent's way out", "no VLANs")
+        space.call("ip", "link", "set", "t0", "up")
+        space.call(*family.ip("addr", "add", f"{address}/{bits}", "dev", "t0"))
+    OUTSIDE.call(*family.ip("route", "add", family.host(family.child(1)), "via", near, "dev", "t0"))
+    for words in SETS:
+        shortcut("p1", words)
+        beyond(family, far, f"{family.name}, shortcut {words}, a parent's way by a VLAN: at first")
+        grace_period()
+        name, before = f"{family.name}, shortcut {words}, a parent's way by a VLAN", ways()
+        wrapped(family, name, far)
+        same(took(before) > 5, words != "none", f"{name}: ... by the shortcut or not")
+    for space in (PARENT, OUTSIDE):
+        space.call("ip", "link", "del", "t0")
+    return None
+
+
 def tunnels(family):
     """Kinds of tunnels between parent and outside, as (name, command for the parent's end, for outside's)."""
     ends = ("local", family.uplink, "remote", family.outside), ("local", family.outside, "remote", family.uplink)
@@ -156,15 +233,7 @@ def by_tunnel(family):
 def wrapped(family, name, far):
     """Datagrams and a connection through a tunnel, and nothing beside it."""
     watch(OUTSIDE, f'iifname != "t0" {family.nft} daddr {far}', ("pre",))
-    with OUTSIDE.udp(family, PORT, far) as there, BLUE.udp(family) as here:
-        here.settimeout(PATIENCE)
-        got = []
-        for number in range(5):
-            here.sendto(b"%d" % number, (far, PORT))
-            data, source = there.recvfrom(100)
-            there.sendto(data + b" too", source[:2])
-            got.append(here.recv(100))
-    same(got, [b"%d too" % number for number in range(5)], f"{name}: datagrams and their answers")
+    beyond(family, far, name)
     here, there = connected(BLUE, OUTSIDE, family, far, 7300)
     with here, there:
         report(exchange(here, there, 3, 200_000), f"{name}: a connection, and much by it")
@@ -175,7 +244,7 @@ def wrapped(family, name, far):
 def main():
     """All, for both IP versions."""
     for family in FAMILIES:
-        for act in (neighbours, by_tunnel):
+        for act in (neighbours, gateways, by_vlan, by_tunnel):
             began = time.monotonic()
             try:
                 act(family)
