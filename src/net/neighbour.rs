@@ -45,9 +45,9 @@ impl SkBuff {
         }
         let hooks = namespace.hooks(family, AFTER_ROUTING, rcu);
         let skb = match hooks {
-            None => self.to_be_sent_by(dev),
+            None => self.with_device(dev),
             Some(hooks) if are_of_machine(hooks) => {
-                let skb = self.to_be_sent_by(dev);
+                let skb = self.with_device(dev);
                 match skb.pass_machines(hooks, family, namespace, port, dev) {
                     Ok(skb) => skb,
                     Err(refused) => return Ok(refused),
@@ -73,7 +73,7 @@ impl SkBuff {
     }
 
     #[inline(always)]
-    fn to_be_sent_by(self, dev: &NetDevice) -> Self {
+    fn with_device(self, dev: &NetDevice) -> Self {
         // SAFETY: the skb is valid and ours, and the device exists.
         unsafe { self.raw_dev().write(dev.as_raw()) };
         self
