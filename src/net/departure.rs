@@ -302,10 +302,13 @@ impl SkBuff {
         }
         match from {
             From::Device => self.leave_at_once(family, namespace),
-            // Hooks, by which it comes, are in an RCU read-side critical section of their own.
-            From::Socket(_) => self
-                .send_to_neighbour(family, port, namespace, dst, rcu)
-                .unwrap_or_else(|skb| skb.leave_at_once(family, namespace)),
+            From::Socket(_) => {
+                // SAFETY: the packet was given this route just now, by which it goes to one host: what is
+                // for many is asked for nowhere. A socket's packet comes by the hooks of output, which
+                // are called in an RCU read-side critical section of C's.
+                let sent = unsafe { self.send_to_neighbour(family, port, namespace, dst, rcu) };
+                sent.unwrap_or_else(|skb| skb.leave_at_once(family, namespace))
+            }
         }
     }
 
@@ -427,7 +430,7 @@ impl SkBuff {
             namespace,
             onward: go_out,
         };
-        self.pass_few_hooks_at(&at, hooks).map_err(Sent)
+        self.pass_hooks_at(&at, hooks, 0).map_err(Sent)
     }
 
     /// Sends an IPv4 packet, which has its route, as if `namespace` had made it. The reason is counted

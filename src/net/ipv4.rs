@@ -480,8 +480,8 @@ impl Dst<'_> {
     #[inline(always)]
     pub(super) fn has_ipv6_gateway(self) -> bool {
         let route = self.as_raw().cast::<bindings::rtable>();
-        // SAFETY: an IPv4 route, which exists; the field never changes.
-        let family = unsafe { (*route).rt_gw_family };
+        // SAFETY: an IPv4 route, which exists; a single load. Where it changes it comes to be another.
+        let family = unsafe { (&raw const (*route).rt_gw_family).read_volatile() };
         c_uint::from(family) == bindings::AF_INET6
     }
 

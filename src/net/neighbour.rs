@@ -12,20 +12,23 @@ use super::{
     dst::Dst,
     namespace::Namespace,
     netfilter::{At, Family, Hooks},
-    skb::{Protocol, SkBuff},
+    skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
 use kernel::prelude::*;
 
 impl SkBuff {
-    /// Sends a packet that came by `port` by `dst`, the route of the port's namespace that it has, to one
-    /// host, for no socket. Gives it back where there is more to do on its way than that: then IP's own
-    /// function knows what. The packet fills no part of its control block. To be called in an RCU
-    /// read-side critical section as C has them, which a region without softirqs is not.
+    /// Sends a packet that came by `port` by `dst`, its route in `namespace`, which is the port's, for no
+    /// socket. Gives it back where there is more to do on its way than to ask security modules and the
+    /// neighbour: then IP's own function knows what. C: `ip_output()`, `ip6_output()`.
     ///
-    /// C: `ip_output()`, `ip6_output()`.
+    /// # Safety
+    ///
+    /// `dst` must be the packet's route, and one to a single host; there must be nothing in the packet's
+    /// control block. The caller must be in an RCU read-side critical section as `rcu_read_lock()` begins
+    /// one: a region without softirqs is not enough.
     #[inline(always)]
-    pub(super) fn send_to_neighbour(
+    pub(super) unsafe fn send_to_neighbour(
         self,
         family: Family,
         port: &NetDevice,
@@ -55,15 +58,20 @@ impl SkBuff {
             }
             Some(_) => return Err(self),
         };
-        Ok(Sent::from_errno(skb.finish(family, namespace)))
+        // SAFETY: by the caller's promise, and as was found out.
+        Ok(Sent::from_errno(unsafe { skb.finish(family, namespace) }))
     }
 
-    /// To the neighbour; as for [`Self::send_to_neighbour`], past the hooks, with the device.
+    /// To the neighbour, by the packet's device.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::send_to_neighbour`]; the packet's route must be one of `family`, encapsulate nothing,
+    /// and lead to no gateway of IPv6's if it is one of IPv4.
     #[inline(always)]
-    fn finish(self, family: Family, namespace: &Namespace) -> c_int {
+    unsafe fn finish(self, family: Family, namespace: &Namespace) -> c_int {
         let (skb, net) = (self.into_raw(), namespace.as_raw());
-        // SAFETY: the skb is valid and was ours, and has its device and its route, which is one of the
-        // family, to one host, and encapsulates nothing. The namespace exists.
+        // SAFETY: by the caller's promise; the skb is valid and was ours, and the namespace exists.
         unsafe {
             match family {
                 Family::Ipv4 => bindings::passthru_helper_ip_to_neighbour(net, skb),
@@ -79,7 +87,7 @@ impl SkBuff {
         self
     }
 
-    /// Past hooks that [`are_of_machine`].
+    /// Past hooks that [`are_of_machine`], which delay nothing.
     #[inline(always)]
     fn pass_machines(
         self,
@@ -97,26 +105,22 @@ impl SkBuff {
             namespace,
             onward: finish_late,
         };
-        self.pass_few_hooks_at(&at, hooks).map_err(Sent::from_errno)
+        self.pass_prompt_hooks_at(&at, hooks)
+            .map_err(Sent::from_errno)
     }
 }
 
-/// C: `okfn` of hooks after routing.
+/// C: `okfn` of hooks after routing. None of these delays a packet, so that it is never called.
 ///
 /// # Safety
 ///
-/// `skb` must be valid and have its device and its route, as for [`SkBuff::send_to_neighbour`], and the
-/// caller give up its reference; an RCU read-side critical section must last, and `net` exist.
+/// `skb` must be a packet that the caller gives up.
 unsafe extern "C" fn finish_late(
-    net: *mut bindings::net,
+    _net: *mut bindings::net,
     _sk: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
     // SAFETY: by the caller's promise.
-    let (skb, namespace) = unsafe { (SkBuff::from_raw(skb), Namespace::from_raw(net)) };
-    let family = match skb.protocol() {
-        Protocol::IPV6 => Family::Ipv6,
-        _ => Family::Ipv4,
-    };
-    skb.finish(family, namespace)
+    unsafe { SkBuff::from_raw(skb) }.drop_with(DropReason::NETFILTER_DROP);
+    EPERM.to_errno()
 }

@@ -27,7 +27,8 @@ use crate::{
 /// whether the route leads out, and [`is_narrow`].
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
-/// Words that a flow is found by where the parent has no rules: its addresses are one child's.
+/// Words that a flow is found by where the parent has no rules: its addresses are one child's, if
+/// sources are checked.
 const ADDRESSES: usize = 4;
 /// And where it has some.
 const ALL: usize = 6;
@@ -39,7 +40,7 @@ struct State {
     count: u32,
     /// Whether the port forwards.
     forwards: bool,
-    /// Whether the parent has rules. To add the first one, or to remove the last one, is counted.
+    /// Whether the parent has rules, or had some. To add the first one is counted.
     ruled: bool,
 }
 

@@ -59,29 +59,28 @@ impl At<'_> {
 }
 
 impl SkBuff {
-    /// As [`Self::pass_hooks_at`], where there may be one hook only, which lets most packets go on.
+    /// As [`Self::pass_hooks_at`], past hooks that delay nothing, of which there may be only one, and
+    /// that let most packets go on.
     #[inline(always)]
-    pub(in crate::net) fn pass_few_hooks_at(
+    pub(in crate::net) fn pass_prompt_hooks_at(
         self,
         at: &At<'_>,
         hooks: Hooks<'_>,
     ) -> Result<Self, c_int> {
         let mut state = at.state();
         let skb = self.into_raw();
-        // SAFETY: the skb is valid and ours, and is so afterwards if who was asked says so. All else
+        // SAFETY: the skb is valid and ours, and is so afterwards unless it is said to be taken. All else
         // exists for the read-side critical section that `hooks` stands for.
         unsafe {
-            let answer = match hooks.only() {
-                Some((Some(hook), private)) => match hook(private, skb, &state) {
-                    bindings::NF_ACCEPT => return Ok(Self::from_raw(skb)),
-                    verdict => stop(skb, verdict, &mut state, hooks),
-                },
-                _ => slow(skb, &mut state, hooks),
+            let Some((Some(hook), private)) = hooks.only() else {
+                return match slow(skb, &mut state, hooks) {
+                    1 => Ok(Self::from_raw(skb)),
+                    answer => Err(answer),
+                };
             };
-            if answer == 1 {
-                Ok(Self::from_raw(skb))
-            } else {
-                Err(answer)
+            match hook(private, skb, &state) {
+                bindings::NF_ACCEPT => Ok(Self::from_raw(skb)),
+                verdict => Err(stop(skb, verdict)),
             }
         }
     }
@@ -154,43 +153,35 @@ impl SkBuff {
     }
 }
 
-/// What comes of it that the one hook that there is does not let a packet go on. If it asks for more it
-/// is asked again by who can do that. The answer is that of `nf_hook_slow()`.
+/// What comes of it that a hook which delays nothing does not let a packet go on, and what its sender is
+/// to hear. C: `nf_hook_slow()`.
 ///
 /// # Safety
 ///
-/// `skb` must be what the hook has left of the packet that it said so of, and `state` exist.
+/// `skb` must be what the hook has left of a packet of the caller's, who gives it up.
 #[cold]
 #[inline(never)]
-unsafe fn stop(
-    skb: *mut bindings::sk_buff,
-    verdict: c_uint,
-    state: &mut bindings::nf_hook_state,
-    hooks: Hooks<'_>,
-) -> c_int {
-    let said = -((verdict >> bindings::NF_VERDICT_QBITS) as c_int);
-    match verdict & bindings::NF_VERDICT_MASK {
-        bindings::NF_STOLEN => said,
-        bindings::NF_DROP => {
-            // SAFETY: by the caller's promise; a hook that says this has left the packet.
-            unsafe { SkBuff::from_raw(skb) }.drop_with(DropReason::NETFILTER_DROP);
-            if said == 0 {
-                EPERM.to_errno()
-            } else {
-                said
-            }
-        }
-        // SAFETY: as above.
-        _ => unsafe { slow(skb, state, hooks) },
+unsafe fn stop(skb: *mut bindings::sk_buff, verdict: c_uint) -> c_int {
+    // C: `NF_DROP_GETERR()`.
+    let said = -(verdict as c_int >> bindings::NF_VERDICT_QBITS);
+    if verdict & bindings::NF_VERDICT_MASK == bindings::NF_STOLEN {
+        return said;
+    }
+    // SAFETY: by the caller's promise; a hook that does not say that it took the packet has left it.
+    unsafe { SkBuff::from_raw(skb) }.drop_with(DropReason::NETFILTER_DROP);
+    if said == 0 {
+        EPERM.to_errno()
+    } else {
+        said
     }
 }
 
-/// C: `nf_hook_slow()`.
+/// As [`SkBuff::pass_hooks_at`], with an answer in a register. C: `nf_hook_slow()`.
 ///
 /// # Safety
 ///
-/// `skb` must be valid and the caller's, who gives up its reference unless the answer is 1. What is in
-/// `state` must exist for the read-side critical section that `hooks` stands for.
+/// `skb` must be valid and the caller's, who gives it up unless the answer is 1. What is in `state` must
+/// exist for the read-side critical section that `hooks` stands for.
 #[cold]
 #[inline(never)]
 unsafe fn slow(

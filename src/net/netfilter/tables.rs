@@ -118,7 +118,8 @@ impl<'r> Hooks<'r> {
     /// What is called where there is no more than one hook, and with what.
     #[inline(always)]
     pub(super) fn only(self) -> Option<(bindings::nf_hookfn, *mut c_void)> {
-        // SAFETY: there is one; as for the operations of one that is going another function is put there.
+        // SAFETY: there is one; one that is going has another function put in its place, by which what it
+        // is called with does not matter.
         (self.len() == 1).then(|| unsafe {
             let entry = (*self.0.as_ptr()).hooks.as_ptr();
             let hook = (&raw const (*entry).hook).read_volatile();
