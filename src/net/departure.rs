@@ -198,7 +198,7 @@ impl SkBuff {
                 traffic.amount(),
             );
         }
-        self.leave(from, Family::Ipv4, port, dst, rcu).or(verdict)
+        self.leave(Family::Ipv4, port, dst, rcu).or(verdict)
     }
 
     /// As [`Self::depart_ipv4`], for IPv6. C: `ip6_local_out()`.
@@ -225,7 +225,7 @@ impl SkBuff {
                 traffic.amount(),
             );
         }
-        self.leave(from, Family::Ipv6, port, dst, rcu).or(verdict)
+        self.leave(Family::Ipv6, port, dst, rcu).or(verdict)
     }
 
     /// Counts what a socket sends, and has the programs of its cgroups judge it. A device has had that
@@ -288,28 +288,16 @@ impl SkBuff {
     /// By the hooks of output of the port's namespace, if it has any, and then by the packet's route. For
     /// no socket: what belongs to that has seen the packet in its own namespace.
     #[inline(always)]
-    fn leave(
-        self,
-        from: From<'_>,
-        family: Family,
-        port: &NetDevice,
-        dst: Dst<'_>,
-        rcu: ReadSide<'_>,
-    ) -> Sent {
+    fn leave(self, family: Family, port: &NetDevice, dst: Dst<'_>, rcu: ReadSide<'_>) -> Sent {
         let namespace = port.namespace(rcu);
         if let Some(hooks) = namespace.hooks(family, LOCAL_OUT, rcu) {
             return self.leave_by(hooks, family, namespace, rcu);
         }
-        match from {
-            From::Device => self.leave_at_once(family, namespace),
-            From::Socket(_) => {
-                // SAFETY: the packet was given this route just now, by which it goes to one host: what is
-                // for many is asked for nowhere. A socket's packet comes by the hooks of output, which
-                // are called in an RCU read-side critical section of C's.
-                let sent = unsafe { self.send_to_neighbour(family, port, namespace, dst, rcu) };
-                sent.unwrap_or_else(|skb| skb.leave_at_once(family, namespace))
-            }
-        }
+        // SAFETY: the packet was given this route just now, by which it goes to one host: what is for many
+        // is asked for nowhere. It comes by hooks of output or by `ndo_start_xmit`, and both are in an RCU
+        // read-side critical section of C's.
+        let sent = unsafe { self.send_to_neighbour(family, port, namespace, dst, rcu) };
+        sent.unwrap_or_else(|skb| skb.leave_at_once(family, namespace))
     }
 
     /// By the packet's route, which is one of `family`.
