@@ -159,7 +159,7 @@ def gateways(family):
 
 
 def by_vlan(family):
-    """The uplink is a VLAN of another device: its header is longer than a child leaves room for."""
+    """The way out is a VLAN on the uplink: its frames have a longer header."""
     near, far, bits = ("198.51.100.1", "198.51.100.9", 24) if family is V4 else ("3fff:8::1", "3fff:8::9", 64)
     os.system("modprobe -q 8021q 2>/dev/null")
     for space, below, address in ((PARENT, "up0", near), (OUTSIDE, "out0", far)):
