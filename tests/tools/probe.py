@@ -11,6 +11,7 @@ no answer comes, as in !tcp:10.0.0.1.
 
 import argparse
 import os
+import select
 import socket
 import sys
 
@@ -27,19 +28,33 @@ def connect(proto, addr, args):
     return sock
 
 
-def ask(proto, addr, args):
-    """Sends a token that nobody can guess and returns (answer, token)."""
-    token = os.urandom(args.size // 2).hex().encode()
-    with connect(proto, addr, args) as sock:
-        sock.send(token) if proto == "udp" else sock.sendall(token)
-        want = args.expect.encode() if args.expect else token
-        got = b""
-        while len(got) < len(want):
+def exchange(sock, token, length):
+    """Returns what comes back, up to that many bytes.
+
+    It reads as it sends: an echo server that cannot send does not read either, and
+    with the windows of both sides full neither would ever go on.
+    """
+    unsent, got = memoryview(token), b""
+    while len(got) < length:
+        readable, writable, _ = select.select([sock], [sock] if unsent else [], [], sock.gettimeout())
+        if not readable and not writable:
+            raise TimeoutError("timed out")
+        if writable:
+            unsent = unsent[sock.send(unsent) :]
+        if readable:
             piece = sock.recv(65536)
             if not piece:
                 break
             got += piece
-        return got, want
+    return got
+
+
+def ask(proto, addr, args):
+    """Sends a token that nobody can guess and returns (answer, token)."""
+    token = os.urandom(args.size // 2).hex().encode()
+    want = args.expect.encode() if args.expect else token
+    with connect(proto, addr, args) as sock:
+        return exchange(sock, token, len(want)), want
 
 
 def check(question, args):
