@@ -171,6 +171,9 @@ void passthru_helper_local_bh_enable(void);
 void passthru_helper_preempt_disable_nested(void);
 void passthru_helper_preempt_enable_nested(void);
 struct softnet_data *passthru_helper_softnet_data(unsigned int cpu);
+void passthru_helper_smp_mb(void);
+unsigned int passthru_helper_cpu(void);
+unsigned int passthru_helper_backlog_end(void);
 
 unsigned long __percpu *passthru_helper_alloc_percpu(unsigned int count);
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter);

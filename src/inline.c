@@ -737,6 +737,26 @@ struct softnet_data *passthru_helper_softnet_data(unsigned int cpu)
 	return &per_cpu(softnet_data, cpu);
 }
 
+void passthru_helper_smp_mb(void)
+{
+	smp_mb();
+}
+
+unsigned int passthru_helper_cpu(void)
+{
+	return raw_smp_processor_id();
+}
+
+/* How many packets were put into this CPU's backlog, ever. Without RPS nobody counts. */
+unsigned int passthru_helper_backlog_end(void)
+{
+#ifdef CONFIG_RPS
+	return this_cpu_read(softnet_data.input_queue_tail);
+#else
+	return 0;
+#endif
+}
+
 void passthru_helper_this_cpu_inc(unsigned long __percpu *counter)
 {
 	this_cpu_inc(*counter);

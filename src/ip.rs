@@ -164,21 +164,22 @@ pub(crate) trait Ip: 'static {
 
 /// The kind of a packet that begins with its network header, if with any. A fragment is of the same
 /// kind as what is whole.
+#[inline(always)]
 pub(crate) fn kind_of(packet: Option<&[u8]>) -> Kind {
     let packet = packet.unwrap_or_default();
-    let word = |at: usize| {
-        let bytes = packet.get(at..at + 4)?.try_into().ok()?;
-        Some(u32::from_be_bytes(bytes))
-    };
-    let address = |from: usize, words: usize| {
-        (0..words).try_fold(0, |address, nth| Some(address ^ word(from + 4 * nth)?))
-    };
-    let (at, words) = match packet.first().map(|first| first >> 4) {
-        Some(4) => (12, 1),
-        _ => (8, 4),
-    };
-    let ends = address(at, words).zip(address(at + 4 * words, words));
-    ends.map_or(Kind::NONE, |(saddr, daddr)| Kind::new(saddr, daddr))
+    match packet.first_chunk::<20>() {
+        Some(header) if header[0] >> 4 == 4 => Kind::new(word(header, 12), word(header, 16)),
+        _ => packet.first_chunk::<40>().map_or(Kind::NONE, |header| {
+            let address = |at| (0..4_usize).fold(0, |sum, nth| sum ^ word(header, at + 4 * nth));
+            Kind::new(address(8), address(24))
+        }),
+    }
+}
+
+/// Four bytes of a header, as the number that they are.
+#[inline(always)]
+fn word<const LEN: usize>(header: &[u8; LEN], at: usize) -> u32 {
+    u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
 }
 
 /// IPv4.

@@ -6,11 +6,11 @@
 
 use super::{
     context::BottomHalf,
-    once::{read_barrier, Once32, Once64},
+    hint::{likely, unlikely},
+    once::{full_barrier, read_barrier, Once32, Once64},
 };
 use crate::net::bindings;
 use core::{array, mem::offset_of};
-use kernel::cpu::CpuId;
 
 /// Kinds of packets that are told apart.
 const KINDS: usize = 32;
@@ -73,8 +73,29 @@ impl InFlight {
 
     /// Notes that a packet of this kind was put into this CPU's backlog just now: for all who share
     /// the note, or for its own flow `alone`, as long as no other's is there.
-    pub(crate) fn note(&self, kind: Kind, alone: bool, _bh: BottomHalf<'_>) {
-        let mark = here();
+    #[inline(always)]
+    pub(crate) fn note(&self, kind: Kind, alone: bool, bh: BottomHalf<'_>) {
+        let mark = here(bh);
+        let note = &self.notes[kind.slot()][cpu_of(mark) as usize % WAYS];
+        // The last one there was this CPU's as well, and all share it.
+        if likely(!alone && cpu_of(note.read()) == cpu_of(mark)) {
+            note.write(mark);
+        } else {
+            self.note_first(kind, alone, mark);
+        }
+        // Who finds out that there is none any more clears the bit and looks for notes once more: it
+        // sees this one, or this sees no bit. Setting what is set would cost other CPUs their copy.
+        full_barrier();
+        let bit = 1 << kind.slot();
+        if unlikely(self.pending.read() & bit == 0) {
+            self.pending.set(bit);
+        }
+    }
+
+    /// As [`Self::note`], where this CPU may have no note yet, or a flow may have one of its own.
+    #[cold]
+    #[inline(never)]
+    fn note_first(&self, kind: Kind, alone: bool, mark: u64) {
         let (cpu, notes) = (cpu_of(mark), &self.notes[kind.slot()]);
         let may_have = |note: &&Once64| {
             let before = note.read();
@@ -87,7 +108,6 @@ impl InFlight {
             before >> WHOSE << WHOSE == kind.whose() || !is_queued(before)
         };
         note.write(mark | if alone { kind.whose() } else { 0 });
-        self.pending.set(1 << kind.slot());
     }
 
     /// Whether a packet of this kind is in a backlog, as far as can be told from here. Callable in
@@ -145,12 +165,17 @@ fn cpu_of(note: u64) -> u32 {
 }
 
 /// Where the backlog of this CPU ends: the number of the CPU, of which there is none with 0, and how
-/// many packets there were until now. To be called where it cannot become another one.
-fn here() -> u64 {
-    let cpu = CpuId::current().as_u32();
-    // SAFETY: there is this one.
-    let backlog = unsafe { Backlog::of(cpu) };
-    u64::from(cpu + 1) << 32 | u64::from(backlog.end())
+/// many packets there were until now. It is this CPU's as long as softirqs are disabled.
+#[inline(always)]
+fn here(_bh: BottomHalf<'_>) -> u64 {
+    // SAFETY: reads what this CPU has of its own.
+    let (cpu, end) = unsafe {
+        (
+            bindings::passthru_helper_cpu(),
+            bindings::passthru_helper_backlog_end(),
+        )
+    };
+    u64::from(cpu.wrapping_add(1)) << 32 | u64::from(end)
 }
 
 // Parts of the structure are aligned by themselves, which bindgen has to make up for.

@@ -8,6 +8,7 @@
 //!
 //! C headers: `include/asm-generic/rwonce.h`, `include/asm-generic/barrier.h`.
 
+use crate::net::bindings;
 use core::sync::atomic::{fence, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use kernel::{alloc::flags::__GFP_ZERO, prelude::*};
 
@@ -146,9 +147,12 @@ impl Sequence {
     }
 }
 
-/// Orders what was written before against what is read after. C: `smp_mb()`.
+/// Orders what was written before against what is read after. C: `smp_mb()`, which is less than what
+/// Rust's own fence is on x86.
+#[inline(always)]
 pub(crate) fn full_barrier() {
-    fence(Ordering::SeqCst);
+    // SAFETY: only orders.
+    unsafe { bindings::passthru_helper_smp_mb() };
 }
 
 /// Orders what was read before against what is read after. C: `smp_rmb()`.

@@ -282,7 +282,10 @@ impl SkBuff {
     /// C: `skb_orphan_frags()`.
     pub(crate) fn orphan_frags(&mut self) -> Result {
         // SAFETY: the skb is valid; `&mut` says that no pointer into its data is in use.
-        to_result(unsafe { bindings::passthru_helper_skb_orphan_frags(self.as_raw()) })
+        match unsafe { bindings::passthru_helper_skb_orphan_frags(self.as_raw()) } {
+            0 => Ok(()),
+            _ => Err(ENOMEM),
+        }
     }
 
     /// Takes the transmit timestamp, if the sender asked for one. To be called by a driver when
