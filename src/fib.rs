@@ -323,8 +323,7 @@ fn holder<'r>(destination: &Destination<'r>) -> Option<&'r Device<End>> {
 /// The shortcuts of a packet that came in by `dev` and goes to `port`, whose address is held for
 /// the port where it is `near`.
 fn shortcuts_between(dev: &NetDevice, port: &Device<End>, near: bool) -> Set {
-    const OUTPUT: Set = Set::NONE.with(Shortcut::Output);
-    let allowed = port.driver().policy().shortcuts().without(OUTPUT);
+    let allowed = port.driver().policy().shortcuts().inward();
     // Without that the address is the parent's: then all of its packets have to be.
     if near && !allowed.contains(Shortcut::Netfilter) {
         return Set::NONE;
@@ -334,7 +333,7 @@ fn shortcuts_between(dev: &NetDevice, port: &Device<End>, near: bool) -> Set {
         end.driver().role() == Role::Port && !end.is(port) && shortcuts.contains(Shortcut::Output)
     };
     if !near && End::cast(dev).is_some_and(is_siblings) {
-        allowed.union(OUTPUT)
+        allowed.with(Shortcut::Output)
     } else {
         allowed
     }

@@ -3,7 +3,7 @@
 //! Shortcuts: what there are, sets of them, and which of them a port allows.
 
 use crate::{
-    net::{context::Rtnl, module_param::Parameter},
+    net::{context::Rtnl, module_param::Parameter, once::Once32},
     uapi,
 };
 use core::fmt;
@@ -68,6 +68,11 @@ impl Set {
     /// Whether the shortcut is in it.
     pub(crate) const fn contains(self, shortcut: Shortcut) -> bool {
         self.0 & shortcut as u32 != 0
+    }
+
+    /// The shortcuts in it that take packets to the child.
+    pub(crate) const fn inward(self) -> Self {
+        self.without(Self::NONE.with(Shortcut::Output))
     }
 
     /// Whether there is a shortcut that is in both.
@@ -178,28 +183,28 @@ fn find(word: &[u8]) -> Result<Shortcut> {
 
 /// What the parent allows the packets of one of its ports.
 pub(crate) struct Policy {
-    shortcuts: Atomic<u32>,
-    checks_sources: Atomic<u32>,
+    shortcuts: Once32,
+    checks_sources: Once32,
 }
 
 impl Policy {
     /// No shortcut, and sources are checked.
     pub(super) const fn new() -> Self {
         Self {
-            shortcuts: Atomic::new(Set::NONE.0),
-            checks_sources: Atomic::new(1),
+            shortcuts: Once32::new(Set::NONE.0),
+            checks_sources: Once32::new(1),
         }
     }
 
     /// The shortcuts that are allowed now. For the path of packets: a single load, which orders
     /// nothing.
     pub(crate) fn shortcuts(&self) -> Set {
-        Set(self.shortcuts.load(Relaxed))
+        Set(self.shortcuts.read())
     }
 
     /// Allows these shortcuts and no others from now on.
     pub(super) fn set(&self, set: Set, _rtnl: &Rtnl) {
-        self.shortcuts.store(set.0, Relaxed);
+        self.shortcuts.write(set.0);
     }
 }
 
@@ -207,12 +212,12 @@ impl Policy {
     /// Whether what the child sends must come from an address for which the parent's routes name
     /// the port. For the path of packets: a single load, which orders nothing.
     pub(crate) fn checks_sources(&self) -> bool {
-        self.checks_sources.load(Relaxed) != 0
+        self.checks_sources.read() != 0
     }
 
     /// Has sources checked, or not, from now on.
     pub(super) fn check_sources(&self, check: bool, _rtnl: &Rtnl) {
-        self.checks_sources.store(check.into(), Relaxed);
+        self.checks_sources.write(check.into());
     }
 }
 

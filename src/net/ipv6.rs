@@ -52,6 +52,11 @@ impl Header {
         (plain && header.is_ipv6()).then_some(header)
     }
 
+    /// Whether a header has extensions, in bytes that begin with it.
+    pub(crate) fn is_extended_in(bytes: &[u8]) -> bool {
+        Self::read(bytes).is_some_and(|header| EXTENSIONS.contains(&header.protocol))
+    }
+
     /// The header of TCP or UDP, in bytes that begin with it.
     pub(crate) fn plain_in(bytes: &[u8]) -> Option<Self> {
         let header = Self::read(bytes)?;

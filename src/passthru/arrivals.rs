@@ -30,11 +30,13 @@ pub(crate) enum Fall {
     /// Something on the port has to see the packet: traffic control, a queue, hooks, XDP; or the port
     /// would take it apart, or finish its sum.
     PortTc,
+    /// It is a fragment, or has options or extension headers.
+    Header,
 }
 
 /// Places, then reasons; for each place packets and bytes.
 const PLACES: usize = shortcut::COUNT;
-const REASONS: usize = 8;
+const REASONS: usize = 9;
 
 /// The names of the counters, for `ethtool -S`.
 pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
@@ -51,6 +53,7 @@ pub(super) const NAMES: [&CStr; PLACES + REASONS] = [
     c"fall_unrouted",
     c"fall_nested",
     c"fall_port_tc",
+    c"fall_header",
 ];
 
 /// What came or went, of all CPUs together.

@@ -8,6 +8,7 @@ usage: shortcut_falls.py
 
 import contextlib
 import os
+import socket
 import sys
 
 from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, Space, difference, drain, gather, report, same, shortcut, statistics
@@ -40,13 +41,15 @@ def done(space, do, undo):
     space.call(*undo)
 
 
-def datagrams(sender, receiver, family, dest, count, size=0, first=0, connect=False):
+def datagrams(sender, receiver, family, dest, count, size=0, first=0, connect=False, option=None):
     """Sends datagrams, after some that prepare the way, to a socket that may be connected. Returns how
     many came, and what was counted."""
     marker = os.urandom(8)
     with receiver.udp(family, PORT) as there, sender.udp(family) as here:
+        if option:
+            here.setsockopt(*option)
         if connect:
-            there.connect((family.outside, here.getsockname()[1]))
+            there.connect((family.port(1) if sender is PARENT else family.outside, here.getsockname()[1]))
         for _ in range(first):
             here.sendto(b"first", (dest, PORT))
             gather(there, 1, b"first")
@@ -106,6 +109,29 @@ def outward(family):
     yield "tracked", rules(TRACKING), RED, family.child(2), COUNT, COUNT, 0, 3
 
 
+def headers(family):
+    """What a header has that no shortcut takes: (what, option of the sender's, bytes, packets of each)"""
+    if family is V4:
+        yield "options", (socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([1, 1, 1, 0])), 0, 1
+    else:
+        yield "options", (socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0])), 0, 1
+    yield "fragments", None, 2000, 2
+
+
+def extended(family):
+    """Headers are counted of what came from outside where a shortcut is allowed, and of nothing else."""
+    for words in ("device", "route", "netfilter", "socket", "output"):
+        shortcut("p1", words)
+        for what, option, size, each in headers(family):
+            for sender in (OUTSIDE, PARENT):
+                dest, name = family.child(1), f"{family.name}, {words}: {what} of {'the parent' if sender is PARENT else 'others'}"
+                came, counted = datagrams(sender, BLUE, family, dest, COUNT, size, 3, words == "socket", option)
+                same(came, COUNT, f"{name}: they come")
+                counts = sender is OUTSIDE and words != "output"
+                same(counted, {"fall_header": COUNT * each} if counts else {}, f"{name}: they are counted")
+    shortcut("p1", "none")
+
+
 def judge(family, reason, way, come, count, result):
     """One result for what came, and one for what was counted."""
     came, counted = result
@@ -152,9 +178,10 @@ def main():
                 judge(family, reason, "output", come, count, datagrams(BLUE, space, family, dest, count, size, first))
             BLUE.call(*family.ip("route", "flush", "cache"))
         nested(family)
+        extended(family)
     numbers = statistics(PARENT, "p1")
     reasons = {key for key in numbers if key.startswith("fall_")}
-    made = {"port_tc", "too_long", "unconfirmed", "unsettled", "tracked", "parents", "unrouted", "nested"}
+    made = {"port_tc", "too_long", "unconfirmed", "unsettled", "tracked", "parents", "unrouted", "nested", "header"}
     report(reasons == {f"fall_{reason}" for reason in made}, "there is no reason that was not made", reasons)
 
 
