@@ -361,6 +361,15 @@ fn pair_behind<'r>(
     Some((port, port.driver().peer(rcu)?))
 }
 
+/// As [`pair_behind`], for a packet that came in by `input`, where it may come to the child.
+fn open_pair_behind<'r>(
+    dev: &'r NetDevice,
+    input: &NetDevice,
+    rcu: ReadSide<'r>,
+) -> Option<(&'r Device<End>, &'r Device<End>)> {
+    pair_behind(dev, rcu).filter(|(port, child)| !dev.is(input) && is_open(port, child))
+}
+
 /// Whether packets for a port's child may come to it: both are up. A VRF would have them come in by
 /// itself. Where the answer is kept the count of the child's routes is to be read first: it grows after
 /// the child has changed.

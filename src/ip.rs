@@ -145,6 +145,11 @@ pub(crate) trait Ip: 'static {
     /// The port that the destination of a packet in the parent's input is held for, if it is.
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>>;
 
+    /// The port and the child that the parent would send a packet to that is about to be routed, where
+    /// its header alone keeps it from all shortcuts; none for other packets.
+    fn pair_of_extended<'r>(packet: &mut Passing<'r>)
+        -> Option<(&'r Device<End>, &'r Device<End>)>;
+
     /// Makes the packet one that `dev` received and does what its stack does with it first; counts
     /// it as `traffic`.
     fn enter(skb: &mut SkBuff, dev: &NetDevice, tos: u8, traffic: Traffic<'_>, bh: BottomHalf<'_>);
@@ -325,6 +330,12 @@ impl Ip for Ipv4 {
         fib::ipv4::held_for(packet)
     }
 
+    fn pair_of_extended<'r>(
+        packet: &mut Passing<'r>,
+    ) -> Option<(&'r Device<End>, &'r Device<End>)> {
+        fib::ipv4::pair_of_extended(packet)
+    }
+
     #[inline(always)]
     fn enter(skb: &mut SkBuff, dev: &NetDevice, tos: u8, traffic: Traffic<'_>, bh: BottomHalf<'_>) {
         skb.enter_ipv4(dev, tos, traffic, bh);
@@ -485,6 +496,12 @@ impl Ip for Ipv6 {
 
     fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
         fib::ipv6::held_for(packet)
+    }
+
+    fn pair_of_extended<'r>(
+        packet: &mut Passing<'r>,
+    ) -> Option<(&'r Device<End>, &'r Device<End>)> {
+        fib::ipv6::pair_of_extended(packet)
     }
 
     #[inline(always)]

@@ -6,8 +6,8 @@ pub(super) mod destinations;
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, is_open, pair, pair_behind, sends_less, shortcuts_between,
-    shortcuts_in, Answer, At, Claim, Parent, Way, AFTER_CLAIM,
+    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, sends_less,
+    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way, AFTER_CLAIM,
 };
 use crate::{
     ip::Ipv4,
@@ -442,6 +442,22 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
     let rcu = packet.bh().read_side();
     let answer = destination(&header, packet.skb().mark(), packet.dev(), rcu)?;
     holder(&answer)
+}
+
+/// The pair that the parent would send a packet to that no shortcut takes because of its header: a
+/// fragment, or one with options. None for all others.
+#[cold]
+pub(crate) fn pair_of_extended<'r>(
+    packet: &Passing<'r>,
+) -> Option<(&'r Device<End>, &'r Device<End>)> {
+    let (dev, rcu) = (packet.dev(), packet.bh().read_side());
+    let header = Header::extended(packet.skb()).filter(|header| !header.is_to_many())?;
+    if !depends_on_key::<Ipv4>(dev, rcu) || dev.ipv4_forwards(rcu) != Some(true) {
+        return None;
+    }
+    let answer = destination(&header, packet.skb().mark(), dev, rcu)?;
+    let plain = answer.kind == Kind::Unicast && !answer.multipath;
+    open_pair_behind(answer.dev.filter(|_| plain)?, dev, rcu)
 }
 
 /// Whether the packet comes from a child by a port that allows the shortcut at INPUT, and from an

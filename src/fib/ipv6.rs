@@ -5,8 +5,8 @@
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, is_open, pair, pair_behind, sends_less, shortcuts_between,
-    shortcuts_in, Answer, At, Claim, Parent, Way,
+    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, sends_less,
+    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
 };
 use crate::{
     ip::Ipv6,
@@ -437,6 +437,24 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
     }
     let rcu = packet.bh().read_side();
     holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
+}
+
+/// As [`super::ipv4::pair_of_extended`], for IPv6. The packet has no route yet, nor afterwards.
+#[cold]
+pub(crate) fn pair_of_extended<'r>(
+    packet: &mut Passing<'r>,
+) -> Option<(&'r Device<End>, &'r Device<End>)> {
+    let (dev, bh) = (packet.dev(), packet.bh());
+    let rcu = bh.read_side();
+    Header::extended(packet.skb()).filter(Header::is_global)?;
+    if !depends_on_key::<Ipv6>(dev, rcu) || !dev.ipv6_forwards(rcu) {
+        return None;
+    }
+    let skb = packet.skb_mut();
+    let answer = skb.route_ipv6(bh)?.ipv6_destination(rcu);
+    skb.drop_dst();
+    let plain = answer.kind == Kind::Unicast && answer.is_plain();
+    open_pair_behind(answer.dev.filter(|_| plain)?, dev, rcu)
 }
 
 /// What is remembered of a flow, if it still holds. Only what is forwarded depends on the switches.

@@ -40,6 +40,22 @@ fn fall_for_good<'a>(
     packet.pass()
 }
 
+/// As [`fall_for_good`], for a packet that cannot be judged by its header. Nothing is kept of those.
+#[cold]
+#[inline(never)]
+fn fall_for_header<'a, I: Ip>(mut packet: Passing<'a>, place: Shortcut) -> Verdict<'a> {
+    let Some((port, child)) = I::pair_of_extended(&mut packet) else {
+        return packet.pass();
+    };
+    let shortcuts = port.driver().policy().shortcuts().inward();
+    if place == Shortcut::Device && shortcuts.contains(place)
+        || place != Shortcut::Device && shortcuts.intersects(BEFORE_ROUTING)
+    {
+        return fall_for_good(packet, child, shortcuts, place, Fall::Header);
+    }
+    packet.pass()
+}
+
 /// Whether a packet is for this host, and has no route, nor anything that IPsec or a bridge has
 /// noted.
 #[inline(always)]

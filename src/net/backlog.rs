@@ -7,9 +7,11 @@
 use super::{
     context::BottomHalf,
     hint::{likely, unlikely},
-    once::{full_barrier, read_barrier, Once32, Once64},
+    once::{full_barrier, Once32, Once64},
 };
 use crate::net::bindings;
+#[cfg(not(all(CONFIG_PREEMPT_RT, CONFIG_RPS)))]
+use crate::net::once::read_barrier;
 use core::{array, mem::offset_of};
 
 /// Kinds of packets that are told apart.
@@ -138,7 +140,8 @@ impl InFlight {
             return true;
         }
         self.pending.clear(1 << slot);
-        // Who wrote another one before that has lost its bit.
+        // Who wrote another one before that has lost its bit. See `note()`.
+        full_barrier();
         let queued = any();
         if queued {
             self.pending.set(1 << slot);
@@ -213,7 +216,7 @@ impl Backlog {
     }
 
     /// How many packets were put there, ever.
-    #[cfg(CONFIG_RPS)]
+    #[cfg(all(CONFIG_RPS, not(CONFIG_PREEMPT_RT)))]
     fn end(&self) -> u32 {
         // SAFETY: by the type's invariant; a single load.
         unsafe { (&raw const (*self.0).input_queue_tail).read_volatile() }

@@ -86,6 +86,14 @@ impl Header {
         (version == PLAIN).then(|| Self::of(&words))
     }
 
+    /// The header of a fragment, or of a packet with options, and of no other.
+    pub(crate) fn extended(skb: &SkBuff) -> Option<Self> {
+        let words = words(skb)?;
+        let [version, ..] = words[0].to_ne_bytes();
+        let extended = version >> 4 == PLAIN >> 4 && Self::read(&words).is_none();
+        extended.then(|| Self::of(&words))
+    }
+
     /// The header of any packet that begins with one: what it has besides is not told.
     pub(crate) fn any(skb: &SkBuff) -> Option<Self> {
         Some(Self::of(&words(skb)?))

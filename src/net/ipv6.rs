@@ -52,9 +52,10 @@ impl Header {
         (plain && header.is_ipv6()).then_some(header)
     }
 
-    /// Whether a header has extensions, in bytes that begin with it.
-    pub(crate) fn is_extended_in(bytes: &[u8]) -> bool {
-        Self::read(bytes).is_some_and(|header| EXTENSIONS.contains(&header.protocol))
+    /// As [`Self::plain`], for what has extension headers, and nothing else.
+    pub(crate) fn extended(skb: &SkBuff) -> Option<Self> {
+        Self::read(skb.linear())
+            .filter(|header| header.is_ipv6() && EXTENSIONS.contains(&header.protocol))
     }
 
     /// The header of TCP or UDP, in bytes that begin with it.

@@ -2,7 +2,7 @@
 
 //! The full path: from one end's transmit to the other end's receive.
 
-use super::{arrivals::Fall, device::End, drops::Drop, sources, Mode, Role};
+use super::{device::End, drops::Drop, sources, Mode, Role};
 use crate::{
     fib::established::Established,
     ip::{self, Ip, Ipv4, Ipv6},
@@ -10,7 +10,6 @@ use crate::{
         context::BottomHalf,
         device::{Device, NetDevice},
         driver::Transmit,
-        ipv4, ipv6,
         skb::{Framing, Protocol, SkBuff},
     },
     output,
@@ -129,22 +128,6 @@ fn note_flow<I: Ip>(
     }
 }
 
-/// Counts a packet to a child that came in from outside where a shortcut is allowed, if its header
-/// alone has kept it from that.
-#[cold]
-#[inline(never)]
-fn count_header(dev: &Device<End>, peer: &Device<End>, skb: &SkBuff) {
-    let header = skb.linear().get(dev.driver().framing_len()..);
-    let has_more = match (skb.protocol(), header) {
-        (Protocol::IPV4, Some(header)) => ipv4::Header::plain_in(header).is_none(),
-        (Protocol::IPV6, Some(header)) => ipv6::Header::is_extended_in(header),
-        _ => false,
-    };
-    if has_more && skb.input_ifindex() != 0 {
-        peer.driver().arrivals().count_fall(Fall::Header);
-    }
-}
-
 /// Hands the packet to the receiver, as one that came from outside: with nothing of what the
 /// sender's stack knew of it.
 fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
@@ -153,9 +136,6 @@ fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHal
     skb.tx_timestamp();
     if skb.is_tracked() {
         note_established(dev, peer, &skb, bh);
-    }
-    if dev.driver().role() == Role::Port && !dev.driver().policy().shortcuts().inward().is_empty() {
-        count_header(dev, peer, &skb);
     }
     let queue = peer.has_rx_queues().then(|| skb.queue());
     skb.scrub(dev.namespace(rcu) != peer.namespace(rcu));

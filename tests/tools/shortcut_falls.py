@@ -41,9 +41,9 @@ def done(space, do, undo):
     space.call(*undo)
 
 
-def datagrams(sender, receiver, family, dest, count, size=0, first=0, connect=False, option=None):
-    """Sends datagrams, after some that prepare the way, to a socket that may be connected. Returns how
-    many came, and what was counted."""
+def datagrams(sender, receiver, family, dest, count, size=0, first=0, connect=False, option=None, complete=False):
+    """Sends datagrams, after some that prepare the way, to a socket that may be connected, and maybe
+    gets them even if they are long. Returns how many came, and what was counted."""
     marker = os.urandom(8)
     with receiver.udp(family, PORT) as there, sender.udp(family) as here:
         if option:
@@ -57,7 +57,8 @@ def datagrams(sender, receiver, family, dest, count, size=0, first=0, connect=Fa
         for _ in range(count):
             with contextlib.suppress(OSError):
                 here.sendto(marker + bytes(size), (dest, PORT))
-        came = gather(there, count, marker, PATIENCE) if size == 0 and dest != nowhere(family) else drain(there, SILENCE)
+        comes = dest != nowhere(family) and (size == 0 or complete)
+        came = gather(there, count, marker, PATIENCE) if comes else drain(there, SILENCE)
     return sum(data.startswith(marker) for data in came), difference(falls(), before)
 
 
@@ -125,10 +126,17 @@ def extended(family):
         for what, option, size, each in headers(family):
             for sender in (OUTSIDE, PARENT):
                 dest, name = family.child(1), f"{family.name}, {words}: {what} of {'the parent' if sender is PARENT else 'others'}"
-                came, counted = datagrams(sender, BLUE, family, dest, COUNT, size, 3, words == "socket", option)
+                came, counted = datagrams(sender, BLUE, family, dest, COUNT, size, 3, words == "socket", option, True)
                 same(came, COUNT, f"{name}: they come")
                 counts = sender is OUTSIDE and words != "output"
                 same(counted, {"fall_header": COUNT * each} if counts else {}, f"{name}: they are counted")
+    shortcut("p1", "all")
+    for what, option, size, each in headers(family):
+        came, counted = datagrams(OUTSIDE, BLUE, family, family.child(1), COUNT, size, 3, False, option, True)
+        same((came, counted), (COUNT, {"fall_header": COUNT * each}), f"{family.name}, all: {what} are counted once")
+    with rules(TRACKING):
+        came, counted = datagrams(OUTSIDE, BLUE, family, family.child(1), COUNT, 2000, 3, False, None, True)
+        same((came, counted.get("fall_header")), (COUNT, None), f"{family.name}, all: what tracking puts together has a plain header")
     shortcut("p1", "none")
 
 

@@ -2,7 +2,7 @@
 
 //! What is done with a packet on its device, before the protocols.
 
-use super::{fall, fall_for_good, is_for_here, routing::BeforeRouting, take};
+use super::{fall, fall_for_good, fall_for_header, is_for_here, routing::BeforeRouting, take};
 use crate::{
     arrive::{self, Ahead},
     fib::{Answer, At, Claim, Parent},
@@ -49,7 +49,7 @@ fn at_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>, state: I::State) -
         return packet.pass();
     }
     let Some(header) = I::checked(packet.skb()) else {
-        return packet.pass();
+        return fall_for_header::<I>(packet, Shortcut::Device);
     };
     if I::is_by_flow(&packet, &header) {
         return by_flow_at_device::<I>(parent, packet, header, state);

@@ -3,7 +3,7 @@
 //! What is done with a packet before it is routed.
 
 use super::{
-    fall, is_for_here,
+    fall, fall_for_header, is_for_here,
     sockets::{admit, BeforeSockets},
     take,
 };
@@ -172,7 +172,7 @@ fn by_flow<'a, I: Ip>(
 #[inline(never)]
 fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
     if !I::is_part_from_held(&packet) {
-        return packet.pass();
+        return fall_for_header::<I>(packet, Shortcut::Route);
     }
     packet.send(is_child).unwrap_or_else(Passing::pass)
 }
