@@ -171,7 +171,8 @@ fn cpu_of(note: u64) -> u32 {
 /// many packets there were until now. It is this CPU's as long as softirqs are disabled.
 #[inline(always)]
 fn here(_bh: BottomHalf<'_>) -> u64 {
-    // SAFETY: reads what this CPU has of its own.
+    // SAFETY: only reads what this CPU has of its own, and it stays this one: softirqs are disabled, as
+    // `_bh` shows.
     let (cpu, end) = unsafe {
         (
             bindings::passthru_helper_cpu(),

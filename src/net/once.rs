@@ -151,7 +151,7 @@ impl Sequence {
 /// Rust's own fence is on x86.
 #[inline(always)]
 pub(crate) fn full_barrier() {
-    // SAFETY: only orders.
+    // SAFETY: touches no memory, and may be called anywhere.
     unsafe { bindings::passthru_helper_smp_mb() };
 }
 
