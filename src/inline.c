@@ -142,6 +142,23 @@ bool passthru_helper_skb_leaves_sock(const struct sk_buff *skb)
 	       unlikely(sk->sk_state == TCP_TIME_WAIT);
 }
 
+bool passthru_helper_skb_csum_is_sctp(struct sk_buff *skb)
+{
+	return skb_csum_is_sctp(skb);
+}
+
+/* Whether sk_validate_xmit_skb() has anything to do, or may have. */
+bool passthru_helper_skb_is_validated(const struct sk_buff *skb)
+{
+#ifdef CONFIG_SOCK_VALIDATE_XMIT
+	const struct sock *sk = skb->sk;
+
+	if (sk)
+		return unlikely(!sk_fullsock(sk)) || unlikely(sk->sk_validate_xmit_skb);
+#endif
+	return skb_is_decrypted(skb);
+}
+
 bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)
 {
 	return skb_is_decrypted(skb);

@@ -206,6 +206,13 @@ qdiscs() {
 	else
 		skip "no tbf" "$mode: tbf"
 	fi
+	if tc qdisc add dev p1 root handle 1: mq 2>/dev/null && tc qdisc add dev p1 parent 1:1 netem loss 100% 2>/dev/null; then
+		fails "$mode: netem of a queue loses" pings - 10.0.1.2
+		like "$(tc -s qdisc show dev p1)" "netem.*dropped [1-9]" "$mode: and counts it"
+	else
+		skip "no mq or netem" "$mode: netem of a queue"
+	fi
+	tc qdisc del dev p1 root 2>/dev/null
 	ping_ok "$mode: all is as before without a qdisc" - 10.0.1.2
 }
 

@@ -35,27 +35,45 @@ impl NetDevice {
         family: Family,
         rcu: ReadSide<'_>,
     ) -> bool {
-        let (dev, net) = (self.as_raw(), namespace.as_raw());
         // All of it at once, as in `is_watched()`.
-        // SAFETY: fields of a device and a namespace that exist, by single loads; all are pointers
-        // or made of one. A device's queueing discipline is freed after a grace period.
-        let watchers = unsafe {
-            let list = |head: *const bindings::list_head| {
-                (&raw const (*head).next).read_volatile() as usize ^ head as usize
-            };
-            let qdisc = (&raw const (*dev).qdisc).read_volatile();
-            list(&raw const (*dev).ptype_all)
-                | list(&raw const (*net).ptype_all)
-                | (&raw const (*dev).tcx_egress).read_volatile() as usize
-                | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
-                | (&raw const (*qdisc).enqueue)
-                    .cast::<usize>()
-                    .read_volatile()
-        };
+        // SAFETY: a field of a device that exists, by a single load; a queueing discipline is freed
+        // after a grace period.
+        let queues = unsafe { queues_by((&raw const (*self.as_raw()).qdisc).read_volatile()) };
+        let watchers = self.what_looks(namespace, rcu) | queues;
         watchers == 0
             && namespace
                 .hooks(family, AFTER_ROUTING, rcu)
                 .is_none_or(are_of_machine)
+    }
+
+    /// What looks at packets that this device is given to send, whether they are queued or not: traffic
+    /// control, hooks, taps. Zero if nothing does.
+    #[inline(always)]
+    pub(super) fn what_looks(&self, namespace: &Namespace, _rcu: ReadSide<'_>) -> usize {
+        let (dev, net) = (self.as_raw(), namespace.as_raw());
+        // SAFETY: fields of a device and a namespace that exist, by single loads; all are pointers
+        // or made of one.
+        unsafe {
+            let list = |head: *const bindings::list_head| {
+                (&raw const (*head).next).read_volatile() as usize ^ head as usize
+            };
+            list(&raw const (*dev).ptype_all)
+                | list(&raw const (*net).ptype_all)
+                | (&raw const (*dev).tcx_egress).read_volatile() as usize
+                | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
+        }
+    }
+
+    /// By what packets of this device's first queue wait now, or are dropped: the kernel has them dropped
+    /// while the device is down or has no carrier. Zero if they are sent at once.
+    #[inline(always)]
+    pub(super) fn what_queues_now(&self, _rcu: ReadSide<'_>) -> usize {
+        // SAFETY: a device has its first queue for as long as it exists. A single load; a queueing
+        // discipline is freed after a grace period.
+        unsafe {
+            let first = (*self.as_raw())._tx;
+            queues_by((&raw const (*first).qdisc).read_volatile())
+        }
     }
 
     /// Whether nothing has a say in what this device is given to send: no queueing discipline, no
@@ -66,12 +84,9 @@ impl NetDevice {
         // SAFETY: fields of a device that exists, by single loads; a queueing discipline is freed
         // after a grace period.
         let limits = unsafe {
-            let qdisc = (&raw const (*dev).qdisc).read_volatile();
             (&raw const (*dev).tcx_egress).read_volatile() as usize
                 | (&raw const (*dev).nf_hooks_egress).read_volatile() as usize
-                | (&raw const (*qdisc).enqueue)
-                    .cast::<usize>()
-                    .read_volatile()
+                | queues_by((&raw const (*dev).qdisc).read_volatile())
         };
         limits == 0
     }
@@ -97,10 +112,7 @@ impl NetDevice {
     pub(crate) fn has_queue(&self, _rcu: ReadSide<'_>) -> bool {
         // SAFETY: fields of a device that exists, by single loads; a queueing discipline is freed
         // after a grace period.
-        unsafe {
-            let qdisc = (&raw const (*self.as_raw()).qdisc).read_volatile();
-            (&raw const (*qdisc).enqueue).read_volatile().is_some()
-        }
+        unsafe { queues_by((&raw const (*self.as_raw()).qdisc).read_volatile()) != 0 }
     }
 
     /// Whether what this device has to do with begins with an Ethernet header, or with none at all.
@@ -137,6 +149,21 @@ impl NetDevice {
     pub(crate) fn recursion_level(_bh: BottomHalf<'_>) -> u32 {
         // SAFETY: only reads a counter.
         unsafe { bindings::passthru_helper_dev_recursion_level() as u32 }
+    }
+}
+
+/// The function that a queueing discipline queues packets by. Zero if it has none: then it is `noqueue`.
+///
+/// # Safety
+///
+/// `qdisc` must exist.
+#[inline(always)]
+unsafe fn queues_by(qdisc: *const bindings::Qdisc) -> usize {
+    // SAFETY: by the caller's promise; a single load of a pointer to a function, which is none for none.
+    unsafe {
+        (&raw const (*qdisc).enqueue)
+            .cast::<usize>()
+            .read_volatile()
     }
 }
 

@@ -27,6 +27,18 @@ pub(crate) enum Transmit {
     Dropped,
 }
 
+impl Transmit {
+    /// As who sends packets is told. C: `netdev_tx_t`.
+    #[inline(always)]
+    pub(super) fn code(self) -> bindings::netdev_tx_t {
+        match self {
+            Self::Sent => bindings::netdev_tx_NETDEV_TX_OK,
+            Self::Congested => bindings::NET_XMIT_CN as bindings::netdev_tx_t,
+            Self::Dropped => bindings::NET_XMIT_DROP as bindings::netdev_tx_t,
+        }
+    }
+}
+
 /// The driver of a kind of network device. The implementing type is the driver's data, of which
 /// each device has one value, from before it is registered until nobody can see it any more.
 pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
@@ -42,6 +54,10 @@ pub(crate) trait Driver: Ethtool + Sized + Send + Sync + 'static {
 
     /// Sends a packet. C: `ndo_start_xmit`.
     fn transmit(dev: &Device<Self>, skb: SkBuff, bh: BottomHalf<'_>) -> Transmit;
+
+    /// Whether what this device is given to send now is received from a backlog. Where it is not, the
+    /// kernel must count how deep devices send by each other.
+    fn receives_later(dev: &Device<Self>, rcu: ReadSide<'_>) -> bool;
 
     /// Packets that the driver was given to send and dropped, in all.
     fn tx_dropped(dev: &Device<Self>) -> u64;
@@ -82,12 +98,18 @@ impl<D: Driver> Operations<D> {
     /// For devices with Ethernet addresses.
     pub(super) const ETHERNET: bindings::net_device_ops = bindings::net_device_ops {
         ndo_set_mac_address: Some(bindings::eth_mac_addr),
-        ..Self::BARE
+        ..Self::COMMON
     };
 
     /// For devices without addresses. There must be no function to set one: the kernel would not
     /// call it where the address has no bytes, and take the request as granted.
     pub(super) const BARE: bindings::net_device_ops = bindings::net_device_ops {
+        ndo_neigh_construct: Some(Self::construct_neighbour),
+        ..Self::COMMON
+    };
+
+    /// For all devices.
+    const COMMON: bindings::net_device_ops = bindings::net_device_ops {
         ndo_init: Some(Self::init),
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
@@ -151,11 +173,7 @@ impl<D: Driver> Operations<D> {
                 BottomHalf::assume(&scope),
             )
         };
-        match D::transmit(dev, skb, bh) {
-            Transmit::Sent => bindings::netdev_tx_NETDEV_TX_OK,
-            Transmit::Congested => bindings::NET_XMIT_CN as bindings::netdev_tx_t,
-            Transmit::Dropped => bindings::NET_XMIT_DROP as bindings::netdev_tx_t,
-        }
+        D::transmit(dev, skb, bh).code()
     }
 
     /// Nothing is filtered, so there is nothing to do; without this, groups could not be joined by

@@ -28,6 +28,7 @@ pub(crate) mod ethtool;
 pub(crate) mod features;
 pub(crate) mod flow_table;
 mod gro;
+mod handover;
 pub(crate) mod hint;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;

@@ -349,6 +349,12 @@ impl Driver for End {
         transmit(dev, skb, bh)
     }
 
+    /// All that does not leave early crosses the pair.
+    #[inline(always)]
+    fn receives_later(dev: &Device<Self>, rcu: ReadSide<'_>) -> bool {
+        dev.driver().exits(rcu).is_none()
+    }
+
     fn tx_dropped(dev: &Device<Self>) -> u64 {
         dev.driver().drops.total()
     }

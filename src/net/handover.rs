@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The last step of IP's output by a device that puts no header before packets: from the neighbour to
+//! the driver, without `__dev_queue_xmit()` where that would do nothing.
+//!
+//! C headers: `include/net/neighbour.h`, `include/linux/netdevice.h`.
+
+use super::{
+    context::{with_bottom_halves_disabled, ReadSide},
+    device::{Device, NetDevice},
+    driver::{Driver, Operations},
+    hint::likely,
+    skb::SkBuff,
+};
+use crate::net::bindings;
+use core::ptr;
+use kernel::prelude::*;
+
+impl<D: Driver> Operations<D> {
+    /// A neighbour that need not be resolved is sent packets as they are. The kernel does so by itself
+    /// only where devices have no `header_ops`; packet sockets need those, to tell IP's versions.
+    /// C: `arp_constructor()`, `ndisc_constructor()`.
+    ///
+    /// # Safety
+    ///
+    /// `neighbour` must be one of a device of driver `D` that puts no header before packets; its table
+    /// has set it up, and nobody else sees it yet.
+    pub(super) unsafe extern "C" fn construct_neighbour(
+        _dev: *mut bindings::net_device,
+        neighbour: *mut bindings::neighbour,
+    ) -> c_int {
+        // SAFETY: by the caller's promise nobody else uses what is read and written here. The function
+        // is there for as long as the driver has devices; a neighbour that outlives its device loses it.
+        unsafe {
+            if u32::from((*neighbour).nud_state) & bindings::NUD_NOARP != 0 {
+                (*neighbour).output = Some(Self::send_to_neighbour);
+            }
+        }
+        0
+    }
+
+    /// Sends a packet by the neighbour's device. C: `neigh_direct_output()`.
+    ///
+    /// # Safety
+    ///
+    /// `neighbour` must be as for [`Self::construct_neighbour`], and of a registered device, `skb` a packet
+    /// with a device that the caller gives up, and the caller in an RCU read-side critical section as
+    /// `rcu_read_lock()` begins one.
+    unsafe extern "C" fn send_to_neighbour(
+        neighbour: *mut bindings::neighbour,
+        skb: *mut bindings::sk_buff,
+    ) -> c_int {
+        let scope = ();
+        // SAFETY: by the caller's promise. The neighbour's device has this driver.
+        let (dev, skb, rcu) = unsafe {
+            (
+                Device::<D>::from_raw((*neighbour).dev),
+                SkBuff::from_raw(skb),
+                ReadSide::assume(&scope),
+            )
+        };
+        if likely(dev.has_nothing_to_ask(rcu) && skb.has_nothing_to_do(dev))
+            && D::receives_later(dev, rcu)
+        {
+            return Self::hand_over(dev, skb);
+        }
+        // SAFETY: the skb is valid and passes to the callee, and has its device.
+        unsafe { bindings::__dev_queue_xmit(skb.into_raw(), ptr::null_mut()) }
+    }
+
+    #[inline(always)]
+    fn hand_over(dev: &Device<D>, mut skb: SkBuff) -> c_int {
+        skb.drop_dst();
+        // SAFETY: the skb is valid and ours. Of one queue the number is 0.
+        unsafe {
+            bindings::passthru_helper_skb_reset_mac_header(skb.as_raw());
+            (*skb.as_raw()).queue_mapping = 0;
+        }
+        with_bottom_halves_disabled(|bh| D::transmit(dev, skb, bh).code())
+    }
+}
+
+impl NetDevice {
+    /// Whether what this device is given to send goes to its driver at once: it is up, and has no
+    /// queueing discipline, no traffic control, no hook, no tap and no choice of queues.
+    #[inline(always)]
+    fn has_nothing_to_ask(&self, rcu: ReadSide<'_>) -> bool {
+        let namespace = self.namespace(rcu);
+        self.what_looks(namespace, rcu) | self.what_queues_now(rcu) == 0 && self.queues().tx == 1
+    }
+}
+
+impl SkBuff {
+    /// Whether `dev`, which is the packet's, would be given it as it is: it is in one piece, and there is
+    /// no sum, tag, encryption or time for somebody to see to. C: `validate_xmit_skb()`.
+    #[inline(always)]
+    fn has_nothing_to_do(&self, dev: &NetDevice) -> bool {
+        let skb = self.as_raw();
+        // SAFETY: the skb is valid, ours, and has its device. The members of the unions overlay each
+        // other.
+        let is_plain = unsafe {
+            let headers = (*skb).__bindgen_anon_4.headers.as_ref();
+            ptr::eq(self.raw_dev().read(), dev.as_raw())
+                && (*skb).data_len == 0
+                && (*skb).active_extensions == 0
+                && headers.encapsulation() == 0
+                && (u32::from(headers.ip_summed()) != bindings::CHECKSUM_PARTIAL
+                    || dev.leaves_sums() && !bindings::passthru_helper_skb_csum_is_sctp(skb))
+        };
+        is_plain
+            && !self.has_vlan_tag()
+            && !self.is_gso()
+            && !self.asks_for_times()
+            // SAFETY: the skb is valid, and so is its socket.
+            && !unsafe { bindings::passthru_helper_skb_is_validated(skb) }
+    }
+}
