@@ -60,7 +60,6 @@ int passthru_helper_ip_finish_options(struct sk_buff *skb);
 bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb);
 bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb);
 bool passthru_helper_skb_leaves_sock(const struct sk_buff *skb);
-bool passthru_helper_skb_csum_is_sctp(struct sk_buff *skb);
 bool passthru_helper_skb_is_validated(const struct sk_buff *skb);
 int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev);

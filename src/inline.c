@@ -142,11 +142,6 @@ bool passthru_helper_skb_leaves_sock(const struct sk_buff *skb)
 	       unlikely(sk->sk_state == TCP_TIME_WAIT);
 }
 
-bool passthru_helper_skb_csum_is_sctp(struct sk_buff *skb)
-{
-	return skb_csum_is_sctp(skb);
-}
-
 /* Whether sk_validate_xmit_skb() has anything to do, or may have. */
 bool passthru_helper_skb_is_validated(const struct sk_buff *skb)
 {

@@ -31,6 +31,13 @@ impl Features {
             | Self::bit(bindings::NETIF_F_SCTP_CRC_BIT),
     );
 
+    /// What a device must have to send all packets but those that stand for many as they are.
+    pub(super) const UNFINISHED: Self = Self(
+        Self::SCATTER.0
+            | Self::bit(bindings::NETIF_F_HW_CSUM_BIT)
+            | Self::bit(bindings::NETIF_F_SCTP_CRC_BIT),
+    );
+
     /// Packets that stand for many, also inside of tunnels: all that the kernel can segment where
     /// they leave the host. C: `NETIF_F_GSO_SOFTWARE | NETIF_F_GSO_ENCAP_ALL`.
     pub(crate) const SEGMENTATION: Self = Self(
@@ -76,11 +83,16 @@ impl Features {
 }
 
 impl NetDevice {
+    /// What the device can do at this moment.
+    #[inline(always)]
+    pub(super) fn features(&self) -> Features {
+        // SAFETY: the device exists; a single load.
+        Features(unsafe { (&raw const (*self.as_raw()).features).read_volatile() })
+    }
+
     /// Whether the device passes sums on that are yet to be written. C: `NETIF_F_HW_CSUM`.
     pub(crate) fn leaves_sums(&self) -> bool {
-        const SUMS: u64 = Features::bit(bindings::NETIF_F_HW_CSUM_BIT);
-        // SAFETY: the device exists; a single load.
-        let features = unsafe { (&raw const (*self.as_raw()).features).read_volatile() };
-        features & SUMS != 0
+        const SUMS: Features = Features(Features::bit(bindings::NETIF_F_HW_CSUM_BIT));
+        self.features().has(SUMS)
     }
 }

@@ -9,6 +9,7 @@ use super::{
     context::{with_bottom_halves_disabled, ReadSide},
     device::{Device, NetDevice},
     driver::{Driver, Operations},
+    features::Features,
     hint::likely,
     skb::SkBuff,
 };
@@ -82,17 +83,20 @@ impl<D: Driver> Operations<D> {
 
 impl NetDevice {
     /// Whether what this device is given to send goes to its driver at once: it is up, and has no
-    /// queueing discipline, no traffic control, no hook, no tap and no choice of queues.
+    /// queueing discipline, no traffic control, no hook, no tap and no choice of queues, and takes
+    /// packets in pieces and without their sums.
     #[inline(always)]
     fn has_nothing_to_ask(&self, rcu: ReadSide<'_>) -> bool {
         let namespace = self.namespace(rcu);
-        self.what_looks(namespace, rcu) | self.what_queues_now(rcu) == 0 && self.queues().tx == 1
+        self.what_looks(namespace, rcu) | self.what_queues_now(rcu) == 0
+            && self.queues().tx == 1
+            && self.features().has(Features::UNFINISHED)
     }
 }
 
 impl SkBuff {
-    /// Whether `dev`, which is the packet's, would be given it as it is: it is in one piece, and there is
-    /// no sum, tag, encryption or time for somebody to see to. C: `validate_xmit_skb()`.
+    /// Whether `dev`, which is the packet's, would be given it as it is: it stands for itself only, can be
+    /// read, and has no tag, encryption or time for somebody to see to. C: `validate_xmit_skb()`.
     #[inline(always)]
     fn has_nothing_to_do(&self, dev: &NetDevice) -> bool {
         let skb = self.as_raw();
@@ -101,11 +105,9 @@ impl SkBuff {
         let is_plain = unsafe {
             let headers = (*skb).__bindgen_anon_4.headers.as_ref();
             ptr::eq(self.raw_dev().read(), dev.as_raw())
-                && (*skb).data_len == 0
                 && (*skb).active_extensions == 0
                 && headers.encapsulation() == 0
-                && (u32::from(headers.ip_summed()) != bindings::CHECKSUM_PARTIAL
-                    || dev.leaves_sums() && !bindings::passthru_helper_skb_csum_is_sctp(skb))
+                && headers.unreadable() == 0
         };
         is_plain
             && !self.has_vlan_tag()
