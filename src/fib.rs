@@ -33,6 +33,7 @@ use crate::{
 };
 use established::Established;
 use kernel::{prelude::*, sync::Arc};
+pub(crate) use strangers::Stranger;
 
 /// Flows that are remembered of each namespace: 2 MiB of IPv4's and 4 MiB of IPv6's. With many more
 /// places than flows most are found at the first look.
@@ -315,9 +316,17 @@ fn holder<'r>(destination: &Destination<'r>) -> Option<&'r Device<End>> {
     if destination.kind != Kind::Local || destination.by_kernel {
         return None;
     }
-    let port = End::cast(destination.dev?)?;
-    let shortcuts = port.driver().policy().shortcuts();
-    shortcuts.contains(Shortcut::Netfilter).then_some(port)
+    let dev = destination.dev?;
+    may_hold(dev).then_some(End::cast(dev)?)
+}
+
+/// Whether a device is one that addresses are held for, if there is a route that says so.
+#[inline(always)]
+pub(crate) fn may_hold(dev: &NetDevice) -> bool {
+    End::cast(dev).is_some_and(|port| {
+        let shortcuts = port.driver().policy().shortcuts();
+        shortcuts.contains(Shortcut::Netfilter)
+    })
 }
 
 /// The shortcuts of a packet that came in by `dev` and goes to `port`, whose address is held for

@@ -6,7 +6,7 @@ use crate::{
     fib::{
         self,
         established::{ipv4_flow, ipv6_flow, Established, Ipv4Flows, Ipv6Flows, Rest},
-        Answer, At, Claim, Parent, Way,
+        Answer, At, Claim, Parent, Stranger, Way,
     },
     net::{
         backlog::Kind,
@@ -79,9 +79,9 @@ pub(crate) trait Ip: 'static {
     /// Whether the two go the same way.
     fn routes_as(header: &Self::Header, other: &Self::Header) -> bool;
 
-    /// How things are with the parent when a packet comes, and whether it is known already that the
-    /// packet is for no child.
-    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, bool);
+    /// How things are with the parent when a packet comes, and what is known of its destination, if that
+    /// is that it is no child's.
+    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, Option<Stranger>);
 
     /// The route of a packet for the parent itself, if that comes to mind at once. If not,
     /// [`Self::learn_local`] is to be asked, with what this says.
@@ -156,6 +156,9 @@ pub(crate) trait Ip: 'static {
 
     /// What of the header is counted, or gone by.
     fn summary(header: &Self::Header) -> Summary;
+
+    /// Whether [`Answer::Leaves`] may be said of packets that come in by a device.
+    fn may_leave(dev: &NetDevice) -> bool;
 
     /// Whether the packet is a fragment that [`Answer::Leaves`] would be said of as a whole.
     fn is_part_from_held(packet: &Passing<'_>) -> bool;
@@ -252,7 +255,7 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, bool) {
+    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, Option<Stranger>) {
         parent.meet_ipv4(packet)
     }
 
@@ -350,6 +353,11 @@ impl Ip for Ipv4 {
         }
     }
 
+    #[inline(always)]
+    fn may_leave(dev: &NetDevice) -> bool {
+        fib::may_hold(dev)
+    }
+
     fn is_part_from_held(packet: &Passing<'_>) -> bool {
         fib::ipv4::is_part_from_held(packet)
     }
@@ -422,7 +430,7 @@ impl Ip for Ipv6 {
     }
 
     #[inline(always)]
-    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, bool) {
+    fn meet(parent: &Parent, packet: &Passing<'_>) -> (Self::State, Option<Stranger>) {
         parent.meet_ipv6(packet)
     }
 
@@ -519,6 +527,11 @@ impl Ip for Ipv6 {
     }
 
     /// IPv6 does not ask where a packet comes from.
+    #[inline(always)]
+    fn may_leave(_dev: &NetDevice) -> bool {
+        false
+    }
+
     fn is_part_from_held(_packet: &Passing<'_>) -> bool {
         false
     }

@@ -7,7 +7,7 @@ pub(super) mod locals;
 
 use super::{
     depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, sends_less,
-    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way, AFTER_CLAIM,
+    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way, AFTER_CLAIM,
 };
 use crate::{
     ip::Ipv4,
@@ -124,11 +124,11 @@ impl Parent {
     /// Nothing is remembered of that under rules, and adding the first one changes the generation. What
     /// else the packet is does not matter: to let it go is always right.
     #[inline(always)]
-    pub(crate) fn meet_ipv4(&self, packet: &Passing<'_>) -> (u32, bool) {
+    pub(crate) fn meet_ipv4(&self, packet: &Passing<'_>) -> (u32, Option<Stranger>) {
         let state = self.ipv4_state(packet.dev().namespace(packet.bh().read_side()));
-        let is_known = destination_of(packet.skb())
-            .is_some_and(|(daddr, dscp)| self.ipv4_strangers.contains(daddr, dscp, state));
-        (state, is_known)
+        let stranger = destination_of(packet.skb())
+            .and_then(|(daddr, dscp)| self.ipv4_strangers.find(daddr, dscp, state));
+        (state, stranger)
     }
 
     /// Asks the tables of routes, in parent and child.
@@ -184,18 +184,31 @@ impl Parent {
         let ours = leads_to_port(question, rcu);
         match (alone, ours) {
             (true, true) => self.ipv4_strangers.insert_ours(daddr, dscp, state),
-            (true, false) => self.ipv4_strangers.insert(daddr, dscp, state),
+            (true, false) => {
+                let strangers = &self.ipv4_strangers;
+                strangers.insert(daddr, dscp, state, Stranger::Near);
+            }
             (false, _) => {}
         }
         ours
     }
 
-    /// Remembers that the destination is no child's, if it alone decides.
-    fn remember_stranger_ipv4(&self, question: &Question<'_>, rcu: ReadSide<'_>) {
+    /// Remembers that the destination is no child's, if the parent's `route` says so, and it alone decides.
+    fn remember_stranger_ipv4(
+        &self,
+        question: &Question<'_>,
+        route: &Route<'_>,
+        rcu: ReadSide<'_>,
+    ) {
+        let stranger = match route.kind {
+            Kind::Unicast if !route.multipath && End::cast(route.dev).is_none() => Stranger::Far,
+            Kind::Local if !leads_to_port(question, rcu) => Stranger::Near,
+            _ => return,
+        };
         if !question.dev.namespace(rcu).ipv4_has_rules() {
             let (header, state) = (&question.header, question.state);
             self.ipv4_strangers
-                .insert(header.daddr, header.dscp(), state);
+                .insert(header.daddr, header.dscp(), state, stranger);
         }
     }
 
@@ -217,14 +230,7 @@ impl Parent {
             skb.drop_dst();
             return Answer::Claimed(claim);
         }
-        let elsewhere = match route.kind {
-            Kind::Unicast => !route.multipath && End::cast(route.dev).is_none(),
-            Kind::Local => !leads_to_port(question, rcu),
-            Kind::Other => false,
-        };
-        if elsewhere {
-            self.remember_stranger_ipv4(question, rcu);
-        }
+        self.remember_stranger_ipv4(question, &route, rcu);
         // Where the child was asked its answer is not one that the parent may go by.
         if at != At::Routing || !skb.has_dst(route.dst) {
             skb.drop_dst();

@@ -6,7 +6,7 @@ pub(super) mod locals;
 
 use super::{
     depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, sends_less,
-    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Way,
+    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way,
 };
 use crate::{
     ip::Ipv6,
@@ -216,12 +216,12 @@ impl Parent {
 
     /// As [`Parent::meet_ipv4`], for IPv6.
     #[inline(always)]
-    pub(crate) fn meet_ipv6(&self, packet: &Passing<'_>) -> (State, bool) {
+    pub(crate) fn meet_ipv6(&self, packet: &Passing<'_>) -> (State, Option<Stranger>) {
         let daddr = destination_of(packet.skb());
         let namespace = packet.dev().namespace(packet.bh().read_side());
         let state = self.ipv6_state(namespace, daddr.unwrap_or_default());
-        let is_known = daddr.is_some_and(|daddr| self.ipv6_strangers.contains(daddr, state));
-        (state, is_known)
+        let stranger = daddr.and_then(|daddr| self.ipv6_strangers.find(daddr, state));
+        (state, stranger)
     }
 
     /// The question whose a packet is, as things are now.
@@ -309,12 +309,14 @@ impl Parent {
         let namespace = question.dev.namespace(rcu);
         let stranger = stranger
             .filter(|_| !ours && may_be_outlived(near, &destination, rcu))
-            // What comes from a child is asked for again and again.
-            .filter(|&(daddr, state)| !self.ipv6_strangers.contains(daddr, state))
             .filter(|&(daddr, _)| namespace.ipv6_goes_from_anywhere(near, daddr, rcu))
             .filter(|&(daddr, _)| namespace.ipv6_answer_stays(near, daddr, rcu));
         if let Some((daddr, state)) = stranger {
-            self.ipv6_strangers.insert(daddr, state);
+            let stranger = match destination.kind {
+                Kind::Local => Stranger::Near,
+                _ => Stranger::Far,
+            };
+            self.ipv6_strangers.insert(daddr, state, stranger);
         }
         let claim = self.find_child_ipv6(skb, header, question, near, &destination, settled);
         // Where the child was asked its answer is not one that the parent may go by.

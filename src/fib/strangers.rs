@@ -8,11 +8,44 @@
 //! one entry answers for all sources, and whoever makes up sources cannot push others out.
 //!
 //! What is known holds in one state of the parent. A state is the sum of counters that only grow,
-//! so that it changes with each of them, and one that has passed never comes back.
+//! so that it changes with each of them, and one that has passed does not come back. Who believes an
+//! entry wrongly does what is right, only slower.
 
 use super::ipv6::State;
 use crate::net::{ipv6::Address, once::Words};
 use kernel::prelude::*;
+
+/// What is known of a destination that is no child's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stranger {
+    /// Packets for it may be for the parent's own sockets.
+    Near,
+    /// The parent sends them on, to where no child is.
+    Far,
+}
+
+impl Stranger {
+    /// By which of the two an entry differs.
+    const FAR: u64 = 1 << 31;
+
+    /// What is known, where that is all by which an entry differs from one that is looked for.
+    #[inline(always)]
+    fn from_difference(difference: u64) -> Option<Self> {
+        match difference {
+            0 => Some(Self::Near),
+            Self::FAR => Some(Self::Far),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn to_difference(self) -> u64 {
+        match self {
+            Self::Near => 0,
+            Self::Far => Self::FAR,
+        }
+    }
+}
 
 /// Destinations that are remembered.
 const SIZE: usize = 1024;
@@ -42,10 +75,11 @@ impl Ipv4Strangers {
         u64::from(daddr) << 32 | u64::from(state)
     }
 
-    /// Whether this destination is known to be no child's.
+    /// What is known of this destination, if that is that it is no child's.
     #[inline(always)]
-    pub(super) fn contains(&self, daddr: u32, dscp: u8, state: u32) -> bool {
-        self.0.word(Self::place(daddr, dscp)).read() == Self::entry(daddr, state)
+    pub(super) fn find(&self, daddr: u32, dscp: u8, state: u32) -> Option<Stranger> {
+        let entry = self.0.word(Self::place(daddr, dscp)).read();
+        Stranger::from_difference(entry ^ Self::entry(daddr, state))
     }
 
     /// Forgets all.
@@ -54,20 +88,20 @@ impl Ipv4Strangers {
     }
 
     /// Remembers a destination.
-    pub(super) fn insert(&self, daddr: u32, dscp: u8, state: u32) {
+    pub(super) fn insert(&self, daddr: u32, dscp: u8, state: u32, stranger: Stranger) {
         let word = self.0.word(Self::place(daddr, dscp));
-        word.write(Self::entry(daddr, state));
+        word.write(Self::entry(daddr, state) ^ stranger.to_difference());
     }
 
     /// Whether this destination was found to be a child's, as it seems: by an entry with a state
     /// that is not to come for long. Who believes it wrongly asks the routes in vain.
     pub(super) fn seems_ours(&self, daddr: u32, dscp: u8, state: u32) -> bool {
-        self.contains(daddr, dscp, !state)
+        self.find(daddr, dscp, !state) == Some(Stranger::Near)
     }
 
     /// Remembers that this destination is a child's.
     pub(super) fn insert_ours(&self, daddr: u32, dscp: u8, state: u32) {
-        self.insert(daddr, dscp, !state);
+        self.insert(daddr, dscp, !state, Stranger::Near);
     }
 }
 
@@ -94,14 +128,17 @@ impl Ipv6Strangers {
         (place, state.mixed << 32 | u64::from(state.count))
     }
 
-    /// Whether this destination, of which the state is, is known to be no child's.
+    /// What is known of this destination, of which the state is, if that is that it is no child's.
     #[inline(always)]
-    pub(super) fn contains(&self, daddr: Address, state: State) -> bool {
+    pub(super) fn find(&self, daddr: Address, state: State) -> Option<Stranger> {
         let (place, digest) = Self::place(state);
         // The lower half tells nearly all others.
-        self.0.word(place + 1).read() == daddr[1]
-            && self.0.word(place).read() == daddr[0]
-            && self.0.word(place + 2).read() == digest
+        let is_same =
+            self.0.word(place + 1).read() == daddr[1] && self.0.word(place).read() == daddr[0];
+        if !is_same {
+            return None;
+        }
+        Stranger::from_difference(self.0.word(place + 2).read() ^ digest)
     }
 
     /// Forgets all.
@@ -110,10 +147,11 @@ impl Ipv6Strangers {
     }
 
     /// Remembers a destination.
-    pub(super) fn insert(&self, daddr: Address, state: State) {
+    pub(super) fn insert(&self, daddr: Address, state: State, stranger: Stranger) {
         let (place, digest) = Self::place(state);
         self.0.word(place).write(daddr[0]);
         self.0.word(place + 1).write(daddr[1]);
-        self.0.word(place + 2).write(digest);
+        let difference = stranger.to_difference();
+        self.0.word(place + 2).write(digest ^ difference);
     }
 }

@@ -70,7 +70,12 @@ impl Parent {
             return Ok(());
         };
         let route = packet.skb_mut().route_ipv4(&question.header, dev, bh)?;
-        if route.kind != Kind::Local || route.classified || may_move(dev, question, rcu) {
+        if route.kind != Kind::Local {
+            // Who has asked before did not ask for as much.
+            self.remember_stranger_ipv4(question, &route, rcu);
+            return Ok(());
+        }
+        if route.classified || may_move(dev, question, rcu) {
             return Ok(());
         }
         let Some(dst) = route.dst.hold() else {

@@ -35,8 +35,8 @@ impl Watcher for Ingress {
 
 #[inline(always)]
 fn from_device<'a, I: Ip>(parent: &Parent, packet: Passing<'a>) -> Verdict<'a> {
-    let (state, is_for_stranger) = I::meet(parent, &packet);
-    if is_for_stranger {
+    let (state, stranger) = I::meet(parent, &packet);
+    if stranger.is_some() {
         return packet.pass();
     }
     at_device::<I>(parent, packet, state)

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     arrive::{self, Ahead},
-    fib::{Answer, At, Claim, Parent, Way},
+    fib::{Answer, At, Claim, Parent, Stranger, Way},
     ip::{Ip, TCP},
     net::{
         address_hashes::SocketNumber,
@@ -22,7 +22,7 @@ use crate::{
         skb::SkBuff,
         socket::Connection,
     },
-    passthru::{is_child, is_port, End, Fall},
+    passthru::{is_child, End, Fall},
     shortcut::{Set, Shortcut},
 };
 use core::marker::PhantomData;
@@ -87,10 +87,13 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
     /// The packet has passed all hooks before routing, which is next.
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        let (state, is_for_stranger) = I::meet(&self.parent, &packet);
-        // What comes by a port may be the parent's to send for its child.
-        if is_for_stranger && !is_port(packet.dev()) {
-            return stranger::<I>(&self.parent, packet, state);
+        let (state, known) = I::meet(&self.parent, &packet);
+        match known {
+            // What comes by a port may be the parent's to send for its child.
+            Some(_) if I::may_leave(packet.dev()) => {}
+            Some(Stranger::Far) => return packet.pass(),
+            Some(Stranger::Near) => return stranger::<I>(&self.parent, packet, state),
+            None => {}
         }
         before_routing::<I>(&self.parent, packet, state)
     }

@@ -40,8 +40,8 @@ impl<I: Ip> Watcher for BeforeSockets<I> {
     /// the child's, and none of the parent's own sockets may have it.
     #[inline(always)]
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
-        let (state, is_for_stranger) = I::meet(&self.parent, &packet);
-        if is_for_stranger {
+        let (state, stranger) = I::meet(&self.parent, &packet);
+        if stranger.is_some() {
             return packet.pass();
         }
         before_sockets::<I>(&self.parent, packet, state)
