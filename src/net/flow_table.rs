@@ -18,7 +18,9 @@ use crate::net::bindings;
 use core::{array, marker::PhantomData, ptr, ptr::NonNull};
 use kernel::{alloc::KVVec, prelude::*};
 
-/// Entries that a flow can be in: those whose index differs in the lowest bits only.
+/// Entries that a flow can be in: two whose indices differ in the lowest bit only, and two more that
+/// have nothing to do with these. With a quarter as many flows as entries, or half, all but some have a
+/// free one: of four that lie together those of many would be taken by others.
 const WAYS: usize = 4;
 
 /// Words of a key that are multiplied with each other.
@@ -124,6 +126,21 @@ fn mix(word: u64, other: u64) -> u64 {
 /// Where a key is looked for in a table, for who asks that more than once.
 #[derive(Clone, Copy)]
 pub(crate) struct Place(usize);
+
+impl Place {
+    /// The index of an entry, of which the lowest bits count.
+    #[inline(always)]
+    fn way(self, way: usize) -> usize {
+        // Bits that nothing of the first two is found by, in tables of up to as many entries.
+        const OTHERS: u32 = 17;
+        let pair = if way < WAYS / 2 {
+            self.0
+        } else {
+            self.0 >> OTHERS
+        };
+        pair ^ way % (WAYS / 2)
+    }
+}
 
 /// What is known of a flow, for an RCU read-side critical section.
 pub(crate) struct Flow<'r, D, const N: usize> {
@@ -342,7 +359,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// The entries where a key of this place can be, the most likely one first.
     #[inline(always)]
     fn ways(&self, place: Place) -> impl Iterator<Item = &Slot<D, K, N>> {
-        (0..WAYS).map(move |way| self.slot(place.0 ^ way))
+        (0..WAYS).map(move |way| self.slot(place.way(way)))
     }
 
     /// An entry, by a number of which the lowest bits count.
@@ -388,7 +405,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
         seldom();
         // A loop, as in `Slot::has_rest()`.
         for way in 1..WAYS {
-            let slot = self.slot(place.0 ^ way);
+            let slot = self.slot(place.way(way));
             if let Some(begin) = slot.begin_if_for(key) {
                 return Some((slot, begin));
             }
