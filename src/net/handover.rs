@@ -24,16 +24,18 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Safety
     ///
-    /// `neighbour` must be one of a device of driver `D` that puts no header before packets; its table
-    /// has set it up, and nobody else sees it yet.
+    /// `dev` must be a device of driver `D` that puts no header before packets. `neighbour` must be one of
+    /// it, or of one above; its table has set it up, and nobody else sees it yet.
     pub(super) unsafe extern "C" fn construct_neighbour(
-        _dev: *mut bindings::net_device,
+        dev: *mut bindings::net_device,
         neighbour: *mut bindings::neighbour,
     ) -> c_int {
         // SAFETY: by the caller's promise nobody else uses what is read and written here. The function
         // is there for as long as the driver has devices; a neighbour that outlives its device loses it.
         unsafe {
-            if u32::from((*neighbour).nud_state) & bindings::NUD_NOARP != 0 {
+            // Devices above may have those below asked about their neighbours, which are not theirs.
+            let is_own = ptr::eq((*neighbour).dev, dev);
+            if is_own && u32::from((*neighbour).nud_state) & bindings::NUD_NOARP != 0 {
                 (*neighbour).output = Some(Self::send_to_neighbour);
             }
         }
@@ -44,9 +46,9 @@ impl<D: Driver> Operations<D> {
     ///
     /// # Safety
     ///
-    /// `neighbour` must be as for [`Self::construct_neighbour`], and of a registered device, `skb` a packet
-    /// with a device that the caller gives up, and the caller in an RCU read-side critical section as
-    /// `rcu_read_lock()` begins one.
+    /// `neighbour` must be one of a registered device of driver `D`, `skb` a packet with a device that the
+    /// caller gives up, and the caller in an RCU read-side critical section as `rcu_read_lock()` begins
+    /// one.
     unsafe extern "C" fn send_to_neighbour(
         neighbour: *mut bindings::neighbour,
         skb: *mut bindings::sk_buff,
