@@ -61,6 +61,8 @@ bool passthru_helper_skb_has_sec_path(const struct sk_buff *skb);
 bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb);
 bool passthru_helper_skb_leaves_sock(const struct sk_buff *skb);
 bool passthru_helper_skb_is_validated(const struct sk_buff *skb);
+void passthru_helper_skb_pull_to_network(struct sk_buff *skb);
+void passthru_helper_skb_prepare_xmit(struct sk_buff *skb);
 int passthru_helper_pskb_trim_rcsum(struct sk_buff *skb, unsigned int len);
 void passthru_helper_skb_rehome(struct sk_buff *skb, struct net_device *dev);
 void passthru_helper_ip_enter(struct sk_buff *skb, struct net_device *dev, u8 tos,

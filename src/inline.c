@@ -23,6 +23,7 @@ static __always_inline int neigh_output(struct neighbour *n, struct sk_buff *skb
 #include <net/netfilter/nf_conntrack_ecache.h>
 #include <net/raw.h>
 #include <net/rawv6.h>
+#include <net/tcx.h>
 #include <net/udp.h>
 
 #include "bindings.h"
@@ -148,10 +149,29 @@ bool passthru_helper_skb_is_validated(const struct sk_buff *skb)
 #ifdef CONFIG_SOCK_VALIDATE_XMIT
 	const struct sock *sk = skb->sk;
 
-	if (sk)
-		return unlikely(!sk_fullsock(sk)) || unlikely(sk->sk_validate_xmit_skb);
+	if (sk && (unlikely(!sk_fullsock(sk)) || unlikely(sk->sk_validate_xmit_skb)))
+		return true;
 #endif
 	return skb_is_decrypted(skb);
+}
+
+/* What neigh_connected_output() does where there is no header to build. */
+void passthru_helper_skb_pull_to_network(struct sk_buff *skb)
+{
+	__skb_pull(skb, skb_network_offset(skb));
+}
+
+/* What __dev_queue_xmit() leaves in a packet that it gives to a driver with one queue. */
+void passthru_helper_skb_prepare_xmit(struct sk_buff *skb)
+{
+	skb_reset_mac_header(skb);
+	tcx_set_ingress(skb, false);
+	nf_skip_egress(skb, false);
+	skb_set_queue_mapping(skb, 0);
+#ifdef CONFIG_XPS
+	if (skb->sender_cpu - 1 >= (u32)NR_CPUS)
+		skb->sender_cpu = raw_smp_processor_id() + 1;
+#endif
 }
 
 bool passthru_helper_skb_is_decrypted(const struct sk_buff *skb)

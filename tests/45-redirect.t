@@ -191,6 +191,15 @@ nft_fwd() {
 	must fwd up0 'ip ttl set 65 fwd ip to 10.0.1.2 device p1'
 	meets "nft fwd to a neighbour by the port" far 10.0.1.2 blue
 	must nft delete table netdev t
+	# What has its header for a veth already leaves it behind.
+	if nft 'table netdev t { chain c { type filter hook egress device up0 priority 0; udp dport 9 ip ttl set 65 fwd ip to 10.0.1.2 device p1; }; }' 2>/dev/null; then
+		must ip route add 10.0.1.2 via 10.0.9.2
+		meets "nft fwd to a neighbour by the port, from a veth's egress" - 10.0.1.2 blue
+		must ip route del 10.0.1.2
+		must nft delete table netdev t
+	else
+		skip "no nft egress hook" "$mode: nft fwd from a veth's egress"
+	fi
 }
 
 # forwarded: what FORWARD has seen of TCP.

@@ -20,7 +20,8 @@ use kernel::{alloc::KVVec, prelude::*};
 
 /// Entries that a flow can be in: two whose indices differ in the lowest bit only, and two more that
 /// have nothing to do with these. With a quarter as many flows as entries, or half, all but some have a
-/// free one: of four that lie together those of many would be taken by others.
+/// free one: of four that lie together those of many would be taken by others. (The pairs of a flow may
+/// be the same one by chance.)
 const WAYS: usize = 4;
 
 /// Words of a key that are multiplied with each other.
@@ -131,7 +132,7 @@ impl Place {
     /// The index of an entry, of which the lowest bits count.
     #[inline(always)]
     fn way(self, way: usize) -> usize {
-        // Bits that nothing of the first two is found by, in tables of up to as many entries.
+        // Bits by which the first two are not found, in tables of up to 2 to the power of this entries.
         const OTHERS: u32 = 17;
         let pair = if way < WAYS / 2 {
             self.0
@@ -428,7 +429,7 @@ impl<D: Driver, const K: usize, const N: usize> FlowTable<D, K, N> {
     /// looked for in the same entry first.
     #[inline]
     pub(crate) fn comes_again(&self, place: Place, _bh: BottomHalf<'_>) -> bool {
-        // The bits that the place is not found by; never zero, which stands for none.
+        // The bits that the first entry is not found by; never zero, which stands for none.
         let tag = (place.0 >> self.mask.count_ones()) as u32 | 1;
         self.ways(place).next().is_some_and(|slot| {
             let again = slot.sighted.read() == tag;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The last step of IP's output by a device that puts no header before packets: from the neighbour to
-//! the driver, without `__dev_queue_xmit()` where that would do nothing.
+//! the driver, without `__dev_queue_xmit()` where that would find nothing to do on the way.
 //!
 //! C headers: `include/net/neighbour.h`, `include/linux/netdevice.h`.
 
@@ -18,14 +18,13 @@ use core::ptr;
 use kernel::prelude::*;
 
 impl<D: Driver> Operations<D> {
-    /// A neighbour that need not be resolved is sent packets as they are. The kernel does so by itself
-    /// only where devices have no `header_ops`; packet sockets need those, to tell IP's versions.
+    /// Has packets for a neighbour that need not be resolved sent by [`Self::send_to_neighbour`].
     /// C: `arp_constructor()`, `ndisc_constructor()`.
     ///
     /// # Safety
     ///
-    /// `dev` must be a device of driver `D` that puts no header before packets. `neighbour` must be one of
-    /// it, or of one above; its table has set it up, and nobody else sees it yet.
+    /// `dev` must be a device of driver `D` that puts no header before packets. The table of `neighbour`
+    /// has set it up, and nobody else sees it yet.
     pub(super) unsafe extern "C" fn construct_neighbour(
         dev: *mut bindings::net_device,
         neighbour: *mut bindings::neighbour,
@@ -33,7 +32,7 @@ impl<D: Driver> Operations<D> {
         // SAFETY: by the caller's promise nobody else uses what is read and written here. The function
         // is there for as long as the driver has devices; a neighbour that outlives its device loses it.
         unsafe {
-            // Devices above may have those below asked about their neighbours, which are not theirs.
+            // There were kernels whose bonds had the devices below asked about neighbours of their own.
             let is_own = ptr::eq((*neighbour).dev, dev);
             if is_own && u32::from((*neighbour).nud_state) & bindings::NUD_NOARP != 0 {
                 (*neighbour).output = Some(Self::send_to_neighbour);
@@ -42,7 +41,7 @@ impl<D: Driver> Operations<D> {
         0
     }
 
-    /// Sends a packet by the neighbour's device. C: `neigh_direct_output()`.
+    /// Sends a packet by the neighbour's device. C: `neigh_connected_output()`.
     ///
     /// # Safety
     ///
@@ -54,8 +53,10 @@ impl<D: Driver> Operations<D> {
         skb: *mut bindings::sk_buff,
     ) -> c_int {
         let scope = ();
-        // SAFETY: by the caller's promise. The neighbour's device has this driver.
+        // SAFETY: by the caller's promise. The neighbour's device has this driver. IP's header is in the
+        // packet's linear part, at the beginning or behind one of the link's.
         let (dev, skb, rcu) = unsafe {
+            bindings::passthru_helper_skb_pull_to_network(skb);
             (
                 Device::<D>::from_raw((*neighbour).dev),
                 SkBuff::from_raw(skb),
@@ -73,13 +74,12 @@ impl<D: Driver> Operations<D> {
 
     #[inline(always)]
     fn hand_over(dev: &Device<D>, mut skb: SkBuff) -> c_int {
-        skb.drop_dst();
-        // SAFETY: the skb is valid and ours. Of one queue the number is 0.
-        unsafe {
-            bindings::passthru_helper_skb_reset_mac_header(skb.as_raw());
-            (*skb.as_raw()).queue_mapping = 0;
-        }
-        with_bottom_halves_disabled(|bh| D::transmit(dev, skb, bh).code())
+        with_bottom_halves_disabled(|bh| {
+            skb.drop_dst();
+            // SAFETY: the skb is valid and ours; softirqs are disabled.
+            unsafe { bindings::passthru_helper_skb_prepare_xmit(skb.as_raw()) };
+            D::transmit(dev, skb, bh).code()
+        })
     }
 }
 
