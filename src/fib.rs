@@ -316,17 +316,14 @@ fn holder<'r>(destination: &Destination<'r>) -> Option<&'r Device<End>> {
     if destination.kind != Kind::Local || destination.by_kernel {
         return None;
     }
-    let dev = destination.dev?;
-    may_hold(dev).then_some(End::cast(dev)?)
+    End::cast(destination.dev?).filter(|port| may_hold(port))
 }
 
-/// Whether a device is one that addresses are held for, if there is a route that says so.
+/// Whether a port is one that addresses are held for, if there is a route that says so.
 #[inline(always)]
-pub(crate) fn may_hold(dev: &NetDevice) -> bool {
-    End::cast(dev).is_some_and(|port| {
-        let shortcuts = port.driver().policy().shortcuts();
-        shortcuts.contains(Shortcut::Netfilter)
-    })
+pub(crate) fn may_hold(port: &Device<End>) -> bool {
+    let shortcuts = port.driver().policy().shortcuts();
+    shortcuts.contains(Shortcut::Netfilter)
 }
 
 /// The shortcuts of a packet that came in by `dev` and goes to `port`, whose address is held for

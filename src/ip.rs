@@ -355,7 +355,7 @@ impl Ip for Ipv4 {
 
     #[inline(always)]
     fn may_leave(dev: &NetDevice) -> bool {
-        fib::may_hold(dev)
+        End::cast(dev).is_some_and(fib::may_hold)
     }
 
     fn is_part_from_held(packet: &Passing<'_>) -> bool {

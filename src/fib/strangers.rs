@@ -8,8 +8,8 @@
 //! one entry answers for all sources, and whoever makes up sources cannot push others out.
 //!
 //! What is known holds in one state of the parent. A state is the sum of counters that only grow,
-//! so that it changes with each of them, and one that has passed does not come back. Who believes an
-//! entry wrongly does what is right, only slower.
+//! so that it changes with each of them. One that has passed is taken for the present one after 2^31
+//! changes, and no sooner: a bit of it tells [`Stranger::Near`] from [`Stranger::Far`].
 
 use super::ipv6::State;
 use crate::net::{ipv6::Address, once::Words};
