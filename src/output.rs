@@ -11,7 +11,7 @@ use crate::{
     arrive,
     fib::{
         self,
-        exits::{Exit, Exits},
+        exits::{lets_all_leave, Exit, Exits},
     },
     hooks,
     ip::{self, Ip, Ipv4, Ipv6},
@@ -271,6 +271,10 @@ fn new_after_output<'a, I: Outgoing>(
     if !port.is_up() || !child.is_up() || packet.skb().has_extensions() {
         return packet.pass();
     }
+    // Most that such a port's child sends may not leave.
+    if !lets_all_leave(port) {
+        return packet.pass();
+    }
     // On an Ethernet link the packet may have to wait for its neighbour. Who finds the way here
     // meanwhile would overtake it.
     if child.driver().is_framed() {
@@ -450,7 +454,8 @@ fn leave<I: Outgoing>(
     match find_way::<I>(child, port, exits, &mut skb, bh) {
         Ok((header, exit)) => Ok(go::<I>(skb, &header, child, port, exit, bh)),
         Err(reason) => {
-            if let Some(fall) = reason {
+            // Of others nobody said that they should leave.
+            if let Some(fall) = reason.filter(|_| lets_all_leave(port)) {
                 child.driver().arrivals().count_fall(fall);
             }
             Err(skb)

@@ -19,6 +19,7 @@ mod transmit;
 pub(crate) use arrivals::Fall;
 pub(crate) use demux::Outlook;
 pub(crate) use device::{match_sizes, End};
+pub(crate) use sources::{holds_ipv4, holds_ipv6};
 
 use crate::{
     net::{device::NetDevice, skb::Framing},

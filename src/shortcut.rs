@@ -75,6 +75,13 @@ impl Set {
         self.without(Self::NONE.with(Shortcut::Output))
     }
 
+    /// Whether something of what the child sends may leave it early: all with `output`, and with
+    /// `netfilter` what it sends from addresses that the parent holds for it, which the parent's own stack
+    /// would take for forgeries (IPv4), or not send on unless it forwards.
+    pub(crate) const fn lets_leave(self) -> bool {
+        self.contains(Shortcut::Output) || self.contains(Shortcut::Netfilter)
+    }
+
     /// Whether there is a shortcut that is in both.
     pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0

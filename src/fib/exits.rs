@@ -13,7 +13,7 @@ use super::{is_due, is_open, pair_behind, sends_less, serves_others};
 use crate::{
     net::{
         context::{ReadSide, Rtnl},
-        device::{Device, NetDevice},
+        device::Device,
         dst::Dst,
         netfilter::Family,
         once::Once32,
@@ -129,17 +129,29 @@ fn narrowed(exit: Exit<'_>, narrow: bool) -> Exit<'_> {
 }
 
 /// Whether packets from a source may not leave early by `port`: one that is not its child's
-/// `own`, where sources are checked; or one that is `held` where the port has no shortcut for that,
-/// so that the address is the parent's.
+/// `own`, where sources are checked; or one that the port has no shortcut for. Without `netfilter` an
+/// address that is `held` is the parent's, and with that alone no other may leave.
 fn refuses(own: bool, held: bool, port: &Device<End>) -> bool {
     let policy = port.driver().policy();
-    !own && policy.checks_sources() || held && !policy.shortcuts().contains(Shortcut::Netfilter)
+    let needed = if held {
+        Shortcut::Netfilter
+    } else {
+        Shortcut::Output
+    };
+    !own && policy.checks_sources() || !policy.shortcuts().contains(needed)
 }
 
-/// The exit by a route that packets from `port` have in its namespace.
+/// Whether all that the child of a port sends may leave early, and not only what comes from addresses
+/// that are held for it.
+pub(crate) fn lets_all_leave(port: &Device<End>) -> bool {
+    port.driver().policy().shortcuts().contains(Shortcut::Output)
+}
+
+/// The exit by a route that packets from `port` have in its namespace. Where the port did not say that
+/// siblings' packets may pass the parent's rules by, what is for one leaves by the sibling's port.
 fn by_route<'r>(
     dst: Dst<'r>,
-    port: &NetDevice,
+    port: &Device<End>,
     family: Family,
     rcu: ReadSide<'r>,
 ) -> Result<Exit<'r>, Fall> {
@@ -161,8 +173,8 @@ fn by_route<'r>(
         // The frame is for the child's device, and on a link it may be for who is behind that.
         Some((_, child)) if serves_others(child) => Err(Fall::Unrouted),
         Some((port, _)) if sends_less(dst, family, port, rcu) => Err(Fall::TooLong),
-        Some((_, child)) => Ok(Exit::Sibling(child)),
-        None if dst.sends_plainly(family) => Ok(Exit::Uplink(dst)),
-        None => Err(Fall::Unrouted),
+        Some((_, child)) if lets_all_leave(port) => Ok(Exit::Sibling(child)),
+        _ if dst.sends_plainly(family) => Ok(Exit::Uplink(dst)),
+        _ => Err(Fall::Unrouted),
     }
 }

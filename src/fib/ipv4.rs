@@ -6,7 +6,7 @@ pub(super) mod destinations;
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, sends_less,
+    depends_on_key, holder, is_open, may_hold, open_pair_behind, pair, pair_behind, sends_less,
     shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way, AFTER_CLAIM,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         netfilter::{Family, Passing},
         skb::SkBuff,
     },
-    passthru::End,
+    passthru::{holds_ipv4, End},
     shortcut::Set,
 };
 
@@ -487,8 +487,11 @@ fn is_from_held(header: &Header, dev: &NetDevice, mark: u32, rcu: ReadSide<'_>) 
         return false;
     };
     // What never leaves a host never leaves a child.
-    if header.is_to_this_host() {
+    if header.is_to_this_host() || !may_hold(port) {
         return false;
+    }
+    if let Some(held) = holds_ipv4(port, header, rcu) {
+        return held;
     }
     destination(&header.back(), mark, dev, rcu)
         .and_then(|answer| holder(&answer))

@@ -114,7 +114,7 @@ impl Places {
     }
 
     fn add_hooks(&mut self, namespace: &Namespace, rtnl: &Rtnl) -> Result {
-        if self.wants(Shortcut::Output) && self.exits.is_none() {
+        if self.wants_exits() && self.exits.is_none() {
             self.exits = Some(Arc::new(Exits::new()?, GFP_KERNEL)?);
         }
         if let Some(exits) = &self.exits {
@@ -165,6 +165,11 @@ impl Places {
             || self.takes_siblings()
     }
 
+    /// See [`Set::lets_leave`].
+    fn wants_exits(&self) -> bool {
+        self.wants(Shortcut::Output) || self.wants(Shortcut::Netfilter)
+    }
+
     /// Whether what children send each other is taken before routing: where the parent tracks
     /// connections. Elsewhere it goes from one to the other without coming here.
     fn takes_siblings(&self) -> bool {
@@ -173,7 +178,7 @@ impl Places {
     }
 
     fn drop_hooks(&mut self, rtnl: &Rtnl) {
-        if !self.wants(Shortcut::Output) {
+        if !self.wants_exits() {
             if let Some(exits) = self.exits.take() {
                 // Devices that are going may still have a share, and must not wait for each other.
                 exits.purge(rtnl);
@@ -245,11 +250,11 @@ fn serve(port: &Device<End>, new: Set, rtnl: &Rtnl) -> Result {
     if new == old {
         return Ok(());
     }
-    let leaves = new.contains(Shortcut::Output);
+    let leaves = new.lets_leave();
     let child = port
         .driver()
         .peer_locked(rtnl)
-        .filter(|_| old.contains(Shortcut::Output) != leaves);
+        .filter(|_| old.lets_leave() != leaves);
     let (exits, parent) = change(port, old, new, rtnl)?;
     port.driver().set_served(new, rtnl);
     if new.without(old).contains(Shortcut::Device) {
@@ -480,10 +485,10 @@ fn port_has_come(port: &Device<End>, rtnl: &Rtnl) {
 
 /// The child of a port that allows shortcuts was moved.
 fn child_has_come(child: &Device<End>, rtnl: &Rtnl) {
-    let leaves = child.driver().peer_locked(rtnl).is_some_and(|port| {
-        let shortcuts = port.driver().policy().shortcuts();
-        shortcuts.contains(Shortcut::Output)
-    });
+    let leaves = child
+        .driver()
+        .peer_locked(rtnl)
+        .is_some_and(|port| port.driver().policy().shortcuts().lets_leave());
     if leaves {
         open(child, rtnl);
     }

@@ -12,8 +12,9 @@ use crate::{
         context::{BottomHalf, ReadSide, Rtnl},
         device::{Device, NetDevice},
         flow_table::{FlowTable, Found, Key},
-        ipv6,
+        ipv4, ipv6,
         ipv6_cookie::Cookie,
+        namespace::Namespace,
         once::{Once64, Sequence},
         skb::{Framing, Protocol, SkBuff},
     },
@@ -28,8 +29,9 @@ const MOST_TAGS: usize = 4;
 /// Sources of a child that were found to be its own.
 pub(crate) struct Sources {
     ipv4: [Entry; SIZE],
-    /// By the routes that lead to them; noted are the generation of routes and the cookie.
-    ipv6: FlowTable<End, 2, 1>,
+    /// By the routes that lead to them; noted are the generation of routes and the cookie, and whether
+    /// the parent holds the address.
+    ipv6: FlowTable<End, 2, 2>,
 }
 
 struct Entry {
@@ -37,8 +39,11 @@ struct Entry {
     words: [Once64; 2],
 }
 
-/// An address and DSCP, with the generation of the routes; the namespace.
+/// An address with the generation of the routes; the namespace with the DSCP, which leaves two bits.
 type Words = [u64; 2];
+
+/// One of these bits: whether the parent holds the address.
+const HELD: u64 = 1;
 
 impl Sources {
     /// Nothing is known yet. May sleep. Fails with `ENOMEM`.
@@ -61,15 +66,13 @@ impl Sources {
         &self.ipv4[u32::from_be(source) as usize % SIZE]
     }
 
-    fn contains(&self, source: u32, key: &Words) -> bool {
+    /// Whether the address is held, where it is known to be the child's.
+    fn find(&self, source: u32, key: &Words) -> Option<bool> {
         let entry = self.entry(source);
         let begin = entry.sequence.begin();
-        let same = entry
-            .words
-            .iter()
-            .zip(key)
-            .all(|(ours, theirs)| ours.read() == *theirs);
-        same && entry.sequence.unchanged_since(begin)
+        let [first, second] = [0, 1].map(|at| entry.words[at].read() ^ key[at]);
+        let same = first | second & !HELD == 0 && entry.sequence.unchanged_since(begin);
+        same.then_some(second == HELD)
     }
 
     fn insert(&self, source: u32, key: &Words) {
@@ -214,12 +217,8 @@ fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_
         return true;
     }
     let namespace = port.namespace(rcu);
-    let generation = namespace.ipv4_generation();
-    let key: Words = [
-        u64::from(source) << 32 | u64::from(generation),
-        namespace.cookie() << 8 | u64::from(dscp),
-    ];
-    if port.driver().sources().contains(source, &key) {
+    let key = key_ipv4(namespace, source, dscp);
+    if port.driver().sources().find(source, &key).is_some() {
         return true;
     }
     let Some(owned) = port.owns_ipv4(source, destination, dscp, rcu) else {
@@ -227,9 +226,31 @@ fn is_own_ipv4(port: &Device<End>, skb: &mut SkBuff, at: usize, rcu: ReadSide<'_
     };
     // Under rules it may depend on more; adding the first one changes the generation.
     if owned.by.is_some() && !namespace.ipv4_has_rules() {
-        port.driver().sources().insert(source, &key);
+        let [address, namespace] = key;
+        let held = if owned.held { HELD } else { 0 };
+        let found = [address, namespace | held];
+        port.driver().sources().insert(source, &found);
     }
     true
+}
+
+fn key_ipv4(namespace: &Namespace, source: u32, dscp: u8) -> Words {
+    let generation = namespace.ipv4_generation();
+    [
+        u64::from(source) << 32 | u64::from(generation),
+        namespace.cookie() << 8 | u64::from(dscp),
+    ]
+}
+
+/// Whether the parent holds the address that a packet of the child of `port` comes from, where it was
+/// found to be the child's own.
+pub(crate) fn holds_ipv4(
+    port: &Device<End>,
+    header: &ipv4::Header,
+    rcu: ReadSide<'_>,
+) -> Option<bool> {
+    let key = key_ipv4(port.namespace(rcu), header.saddr, header.dscp());
+    port.driver().sources().find(header.saddr, &key)
 }
 
 fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'_>) -> bool {
@@ -252,12 +273,8 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
     let state = u64::from(namespace.ipv6_state()) << 32;
     let sources = &port.driver().sources().ipv6;
     let key = Key::new(source);
-    if let Some(flow) = sources.find::<2>(&key, rcu) {
-        let [noted] = flow.notes;
-        let cookie = noted ^ state;
-        if cookie >> 32 == 0 && flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32)) {
-            return true;
-        }
+    if find_ipv6(port, &key, state, rcu).is_some() {
+        return true;
     }
     let settling = port.driver().settling();
     let settled = settling.is_done(namespace, namespace.ipv6_state(), bh)
@@ -281,10 +298,30 @@ fn is_own_ipv6(port: &Device<End>, skb: &mut SkBuff, at: usize, bh: BottomHalf<'
             dev: None,
             dst,
             near: None,
-            notes: [state | u64::from(cookie.0)],
+            notes: [state | u64::from(cookie.0), owned.held.into()],
         };
         // It is emptied when the port goes, by when nobody finds that up any more.
         sources.insert::<2>(&key, found, || port.is_up(), bh);
     }
     true
+}
+
+/// Whether an address is held, where it is known to be the child's in this `state` of the parent's routes,
+/// which begins at bit 32.
+fn find_ipv6(port: &Device<End>, key: &Key<2, 2>, state: u64, rcu: ReadSide<'_>) -> Option<bool> {
+    let flow = port.driver().sources().ipv6.find::<2>(key, rcu)?;
+    let [noted, held] = flow.notes;
+    let cookie = noted ^ state;
+    let holds = cookie >> 32 == 0 && flow.dst.still_has_ipv6_cookie(Cookie(cookie as u32));
+    holds.then_some(held != 0)
+}
+
+/// As [`holds_ipv4`], for IPv6.
+pub(crate) fn holds_ipv6(
+    port: &Device<End>,
+    header: &ipv6::Header,
+    rcu: ReadSide<'_>,
+) -> Option<bool> {
+    let state = u64::from(port.namespace(rcu).ipv6_state()) << 32;
+    find_ipv6(port, &Key::new(header.saddr), state, rcu)
 }

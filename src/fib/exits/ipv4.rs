@@ -2,7 +2,7 @@
 
 //! Where an IPv4 packet of a child goes on.
 
-use super::{by_route, is_narrow, narrowed, refuses, Exit, Exits};
+use super::{by_route, is_narrow, lets_all_leave, narrowed, refuses, Exit, Exits};
 use crate::{
     fib::{depends_on_key, pair},
     ip::Ipv4,
@@ -16,7 +16,7 @@ use crate::{
         netfilter::Family,
         skb::SkBuff,
     },
-    passthru::{End, Fall},
+    passthru::{holds_ipv4, End, Fall},
 };
 
 /// The flows: addresses; port and generation; generation of the parent's routes and DSCP. Noted is
@@ -103,6 +103,9 @@ impl Exits {
         bh: BottomHalf<'r>,
     ) -> Result<Exit<'r>, Fall> {
         let rcu = bh.read_side();
+        if !lets_all_leave(port) && holds_ipv4(port, header, rcu) == Some(false) {
+            return Err(Fall::Unrouted);
+        }
         let generation = self.generation.read();
         let key = key(port, header, generation, rcu);
         let namespace = port.namespace(rcu);

@@ -2,7 +2,7 @@
 
 //! Where an IPv6 packet of a child goes on.
 
-use super::{by_route, is_narrow, narrowed, refuses, Exit, Exits};
+use super::{by_route, is_narrow, lets_all_leave, narrowed, refuses, Exit, Exits};
 use crate::{
     fib::{depends_on_key, ipv6::ANY, pair},
     ip::Ipv6,
@@ -19,7 +19,7 @@ use crate::{
         routes::Owned,
         skb::SkBuff,
     },
-    passthru::{End, Fall},
+    passthru::{holds_ipv6, End, Fall},
 };
 
 /// The flows: addresses, port and switches, state and flow, which is [`ANY`] where the parent has no
@@ -138,6 +138,9 @@ impl Exits {
         let rcu = bh.read_side();
         // What depends on the link is between the two ends of it.
         if !header.is_global() {
+            return Err(Fall::Unrouted);
+        }
+        if !lets_all_leave(port) && holds_ipv6(port, header, rcu) == Some(false) {
             return Err(Fall::Unrouted);
         }
         // Once: what is found out is kept under what this says now.
