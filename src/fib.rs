@@ -298,7 +298,8 @@ pub(crate) enum Answer<'r> {
     /// It may be a child's for which the address is held, but not by this shortcut.
     Held,
     /// It comes from a child whose address the parent holds for it, so that the parent's stack
-    /// would take it for a forgery: it is to be sent as if the parent had made it.
+    /// would take it for a forgery (IPv4), or not send it on where it does not forward (IPv6): it is to
+    /// be sent as if the parent had made it.
     Leaves,
     /// It must not be let in: the parent's stack would drop it for this reason.
     Refused(DropReason),
@@ -324,6 +325,12 @@ fn holder<'r>(destination: &Destination<'r>) -> Option<&'r Device<End>> {
 pub(crate) fn may_hold(port: &Device<End>) -> bool {
     let shortcuts = port.driver().policy().shortcuts();
     shortcuts.contains(Shortcut::Netfilter)
+}
+
+/// A device, if it is such a port.
+#[inline(always)]
+pub(crate) fn port_that_may_hold(dev: &NetDevice) -> Option<&Device<End>> {
+    End::cast(dev).filter(|port| may_hold(port))
 }
 
 /// The shortcuts of a packet that came in by `dev` and goes to `port`, whose address is held for

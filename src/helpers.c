@@ -176,6 +176,16 @@ struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb)
 	return l3mdev_ip_out(NULL, skb);
 }
 
+void passthru_helper_ip6_count_request(struct sk_buff *skb, struct net *net)
+{
+	IP6_INC_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUTREQUESTS);
+}
+
+struct sk_buff *passthru_helper_l3mdev_ip6_out(struct sk_buff *skb)
+{
+	return l3mdev_ip6_out(NULL, skb);
+}
+
 void passthru_helper_rt_genid_bump_all(struct net *net)
 {
 	rt_genid_bump_all(net);

@@ -130,6 +130,8 @@ int passthru_helper_skb_cow_for_route(struct sk_buff *skb);
 void passthru_helper_ip_set_len(struct sk_buff *skb);
 void passthru_helper_ip_count_request(struct net *net);
 struct sk_buff *passthru_helper_l3mdev_ip_out(struct sk_buff *skb);
+void passthru_helper_ip6_count_request(struct sk_buff *skb, struct net *net);
+struct sk_buff *passthru_helper_l3mdev_ip6_out(struct sk_buff *skb);
 void passthru_helper_skb_clear_tstamp(struct sk_buff *skb);
 int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb);
 int passthru_helper_ip_to_neighbour(struct net *net, struct sk_buff *skb);

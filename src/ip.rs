@@ -22,7 +22,7 @@ use crate::{
         recent::Notes,
         skb::{DropReason, SkBuff},
     },
-    passthru::End,
+    passthru::{holds_ipv4, holds_ipv6, End},
     shortcut::Set,
 };
 use kernel::prelude::*;
@@ -157,10 +157,12 @@ pub(crate) trait Ip: 'static {
     /// What of the header is counted, or gone by.
     fn summary(header: &Self::Header) -> Summary;
 
-    /// Whether [`Answer::Leaves`] may be said of packets that come in by a device.
-    fn may_leave(dev: &NetDevice) -> bool;
+    /// Whether [`Answer::Leaves`] may be said of a packet that is about to be routed: it comes in by a port
+    /// that addresses may be held for, and not from one that is known not to be.
+    fn may_leave(packet: &Passing<'_>) -> bool;
 
-    /// Whether the packet is a fragment that [`Answer::Leaves`] would be said of as a whole.
+    /// Whether the packet, which no shortcut takes because of its header, is one that [`Answer::Leaves`]
+    /// would be said of if it had another one: a fragment (IPv4), or what has extension headers (IPv6).
     fn is_part_from_held(packet: &Passing<'_>) -> bool;
 
     /// Notes in the packet what goes with its route.
@@ -354,8 +356,12 @@ impl Ip for Ipv4 {
     }
 
     #[inline(always)]
-    fn may_leave(dev: &NetDevice) -> bool {
-        End::cast(dev).is_some_and(fib::may_hold)
+    fn may_leave(packet: &Passing<'_>) -> bool {
+        fib::port_that_may_hold(packet.dev()).is_some_and(|port| {
+            let rcu = packet.bh().read_side();
+            let held = Self::plain(packet.skb()).map(|header| holds_ipv4(port, &header, rcu));
+            held.flatten() != Some(false)
+        })
     }
 
     fn is_part_from_held(packet: &Passing<'_>) -> bool {
@@ -526,14 +532,17 @@ impl Ip for Ipv6 {
         }
     }
 
-    /// IPv6 does not ask where a packet comes from.
     #[inline(always)]
-    fn may_leave(_dev: &NetDevice) -> bool {
-        false
+    fn may_leave(packet: &Passing<'_>) -> bool {
+        fib::port_that_may_hold(packet.dev()).is_some_and(|port| {
+            let rcu = packet.bh().read_side();
+            let held = Self::plain(packet.skb()).map(|header| holds_ipv6(port, &header, rcu));
+            held.flatten() != Some(false)
+        })
     }
 
-    fn is_part_from_held(_packet: &Passing<'_>) -> bool {
-        false
+    fn is_part_from_held(packet: &Passing<'_>) -> bool {
+        fib::ipv6::is_part_from_held(packet)
     }
 
     /// IPv6 keeps nothing of the kind.

@@ -6,7 +6,7 @@ pub(super) mod destinations;
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, is_open, may_hold, open_pair_behind, pair, pair_behind, sends_less,
+    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, port_that_may_hold, sends_less,
     shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way, AFTER_CLAIM,
 };
 use crate::{
@@ -483,11 +483,11 @@ pub(crate) fn is_part_from_held(packet: &Passing<'_>) -> bool {
 }
 
 fn is_from_held(header: &Header, dev: &NetDevice, mark: u32, rcu: ReadSide<'_>) -> bool {
-    let Some(port) = End::cast(dev) else {
+    let Some(port) = port_that_may_hold(dev) else {
         return false;
     };
     // What never leaves a host never leaves a child.
-    if header.is_to_this_host() || !may_hold(port) {
+    if header.is_to_this_host() {
         return false;
     }
     if let Some(held) = holds_ipv4(port, header, rcu) {

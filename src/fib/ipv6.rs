@@ -5,7 +5,7 @@
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, sends_less,
+    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, port_that_may_hold, sends_less,
     shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         netfilter::{Family, Passing},
         skb::SkBuff,
     },
-    passthru::End,
+    passthru::{holds_ipv6, End},
     shortcut::Set,
 };
 
@@ -244,6 +244,9 @@ impl Parent {
         if !header.is_global() {
             return at.unknown();
         }
+        if at == At::Routing && is_from_held(packet, header) {
+            return Answer::Leaves;
+        }
         let question = self.ask_of_ipv6(packet, header);
         let known = question.by_flow_after_all(&self.ipv6, header);
         match known.and_then(|flow| recall(flow, &question)) {
@@ -439,6 +442,31 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
     }
     let rcu = packet.bh().read_side();
     holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
+}
+
+/// Whether the packet comes from a child by a port that allows the shortcut at INPUT, and from an
+/// address that the parent has made its own for that port: by a local route.
+fn is_from_held(packet: &Passing<'_>, header: &Header) -> bool {
+    let (dev, rcu) = (packet.dev(), packet.bh().read_side());
+    let Some(port) = port_that_may_hold(dev) else {
+        return false;
+    };
+    // What is asked for a route there does not say by which ports, nor what IPsec makes of it.
+    if !depends_on_key::<Ipv6>(dev, rcu) {
+        return false;
+    }
+    holds_ipv6(port, header, rcu).unwrap_or_else(|| {
+        port.owns_ipv6(&header.saddr, &header.daddr, header.flow(), rcu)
+            .is_some_and(|owned| owned.held)
+    })
+}
+
+/// As [`is_from_held`], for what has extension headers: fragments are among those.
+#[cold]
+pub(crate) fn is_part_from_held(packet: &Passing<'_>) -> bool {
+    Header::extended(packet.skb())
+        .filter(Header::is_global)
+        .is_some_and(|header| is_from_held(packet, &header))
 }
 
 /// As [`super::ipv4::pair_of_extended`], for IPv6. The packet has no route yet, nor afterwards.

@@ -448,29 +448,48 @@ impl SkBuff {
         self.pass_hooks_at(&at, hooks, 0).map_err(Sent)
     }
 
-    /// Sends an IPv4 packet, which has its route, as if `namespace` had made it. The reason is counted
-    /// where it is dropped. C: `ip_local_out()`.
-    pub(super) fn send_ipv4(mut self, namespace: &Namespace, rcu: ReadSide<'_>) {
+    /// Sends a packet of `family`, which has its route, as if `namespace` had made it. The reason is
+    /// counted where it is dropped. C: `ip_local_out()`, `ip6_local_out()`.
+    pub(super) fn send_as_own(mut self, family: Family, namespace: &Namespace, rcu: ReadSide<'_>) {
         // Others may look at what comes before the packet, where the next header is written.
         // SAFETY: the skb is valid and ours, and has its route.
         if unsafe { bindings::passthru_helper_skb_cow_for_route(self.as_raw()) } != 0 {
             return self.drop_with(DropReason::NOMEM);
         }
         self.forward_csum();
+        let prepared = match family {
+            Family::Ipv4 => self.prepare_as_own_ipv4(namespace),
+            Family::Ipv6 => self.prepare_as_own_ipv6(namespace),
+        };
+        if let Some(skb) = prepared {
+            skb.leave_as_own(family, namespace, rcu);
+        }
+    }
+
+    /// What `ip_local_out()` does before the hooks; none where a VRF has taken the packet.
+    fn prepare_as_own_ipv4(mut self, namespace: &Namespace) -> Option<Self> {
         self.forget_input_ipv4();
-        // SAFETY: the skb is valid and ours, and its header too since it was copied where it was not.
-        // What the function does not give back it has taken.
-        let skb = unsafe {
+        // SAFETY: the skb is valid and ours, has its route, and its header is ours too since it was copied
+        // where it was not. What the function does not give back it has taken.
+        unsafe {
             let skb = self.into_raw();
             bindings::passthru_helper_ip_set_len(skb);
             bindings::passthru_helper_ip_count_request(namespace.as_raw());
             let skb = bindings::passthru_helper_l3mdev_ip_out(skb);
-            if skb.is_null() {
-                return;
-            }
-            Self::from_raw(skb)
-        };
-        skb.leave_as_own(Family::Ipv4, namespace, rcu);
+            (!skb.is_null()).then(|| Self::from_raw(skb))
+        }
+    }
+
+    /// What `ip6_local_out()` does before the hooks. Input has cut the packet to its length, and what it
+    /// noted is what the output of a packet that is sent on goes by.
+    fn prepare_as_own_ipv6(self, namespace: &Namespace) -> Option<Self> {
+        // SAFETY: as above.
+        unsafe {
+            let skb = self.into_raw();
+            bindings::passthru_helper_ip6_count_request(skb, namespace.as_raw());
+            let skb = bindings::passthru_helper_l3mdev_ip6_out(skb);
+            (!skb.is_null()).then(|| Self::from_raw(skb))
+        }
     }
 
     /// By the hooks of output of a namespace whose own the packet is by its address, and then by its route.

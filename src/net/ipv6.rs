@@ -58,6 +58,11 @@ impl Header {
             .filter(|header| header.is_ipv6() && EXTENSIONS.contains(&header.protocol))
     }
 
+    /// As [`Self::plain`], for what has extension headers or has none.
+    pub(crate) fn any(skb: &SkBuff) -> Option<Self> {
+        Self::read(skb.linear()).filter(Self::is_ipv6)
+    }
+
     /// The header of TCP or UDP, in bytes that begin with it.
     pub(crate) fn plain_in(bytes: &[u8]) -> Option<Self> {
         let header = Self::read(bytes)?;

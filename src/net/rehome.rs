@@ -7,7 +7,7 @@
 //! C headers: `include/linux/skbuff.h`, `include/net/ip.h`.
 
 use super::{
-    context::BottomHalf,
+    context::{BottomHalf, ReadSide},
     device::NetDevice,
     dst::HeldDst,
     ipv4::{Header, Kind},
@@ -199,6 +199,19 @@ impl SkBuff {
         question.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
         let (dst, kind) = namespace.route_ipv4(&mut question)?;
         let dst = self.transform(namespace, dst, &mut question)?;
+        self.set_held_dst(dst);
+        Some(kind)
+    }
+
+    /// As [`Self::route_output_ipv4`], for IPv6. Neither ports nor IPsec have a say: what that asks for is
+    /// the caller's. C: `ip6_route_output()`.
+    pub(super) fn route_output_ipv6(
+        &mut self,
+        namespace: &Namespace,
+        rcu: ReadSide<'_>,
+    ) -> Option<Kind> {
+        let dst = namespace.route_output_of_ipv6(self)?;
+        let kind = dst.get(rcu).ipv6_destination(rcu).kind;
         self.set_held_dst(dst);
         Some(kind)
     }

@@ -13,6 +13,7 @@ use super::{
     ipv6,
     ipv6_tree::{has_ended, origin},
     namespace::Namespace,
+    skb::SkBuff,
 };
 use crate::net::bindings;
 use core::{
@@ -315,6 +316,20 @@ impl Namespace {
     ) -> Option<HeldDst> {
         let mut question = question_ipv6(daddr);
         question.saddr = in6_addr(saddr);
+        question.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
+        question.__fl_common.flowic_uid = root_of(self);
+        self.answer_output_ipv6(&mut question)
+    }
+
+    /// As [`Self::route_output_ipv6`], by all that a header says, for a packet that begins with it; none
+    /// for what has none.
+    pub(super) fn route_output_of_ipv6(&self, skb: &SkBuff) -> Option<HeldDst> {
+        let header = ipv6::Header::any(skb)?;
+        let mut question = question_ipv6(&header.daddr);
+        question.saddr = in6_addr(&header.saddr);
+        question.flowlabel = header.flow().to_be();
+        question.__fl_common.flowic_proto = header.protocol;
+        question.__fl_common.flowic_mark = skb.mark();
         question.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
         question.__fl_common.flowic_uid = root_of(self);
         self.answer_output_ipv6(&mut question)

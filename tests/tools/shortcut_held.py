@@ -6,12 +6,14 @@ they are, whatever else there is, and what a child may send from them.
 usage: shortcut_held.py
 """
 
+import contextlib
+import errno
 import os
 import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, difference, drain, gather, grace_period, mac_of, outside_wire, places_taken, report, same, seen, shortcut, statistics, udp_packet, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, difference, drain, gather, grace_period, mac_of, outside_wire, places_taken, report, same, seen, shortcut, statistics, udp_packet, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("netfilter", "netfilter,route", "netfilter,output", "all")
@@ -226,6 +228,110 @@ def notes_its_way(words, ears):
     same(got, [("blue", b"by whom?")], f"shortcut {words}: a packet that notes its way, for an address that is held")
 
 
+def leaves(family, words):
+    """What the child sends from its address the parent sends as its own, whether it forwards or not: its
+    rules of OUTPUT see it, and none of those for what it forwards. What comes from another address they do."""
+    name = f"{family.name}, shortcut {words}, from an address that is held"
+    switch = "ipv4__ip_forward" if family is V4 else "ipv6__conf__all__forwarding"
+    other = "10.0.1.77" if family is V4 else "fd00:1::77"
+    BLUE.call(*family.ip("addr", "add", family.host(other), "dev", "c0", *(("nodad",) if family is V6 else ())))
+    PARENT.call(*family.ip("route", "add", other, "dev", "p1"))
+    alone = {"out": 4, "post": 4}
+    ways = {
+        (family.child(1), 1): alone,
+        (family.child(1), 0): alone,
+        (other, 1): alone if "output" in words or words == "all" else {"pre": 4, "fwd": 4, "post": 4},
+        (other, 0): {"pre": 4},
+    }
+    with OUTSIDE.udp(family, 7070) as there:
+        for (address, forwards), want in ways.items():
+            PARENT.sysctl(**{switch: forwards})
+            grace_period()
+            for when in ("at first", "again"):
+                watch(PARENT, f"udp dport 7070 {family.nft} saddr {address}")
+                with BLUE.udp(family, address=address) as here:
+                    for _ in range(4):
+                        here.sendto(b"leaves", (family.outside, 7070))
+                came = len(gather(there, 4) if "post" in want else drain(there, SILENCE))
+                same((came, seen(PARENT)), (4 if "post" in want else 0, want), f"{name} or another ({address}), in a parent that {'forwards' if forwards else 'does not'}, {when}")
+                unwatch(PARENT)
+                grace_period()
+    PARENT.sysctl(**{switch: 1})
+    PARENT.call(*family.ip("route", "del", other, "dev", "p1"))
+    BLUE.call(*family.ip("addr", "del", family.host(other), "dev", "c0"))
+
+
+def to_sibling(family, words):
+    """What is for another child passes the parent's OUTPUT as well, but where siblings' need not."""
+    name = f"{family.name}, shortcut {words}, from an address that is held"
+    direct = "output" in words or words == "all"
+    with RED.udp(family, 7071) as there, BLUE.udp(family) as here:
+
+        def arrive():
+            # Who sends is told of a refusal, as by rules of his own.
+            for _ in range(4):
+                with contextlib.suppress(PermissionError):
+                    here.sendto(b"to a sibling", (family.child(2), 7071))
+            return [len(drain(there, SILENCE)), seen(PARENT)]
+
+        # The first one may have to ask whether the parent tracks.
+        here.sendto(b"to a sibling", (family.child(2), 7071))
+        same(gather(there, 1), [b"to a sibling"], f"{name}: a sibling is reached")
+        watch(PARENT, "udp dport 7071", ("pre", "fwd", "out", "post"))
+        same(arrive(), [4, {} if direct else {"out": 4, "post": 4}], f"{name}: to a sibling, by the parent's OUTPUT or past all")
+        unwatch(PARENT)
+        if not direct:
+            PARENT.nft("table inet m { chain o { type filter hook output priority 0; udp dport 7071 drop; }\n}\n")
+            watch(PARENT, "udp dport 7071", ("post",))
+            same(arrive(), [0, {}], f"{name}: to a sibling, which OUTPUT refuses")
+            unwatch(PARENT)
+            PARENT.nft("delete table inet m\n")
+
+
+def odd(family, words):
+    """What takes no shortcut from there the parent sends as well: fragments, and what is too long for the way
+    out, of which the child hears. Even where others have sent there before, of which it remembers that it
+    is no child's."""
+    name = f"{family.name}, shortcut {words}, from an address that is held"
+    switch = "ipv4__ip_forward" if family is V4 else "ipv6__conf__all__forwarding"
+    discover = (socket.IPPROTO_IP, 10) if family is V4 else (socket.IPPROTO_IPV6, 23)
+    # Else what the parent says itself would come from the child's own address.
+    if family is V4:
+        PARENT.call("ip", "route", "replace", "local", V4.child(1), "dev", "p1", "src", V4.uplink)
+    for forwards in (1, 0):
+        where = f"in a parent that {'forwards' if forwards else 'does not'}"
+        with OUTSIDE.udp(family, 7072) as there, BLUE.udp(family) as here, RED.udp(family) as other:
+            grace_period()
+            for _ in range(3):
+                other.sendto(b"no child's", (family.outside, 7072))
+            gather(there, 3)
+            PARENT.sysctl(**{switch: forwards})
+            grace_period()
+            data = os.urandom(4000)
+            here.sendto(data, (family.outside, 7072))
+            same(gather(there, 1) == [data], True, f"{name}: fragments, {where}")
+            PARENT.call("ip", "link", "set", "up0", "mtu", "1400")
+            grace_period()
+            here.setsockopt(*discover, 2)
+            here.connect((family.outside, 7072))
+            heard = until(lambda: outcome(lambda: here.send(bytes(1440))) == errno.EMSGSIZE)
+            same((heard, drain(there)), (True, []), f"{name}: too long for the way out, {where}: is heard of")
+            PARENT.call("ip", "link", "set", "up0", "mtu", "1500")
+            BLUE.call(*family.ip("route", "flush", "cache"))
+            PARENT.sysctl(**{switch: 1})
+    if family is V4:
+        PARENT.call("ip", "route", "replace", "local", V4.child(1), "dev", "p1")
+
+
+def outcome(call):
+    """The error that a call fails with, if it does."""
+    try:
+        call()
+    except OSError as error:
+        return error.errno
+    return None
+
+
 def several_ways(words):
     """A route by two gateways: connections from an address that is held go by either, as the parent's
     own do."""
@@ -301,10 +407,12 @@ def main():
         # Before there are rules: of those that there once were the kernel forgets nothing.
         for words in SETS:
             shortcut("p1", words)
+            leaves(family, words)
+            to_sibling(family, words)
+            odd(family, words)
             if family is V4:
                 several_ways(words)
-            # By the full path a parent that does not forward sends nothing.
-            elif words in ("netfilter,output", "all"):
+            else:
                 router_dies(words)
         for words in SETS:
             shortcut("p1", words)

@@ -66,7 +66,8 @@ enum passthru_role {
  * enum passthru_shortcut - where a packet may change namespace early
  * @PASSTHRU_SHORTCUT_DEVICE: where it comes in, before the parent's IP layer
  * @PASSTHRU_SHORTCUT_ROUTE: at the parent's routing decision
- * @PASSTHRU_SHORTCUT_NETFILTER: after the parent's INPUT rules
+ * @PASSTHRU_SHORTCUT_NETFILTER: after the parent's INPUT rules, for addresses
+ *	that the parent holds for the child, from which it sends as its own
  * @PASSTHRU_SHORTCUT_SOCKET: as route, for connections of the child, whose
  *	sockets are found first
  * @PASSTHRU_SHORTCUT_OUTPUT: where the child's packets leave it: on by the

@@ -90,7 +90,7 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
         let (state, known) = I::meet(&self.parent, &packet);
         match known {
             // What comes by a port may be the parent's to send for its child.
-            Some(_) if I::may_leave(packet.dev()) => {}
+            Some(_) if I::may_leave(&packet) => {}
             Some(Stranger::Far) => return packet.pass(),
             Some(Stranger::Near) => return stranger::<I>(&self.parent, packet, state),
             None => {}
@@ -169,15 +169,15 @@ fn by_flow<'a, I: Ip>(
     }
 }
 
-/// A packet that cannot be judged by its header. If it is a part of one that a child sends from an
-/// address that the parent holds, the parent sends it like the whole.
+/// A packet that cannot be judged by its header. If a child sends it from an address that the parent
+/// holds, the parent sends it like others.
 #[cold]
 #[inline(never)]
 fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
     if !I::is_part_from_held(&packet) {
         return fall_for_header::<I>(packet, Shortcut::Route);
     }
-    packet.send(is_child).unwrap_or_else(Passing::pass)
+    packet.send(I::FAMILY, is_child).unwrap_or_else(Passing::pass)
 }
 
 /// What may be done with a packet before routing.
@@ -199,7 +199,7 @@ fn new_before_routing<'a, I: Ip>(
         Answer::Claimed(claim) => choose::<I>(parent, packet, &header, &claim),
         Answer::Refused(reason) => packet.refuse(reason),
         Answer::Leaves => packet
-            .send(is_child)
+            .send(I::FAMILY, is_child)
             .unwrap_or_else(|packet| pass_routed::<I>(parent, packet, I::protocol(&header))),
         Answer::Held | Answer::Pass => pass_routed::<I>(parent, packet, I::protocol(&header)),
     }

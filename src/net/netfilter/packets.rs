@@ -61,16 +61,25 @@ impl<'a> Passing<'a> {
         verdict
     }
 
-    /// Takes an IPv4 packet and sends it as if the namespace where it came in had made it: by the
+    /// Takes a packet and sends it as if the namespace where it came in had made it: by the
     /// hooks of output, wherever the routes of that namespace lead. Gives it back with its route
     /// where they lead to that namespace's own sockets: it has come in by a device, whose rules are
-    /// to see it. That is no hop, but for where it goes out by a device that `counts`.
-    /// C: `ip_local_out()`.
+    /// to see it. And, of IPv6, where they refuse it, without a route: it is no forgery there, and who
+    /// would forward it says why he does not. That is no hop, but for where it goes out by a device that
+    /// `counts`. C: `ip_local_out()`, `ip6_local_out()`.
     #[cold]
-    pub(crate) fn send(mut self, counts: fn(&NetDevice) -> bool) -> Result<Verdict<'a>, Self> {
+    pub(crate) fn send(
+        mut self,
+        family: Family,
+        counts: fn(&NetDevice) -> bool,
+    ) -> Result<Verdict<'a>, Self> {
         let rcu = self.bh.read_side();
         let namespace = self.dev.namespace(rcu);
-        match self.skb.route_output_ipv4(namespace) {
+        let routed = match family {
+            Family::Ipv4 => self.skb.route_output_ipv4(namespace),
+            Family::Ipv6 => self.skb.route_output_ipv6(namespace, rcu),
+        };
+        match routed {
             Some(Kind::Unicast) => {
                 let counted = self
                     .skb
@@ -80,10 +89,14 @@ impl<'a> Passing<'a> {
                     return Ok(self.refuse(DropReason::RECURSION_LIMIT));
                 }
                 let (skb, verdict) = self.take();
-                skb.send_ipv4(namespace, rcu);
+                skb.send_as_own(family, namespace, rcu);
                 Ok(verdict)
             }
             Some(Kind::Local) => Err(self),
+            _ if family == Family::Ipv6 => {
+                self.skb.drop_dst();
+                Err(self)
+            }
             _ => Ok(self.refuse(DropReason::IP_OUTNOROUTES)),
         }
     }
