@@ -22,7 +22,7 @@ use crate::{
         recent::Notes,
         skb::{DropReason, SkBuff},
     },
-    passthru::{holds_ipv4, holds_ipv6, End},
+    passthru::{holds_ipv4, holds_ipv6, is_child, End},
     shortcut::Set,
 };
 use kernel::prelude::*;
@@ -161,6 +161,10 @@ pub(crate) trait Ip: 'static {
     /// that addresses may be held for, and not from one that is known not to be.
     fn may_leave(packet: &Passing<'_>) -> bool;
 
+    /// Whether what is sent after [`Self::is_part_from_held`] has said yes takes a hop, by the device that it
+    /// leaves by.
+    const COUNTS_UNJUDGED: fn(&NetDevice) -> bool;
+
     /// Whether the packet, which no shortcut takes because of its header, is one that [`Answer::Leaves`]
     /// would be said of if it had another one: a fragment (IPv4), or what has extension headers (IPv6).
     fn is_part_from_held(packet: &Passing<'_>) -> bool;
@@ -204,6 +208,7 @@ impl Ip for Ipv4 {
     type State = u32;
     const FAMILY: Family = Family::Ipv4;
     const HEADER_LEN: u32 = ipv4::HEADER_LEN;
+    const COUNTS_UNJUDGED: fn(&NetDevice) -> bool = is_child;
 
     fn rules_look_deeper(namespace: &Namespace) -> bool {
         namespace.ipv4_rules_look_deeper()
@@ -384,6 +389,9 @@ impl Ip for Ipv6 {
     type State = fib::ipv6::State;
     const FAMILY: Family = Family::Ipv6;
     const HEADER_LEN: u32 = ipv6::HEADER_LEN;
+    /// Neighbours believe what they are told of the link if no hop was taken, and behind extension headers
+    /// nobody here looks for that.
+    const COUNTS_UNJUDGED: fn(&NetDevice) -> bool = |_| true;
 
     fn rules_look_deeper(namespace: &Namespace) -> bool {
         namespace.ipv6_rules_look_deeper()

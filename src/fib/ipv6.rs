@@ -5,7 +5,7 @@
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, port_that_may_hold, sends_less,
+    depends_on_key, exits::lets_all_leave, holder, is_open, open_pair_behind, pair, pair_behind, port_that_may_hold, sends_less,
     shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way,
 };
 use crate::{
@@ -164,11 +164,14 @@ fn insert<'r, const HASHED: usize>(
 }
 
 /// Whether a packet is looked for by its flow first, and not by its destination. What is not ordinary
-/// may not come in, or not by every way.
+/// may not come in, or not by every way; and what a child sends from an address that is held for it goes
+/// another way than the rest.
 #[inline(always)]
 pub(crate) fn is_by_flow(packet: &Passing<'_>, header: &Header) -> bool {
     let namespace = packet.dev().namespace(packet.bh().read_side());
-    namespace.ipv6_has_rules() || !is_ordinary(header.saddr)
+    namespace.ipv6_has_rules()
+        || !is_ordinary(header.saddr)
+        || port_that_may_hold(packet.dev()).is_some()
 }
 
 impl Parent {
@@ -244,14 +247,23 @@ impl Parent {
         if !header.is_global() {
             return at.unknown();
         }
-        if at == At::Routing && is_from_held(packet, header) {
+        let held = (at == At::Routing)
+            .then(|| held_by(packet, header))
+            .flatten();
+        // With leave for that, and only then, siblings have it at once.
+        if held.is_some_and(|port| !lets_all_leave(port)) {
             return Answer::Leaves;
         }
         let question = self.ask_of_ipv6(packet, header);
         let known = question.by_flow_after_all(&self.ipv6, header);
-        match known.and_then(|flow| recall(flow, &question)) {
+        let answer = match known.and_then(|flow| recall(flow, &question)) {
             Some(claim) => claim.answer(shortcuts),
             None => self.ask_ipv6(packet.skb_mut(), header, &question, shortcuts, at),
+        };
+        match answer {
+            Answer::Claimed(claim) => Answer::Claimed(claim),
+            _ if held.is_some() => Answer::Leaves,
+            other => other,
         }
     }
 
@@ -444,29 +456,25 @@ pub(crate) fn held_for<'r>(packet: &Passing<'r>) -> Option<&'r Device<End>> {
     holder(&packet.skb().dst(rcu)?.ipv6_destination(rcu))
 }
 
-/// Whether the packet comes from a child by a port that allows the shortcut at INPUT, and from an
+/// The port that a packet comes in by, if that allows the shortcut at INPUT and the packet comes from an
 /// address that the parent has made its own for that port: by a local route.
-fn is_from_held(packet: &Passing<'_>, header: &Header) -> bool {
+fn held_by<'r>(packet: &Passing<'r>, header: &Header) -> Option<&'r Device<End>> {
     let (dev, rcu) = (packet.dev(), packet.bh().read_side());
-    let Some(port) = port_that_may_hold(dev) else {
-        return false;
-    };
-    // What is asked for a route there does not say by which ports, nor what IPsec makes of it.
-    if !depends_on_key::<Ipv6>(dev, rcu) {
-        return false;
-    }
-    holds_ipv6(port, header, rcu).unwrap_or_else(|| {
+    // Who sends it from here does not ask IPsec.
+    let port = port_that_may_hold(dev).filter(|_| depends_on_key::<Ipv6>(dev, rcu))?;
+    let held = holds_ipv6(port, header, rcu).unwrap_or_else(|| {
         port.owns_ipv6(&header.saddr, &header.daddr, header.flow(), rcu)
             .is_some_and(|owned| owned.held)
-    })
+    });
+    held.then_some(port)
 }
 
-/// As [`is_from_held`], for what has extension headers: fragments are among those.
+/// Whether [`held_by`] knows a port, for what has extension headers: fragments are among those.
 #[cold]
 pub(crate) fn is_part_from_held(packet: &Passing<'_>) -> bool {
     Header::extended(packet.skb())
         .filter(Header::is_global)
-        .is_some_and(|header| is_from_held(packet, &header))
+        .is_some_and(|header| held_by(packet, &header).is_some())
 }
 
 /// As [`super::ipv4::pair_of_extended`], for IPv6. The packet has no route yet, nor afterwards.

@@ -457,6 +457,7 @@ impl SkBuff {
             return self.drop_with(DropReason::NOMEM);
         }
         self.forward_csum();
+        self.clear_tstamp();
         let prepared = match family {
             Family::Ipv4 => self.prepare_as_own_ipv4(namespace),
             Family::Ipv6 => self.prepare_as_own_ipv6(namespace),

@@ -203,8 +203,8 @@ impl SkBuff {
         Some(kind)
     }
 
-    /// As [`Self::route_output_ipv4`], for IPv6. Neither ports nor IPsec have a say: what that asks for is
-    /// the caller's. C: `ip6_route_output()`.
+    /// As [`Self::route_output_ipv4`], for IPv6. IPsec has no say: to ask for its policies is the caller's.
+    /// C: `ip6_route_output()`.
     pub(super) fn route_output_ipv6(
         &mut self,
         namespace: &Namespace,
@@ -212,6 +212,7 @@ impl SkBuff {
     ) -> Option<Kind> {
         let dst = namespace.route_output_of_ipv6(self)?;
         let kind = dst.get(rcu).ipv6_destination(rcu).kind;
+        self.drop_dst();
         self.set_held_dst(dst);
         Some(kind)
     }
@@ -224,9 +225,13 @@ impl SkBuff {
         let (first, bytes) = self.linear().split_first()?;
         let words: usize = (first & 15).into();
         let is_later = u16::from_be_bytes([*bytes.get(5)?, *bytes.get(6)?]) & 0x1fff != 0;
-        let ports: &[u8; 4] = self.linear().get(4 * words..)?.first_chunk()?;
-        let [a, b, c, d] = *ports;
-        (!is_later).then(|| [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])])
+        self.ports_at(4 * words).filter(|_| !is_later)
+    }
+
+    /// Both ports, as they are there, where they begin so far into the packet.
+    pub(super) fn ports_at(&self, at: usize) -> Option<[u16; 2]> {
+        let [a, b, c, d] = *self.linear().get(at..)?.first_chunk()?;
+        Some([u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])])
     }
 
     /// What IPsec makes of a route. Its policies look at ports too. C: `xfrm_lookup()`.

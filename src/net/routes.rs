@@ -14,6 +14,7 @@ use super::{
     ipv6_tree::{has_ended, origin},
     namespace::Namespace,
     skb::SkBuff,
+    TCP, UDP,
 };
 use crate::net::bindings;
 use core::{
@@ -329,6 +330,15 @@ impl Namespace {
         question.saddr = in6_addr(&header.saddr);
         question.flowlabel = header.flow().to_be();
         question.__fl_common.flowic_proto = header.protocol;
+        if matches!(header.protocol, TCP | UDP) {
+            if let Some([from, to]) = skb.ports_at(ipv6::HEADER_LEN as usize) {
+                let ports = bindings::flowi_uli__bindgen_ty_1 {
+                    dport: to,
+                    sport: from,
+                };
+                question.uli.ports = ports;
+            }
+        }
         question.__fl_common.flowic_mark = skb.mark();
         question.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
         question.__fl_common.flowic_uid = root_of(self);

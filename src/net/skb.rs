@@ -694,6 +694,12 @@ impl SkBuff {
         self.set_addressee(Addressee::HOST);
     }
 
+    /// Forgets when the packet came, which whoever sends it on could take for when it is to be sent.
+    pub(super) fn clear_tstamp(&mut self) {
+        // SAFETY: the skb is valid and ours.
+        unsafe { bindings::passthru_helper_skb_clear_tstamp(self.as_raw()) };
+    }
+
     /// As [`Self::orphan_frags`], for a packet that is received. C: `skb_orphan_frags_rx()`.
     pub(super) fn orphan_frags_received(&mut self) -> Result {
         // SAFETY: the skb is valid; `&mut` says that no pointer into its data is in use.

@@ -49,6 +49,10 @@ def ways(family, kind, rules, words):
     allowed = {way for way in WAYS if words == "all" or way.split("_")[1] in words.split(",")}
     allowed -= {"rx_netfilter"} if kind == "unicast" else {"rx_route"}
     most = allowed | ({"tx_sibling"} if "tx_output" in allowed else set())
+    # From an address that is held for it a child sends as its parent does.
+    if "rx_netfilter" in allowed:
+        allowed |= {"tx_output"}
+        most |= {"tx_output"}
     # With all of them there is an earlier one for what takes this.
     least = most - ({"rx_route"} if words == "all" else set())
     if kind == "local" and rules != "no rules":

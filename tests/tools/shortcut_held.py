@@ -288,6 +288,39 @@ def to_sibling(family, words):
             PARENT.nft("delete table inet m\n")
 
 
+def tracked_sibling(family, words):
+    """Where the parent tracks connections it sees what its child sends to another one, and lets it go on."""
+    name = f"{family.name}, shortcut {words}, from an address that is held, to a sibling of a parent that tracks"
+    PARENT.nft("table inet m { chain o { type filter hook output priority 0; ct state new,established accept; }\n}\n")
+    with RED.udp(family, 7073) as there, BLUE.udp(family, 7073) as here:
+        here.settimeout(PATIENCE)
+        got = []
+        for number in range(6):
+            data = b"%d" % number
+            here.sendto(data, (family.child(2), 7073))
+            echo, sender = there.recvfrom(100)
+            there.sendto(echo, sender)
+            got.append(here.recv(100) == data)
+    same(got, [True] * 6, f"{name}: there and back")
+    PARENT.nft("delete table inet m\n")
+
+
+def told_of_neighbours():
+    """Behind extension headers may be what neighbours believe if it comes from their link: it is told by
+    the hops that it was not."""
+    wire = BLUE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    padded = bytes([socket.IPPROTO_UDP, 0, 1, 4, 0, 0, 0, 0])
+    with OUTSIDE.udp(V6, 7074) as there:
+        watch(OUTSIDE, "udp dport 7074 ip6 hoplimit 254", ("pre",))
+        for next_header, kind in ((60, "destination options"), (0, "hop-by-hop options")):
+            packet = udp_packet(V6, V6.child(1), V6.outside, b"how far", port=7074, ttl=255, extra=padded, next_header=next_header)
+            wire.sendto(packet, ("c0", 0x86DD, 0, 0, b""))
+            got = (gather(there, 1), seen(OUTSIDE))
+            same(got, ([b"how far"], {"pre": 1}), f"IPv6, from an address that is held: {kind}, sent on by a hop")
+        unwatch(OUTSIDE)
+    wire.close()
+
+
 def odd(family, words):
     """What takes no shortcut from there the parent sends as well: fragments, and what is too long for the way
     out, of which the child hears. Even where others have sent there before, of which it remembers that it
@@ -332,35 +365,35 @@ def outcome(call):
     return None
 
 
-def several_ways(words):
+def several_ways(family, words):
     """A route by two gateways: connections from an address that is held go by either, as the parent's
     own do."""
-    far = "198.51.100.9"
+    far, net, bits = ("198.51.100.9", "192.0.3.", 24) if family is V4 else ("2001:db8:9::9", "2001:db8:3::", 64)
     PARENT.call("ip", "link", "add", "up9", "type", "veth", "peer", "name", "out9", "netns", "outside")
-    for space, dev, address in ((PARENT, "up9", "192.0.3.1/24"), (OUTSIDE, "out9", "192.0.3.2/24")):
-        space.call("ip", "addr", "add", address, "dev", dev)
+    for space, dev, number in ((PARENT, "up9", 1), (OUTSIDE, "out9", 2)):
+        space.call("ip", "addr", "add", f"{net}{number}/{bits}", "dev", dev, *(("nodad",) if family is V6 else ()))
         space.call("ip", "link", "set", dev, "up")
-    OUTSIDE.call("ip", "addr", "add", f"{far}/32", "dev", "lo")
+    OUTSIDE.call("ip", "addr", "add", family.host(far), "dev", "lo")
     OUTSIDE.sysctl(ipv4__conf__all__rp_filter=0, ipv4__conf__out9__rp_filter=0)
-    PARENT.sysctl(ipv4__fib_multipath_hash_policy=1)
-    PARENT.call("ip", "route", "add", far, "nexthop", "via", V4.outside, "dev", "up0", "nexthop", "via", "192.0.3.2", "dev", "up9")
-    with OUTSIDE.udp(V4, 7062, far) as there:
+    PARENT.sysctl(ipv4__fib_multipath_hash_policy=1, ipv6__fib_multipath_hash_policy=1)
+    PARENT.call(*family.ip("route", "add", far, "nexthop", "via", family.outside, "dev", "up0", "nexthop", "via", f"{net}2", "dev", "up9"))
+    with OUTSIDE.udp(family, 7062, far) as there:
         for _ in range(FLOWS):
-            with BLUE.udp(V4) as here:
+            with BLUE.udp(family) as here:
                 here.sendto(b"by one of two", (far, 7062))
         watched = len(gather(there, FLOWS))
         watch(OUTSIDE, 'iifname "out9" udp dport 7062', ("pre",))
         for _ in range(FLOWS):
-            with BLUE.udp(V4) as here:
+            with BLUE.udp(family) as here:
                 here.sendto(b"by one of two", (far, 7062))
         gather(there, FLOWS)
         second = seen(OUTSIDE).get("pre", 0)
         unwatch(OUTSIDE)
-    name = f"shortcut {words}, from an address that is held"
+    name = f"{family.name}, shortcut {words}, from an address that is held"
     report(watched == FLOWS and FLOWS // 10 <= second <= FLOWS * 9 // 10, f"{name}: a route by two gateways shares", f"{watched} arrive, {second} by the second")
-    PARENT.call("ip", "route", "del", far)
+    PARENT.call(*family.ip("route", "del", far))
     PARENT.call("ip", "link", "del", "up9")
-    OUTSIDE.call("ip", "addr", "del", f"{far}/32", "dev", "lo")
+    OUTSIDE.call("ip", "addr", "del", family.host(far), "dev", "lo")
 
 
 def router_dies(words):
@@ -409,11 +442,12 @@ def main():
             shortcut("p1", words)
             leaves(family, words)
             to_sibling(family, words)
+            tracked_sibling(family, words)
             odd(family, words)
-            if family is V4:
-                several_ways(words)
-            else:
+            several_ways(family, words)
+            if family is V6:
                 router_dies(words)
+                told_of_neighbours()
         for words in SETS:
             shortcut("p1", words)
             beside(family, words, ears)

@@ -596,8 +596,9 @@ def hooks_move():
             if words == "netfilter":
                 space.call(*local[:3], "del", *local[4:])
         name = f"{family.name}, shortcut {words}, a port that moves and comes back"
-        same(hooked, [[words != "output", False, words == "output"]] * 3, f"{name}: hooks in its parent, in the other one, in the child")
-        same(ways, ["tx_output" if words == "output" else f"rx_{words}"] * 3, f"{name}: what comes takes the place")
+        same(hooked, [[words != "output", False, words in ("netfilter", "output")]] * 3, f"{name}: hooks in its parent, in the other one, in the child")
+        want = {"output": "tx_output", "netfilter": "rx_netfilter tx_output"}.get(words, f"rx_{words}")
+        same(ways, [want] * 3, f"{name}: what comes takes the place")
     # The child of a port that allows output.
     brief.call("ip", "link", "set", "c0", "name", "mc0", "netns", "outside")
     where = ["[passthru]" in space.call("nft", "list", "hooks") for space in (brief, OUTSIDE)]
@@ -641,7 +642,7 @@ def hooks():
     for words in ("device", "route", "netfilter", "socket", "output", "all"):
         shortcut("p1", words)
         # What a child sends leaves it at a hook of its own.
-        where = {"-": words != "output", "blue": words in ("output", "all"), "outside": False}
+        where = {"-": words != "output", "blue": words in ("netfilter", "output", "all"), "outside": False}
         got = {space.name: our_hooks(space) for space in (PARENT, BLUE, OUTSIDE)}
         same({name: number > 0 for name, number in got.items()}, where, f"shortcut {words}: hooks where they are needed and nowhere else")
         shortcut("p1", "none")

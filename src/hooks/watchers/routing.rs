@@ -177,7 +177,9 @@ fn unjudged<'a, I: Ip>(packet: Passing<'a>) -> Verdict<'a> {
     if !I::is_part_from_held(&packet) {
         return fall_for_header::<I>(packet, Shortcut::Route);
     }
-    packet.send(I::FAMILY, is_child).unwrap_or_else(Passing::pass)
+    packet
+        .send(I::FAMILY, I::COUNTS_UNJUDGED)
+        .unwrap_or_else(Passing::pass)
 }
 
 /// What may be done with a packet before routing.

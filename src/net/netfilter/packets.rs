@@ -64,9 +64,10 @@ impl<'a> Passing<'a> {
     /// Takes a packet and sends it as if the namespace where it came in had made it: by the
     /// hooks of output, wherever the routes of that namespace lead. Gives it back with its route
     /// where they lead to that namespace's own sockets: it has come in by a device, whose rules are
-    /// to see it. And, of IPv6, where they refuse it, without a route: it is no forgery there, and who
-    /// would forward it says why he does not. That is no hop, but for where it goes out by a device that
-    /// `counts`. C: `ip_local_out()`, `ip6_local_out()`.
+    /// to see it. And, of IPv6, where they refuse it or it has no hop left, without a route: it is no
+    /// forgery there, and who would forward it says why he does not. That is no hop, but for where it
+    /// goes out by a device that `counts`, or back by the one that it came in by.
+    /// C: `ip_local_out()`, `ip6_local_out()`.
     #[cold]
     pub(crate) fn send(
         mut self,
@@ -81,11 +82,15 @@ impl<'a> Passing<'a> {
         };
         match routed {
             Some(Kind::Unicast) => {
-                let counted = self
-                    .skb
-                    .dst(rcu)
-                    .is_some_and(|dst| dst.device(rcu).is_above(counts, rcu));
+                let counted = self.skb.dst(rcu).is_some_and(|dst| {
+                    let dev = dst.device(rcu);
+                    dev.is(self.dev) || dev.is_above(counts, rcu)
+                });
                 if counted && self.skb.count_hop().is_err() {
+                    if family == Family::Ipv6 {
+                        self.skb.drop_dst();
+                        return Err(self);
+                    }
                     return Ok(self.refuse(DropReason::RECURSION_LIMIT));
                 }
                 let (skb, verdict) = self.take();
