@@ -734,7 +734,7 @@ def held_too_long(family):
             left = took(before) > 0
             errors = [outcome(lambda size=size: here.sendto(bytes(size), (family.outside, PORT))) for size in (1440, 10)]
             got = [len(data) for data in gather(there, 1)]
-        same((left, errors, got), ("output" in words, [None, None], [10]), f"{family.name}, shortcut {words}: too long, from an address that is held: no failure to send")
+        same((left, errors, got), (True, [None, None], [10]), f"{family.name}, shortcut {words}: too long, from an address that is held: no failure to send")
     PARENT.call("ip", "link", "set", "up0", "mtu", "1500")
     BLUE.call(*family.ip("addr", "del", family.host(address), "dev", "lo"))
     PARENT.call(*family.ip("route", "del", "local", address, "dev", "p1"))
