@@ -474,6 +474,8 @@ def frames_stay():
     """Who looks at a frame of the child's sees it as it was, whatever is sent on of it."""
     want = bytes.fromhex((mac_of(PARENT, "p1") + mac_of(BLUE, "c0")).replace(":", ""))
     shortcut("p1", "netfilter")
+    # What has to see them there keeps them from leaving early.
+    PARENT.call("tc", "qdisc", "add", "dev", "p1", "clsact")
     with held(V4), PARENT.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as tap, BLUE.udp(V4) as child, OUTSIDE.udp(V4, 7930) as there:
         tap.bind(("p1", 3))
         for _ in range(5):
@@ -481,6 +483,7 @@ def frames_stay():
         same(len(gather(there, 5)), 5, "l2: datagrams from an address that is held")
         frames = [frame for frame in drain(tap, SILENCE) if frame.endswith(b"look")]
         same([frame[:12] for frame in frames], [want] * 5, "l2: ... and a tap on the port sees their frames as they were")
+    PARENT.call("tc", "qdisc", "del", "dev", "p1", "clsact")
     shortcut("p1", "none")
 
 
