@@ -211,7 +211,11 @@ impl SkBuff {
         rcu: ReadSide<'_>,
     ) -> Option<Kind> {
         let dst = namespace.route_output_of_ipv6(self)?;
-        let kind = dst.get(rcu).ipv6_destination(rcu).kind;
+        // Some of what wraps or unwraps packets acts on what comes in only.
+        let kind = match dst.get(rcu) {
+            route if route.encapsulates() => Kind::Other,
+            route => route.ipv6_destination(rcu).kind,
+        };
         self.drop_dst();
         self.set_held_dst(dst);
         Some(kind)
