@@ -144,7 +144,10 @@ fn refuses(own: bool, held: bool, port: &Device<End>) -> bool {
 /// Whether all that the child of a port sends may leave early, and not only what comes from addresses
 /// that are held for it.
 pub(crate) fn lets_all_leave(port: &Device<End>) -> bool {
-    port.driver().policy().shortcuts().contains(Shortcut::Output)
+    port.driver()
+        .policy()
+        .shortcuts()
+        .contains(Shortcut::Output)
 }
 
 /// The exit by a route that packets from `port` have in its namespace. Where the port did not say that

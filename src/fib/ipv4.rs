@@ -6,8 +6,9 @@ pub(super) mod destinations;
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, port_that_may_hold, sends_less,
-    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way, AFTER_CLAIM,
+    depends_on_key, holder, is_open, open_pair_behind, pair, pair_behind, port_that_may_hold,
+    sends_less, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way,
+    AFTER_CLAIM,
 };
 use crate::{
     ip::Ipv4,

@@ -5,8 +5,9 @@
 pub(super) mod locals;
 
 use super::{
-    depends_on_key, exits::lets_all_leave, holder, is_open, open_pair_behind, pair, pair_behind, port_that_may_hold, sends_less,
-    shortcuts_between, shortcuts_in, Answer, At, Claim, Parent, Stranger, Way,
+    depends_on_key, exits::lets_all_leave, holder, is_open, open_pair_behind, pair, pair_behind,
+    port_that_may_hold, sends_less, shortcuts_between, shortcuts_in, Answer, At, Claim, Parent,
+    Stranger, Way,
 };
 use crate::{
     ip::Ipv6,

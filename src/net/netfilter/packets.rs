@@ -64,8 +64,8 @@ impl<'a> Passing<'a> {
     /// Takes a packet and sends it as if the namespace where it came in had made it: by the
     /// hooks of output, wherever the routes of that namespace lead. Gives it back with its route
     /// where they lead to that namespace's own sockets: it has come in by a device, whose rules are
-    /// to see it. And, of IPv6, where they refuse it, wrap it, or it has no hop left, without a route: it is no
-    /// forgery there, and who would forward it says why he does not. That is no hop, but for where it
+    /// to see it. And, of IPv6, where they refuse it, wrap it, or it has no hop left, without a route: it
+    /// is no forgery there, and who would forward it says why he does not. That is no hop, but for where it
     /// goes out by a device that `counts`, or back by the one that it came in by.
     /// C: `ip_local_out()`, `ip6_local_out()`.
     #[cold]
