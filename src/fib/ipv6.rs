@@ -77,11 +77,13 @@ impl<'r> Question<'r> {
         depends_on_key::<Ipv6>(self.dev, rcu)
     }
 
-    /// Whether the route that was found in the parent is that of all packets for this destination.
+    /// Whether the route that was found in the parent is that of all packets for this destination. Not of
+    /// those by a port that addresses may be held for: what comes from there goes another way.
     fn goes_from_anywhere(&self, header: &Header, near: Dst<'_>) -> bool {
         let rcu = self.bh.read_side();
         let namespace = self.dev.namespace(rcu);
-        self.of_destination && namespace.ipv6_goes_from_anywhere(near, header.daddr, rcu)
+        let anywhere = self.of_destination && port_that_may_hold(self.dev).is_none();
+        anywhere && namespace.ipv6_goes_from_anywhere(near, header.daddr, rcu)
     }
 
     /// By which device, and with which mark.
@@ -165,14 +167,11 @@ fn insert<'r, const HASHED: usize>(
 }
 
 /// Whether a packet is looked for by its flow first, and not by its destination. What is not ordinary
-/// may not come in, or not by every way; and what a child sends from an address that is held for it goes
-/// another way than the rest.
+/// may not come in, or not by every way.
 #[inline(always)]
 pub(crate) fn is_by_flow(packet: &Passing<'_>, header: &Header) -> bool {
     let namespace = packet.dev().namespace(packet.bh().read_side());
-    namespace.ipv6_has_rules()
-        || !is_ordinary(header.saddr)
-        || port_that_may_hold(packet.dev()).is_some()
+    namespace.ipv6_has_rules() || !is_ordinary(header.saddr)
 }
 
 impl Parent {
