@@ -77,13 +77,13 @@ impl<'r> Question<'r> {
         depends_on_key::<Ipv6>(self.dev, rcu)
     }
 
-    /// Whether the route that was found in the parent is that of all packets for this destination. Not of
-    /// those by a port that addresses may be held for: what comes from there goes another way.
+    /// Whether the route that was found in the parent is that of all packets for this destination. Not by
+    /// a port that allows what comes from held addresses to leave, and nothing else: that goes another way.
     fn goes_from_anywhere(&self, header: &Header, near: Dst<'_>) -> bool {
         let rcu = self.bh.read_side();
         let namespace = self.dev.namespace(rcu);
-        let anywhere = self.of_destination && port_that_may_hold(self.dev).is_none();
-        anywhere && namespace.ipv6_goes_from_anywhere(near, header.daddr, rcu)
+        let alike = port_that_may_hold(self.dev).is_none_or(lets_all_leave);
+        self.of_destination && alike && namespace.ipv6_goes_from_anywhere(near, header.daddr, rcu)
     }
 
     /// By which device, and with which mark.
