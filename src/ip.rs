@@ -360,7 +360,6 @@ impl Ip for Ipv4 {
         }
     }
 
-    #[inline(always)]
     fn may_leave(packet: &Passing<'_>) -> bool {
         fib::port_that_may_hold(packet.dev()).is_some_and(|port| {
             let rcu = packet.bh().read_side();
@@ -540,7 +539,6 @@ impl Ip for Ipv6 {
         }
     }
 
-    #[inline(always)]
     fn may_leave(packet: &Passing<'_>) -> bool {
         fib::port_that_may_hold(packet.dev()).is_some_and(|port| {
             let rcu = packet.bh().read_side();

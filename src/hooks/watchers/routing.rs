@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     arrive::{self, Ahead},
-    fib::{Answer, At, Claim, Parent, Stranger, Way},
+    fib::{port_that_may_hold, Answer, At, Claim, Parent, Stranger, Way},
     ip::{Ip, TCP},
     net::{
         address_hashes::SocketNumber,
@@ -89,13 +89,31 @@ impl<I: Ip> Watcher for BeforeRouting<I> {
     fn packet<'a>(&self, packet: Passing<'a>) -> Verdict<'a> {
         let (state, known) = I::meet(&self.parent, &packet);
         match known {
-            // What comes by a port may be the parent's to send for its child.
-            Some(_) if I::may_leave(&packet) => {}
-            Some(Stranger::Far) => return packet.pass(),
-            Some(Stranger::Near) => return stranger::<I>(&self.parent, packet, state),
-            None => {}
+            Some(known) if port_that_may_hold(packet.dev()).is_some() => {
+                stranger_by_port::<I>(&self.parent, packet, state, known)
+            }
+            Some(Stranger::Far) => packet.pass(),
+            Some(Stranger::Near) => stranger::<I>(&self.parent, packet, state),
+            None => before_routing::<I>(&self.parent, packet, state),
         }
-        before_routing::<I>(&self.parent, packet, state)
+    }
+}
+
+/// The packet is for no child, but comes from one, for which it may be the parent's to send.
+#[cold]
+#[inline(never)]
+fn stranger_by_port<'a, I: Ip>(
+    parent: &Parent,
+    packet: Passing<'a>,
+    state: I::State,
+    known: Stranger,
+) -> Verdict<'a> {
+    if I::may_leave(&packet) {
+        return before_routing::<I>(parent, packet, state);
+    }
+    match known {
+        Stranger::Far => packet.pass(),
+        Stranger::Near => stranger::<I>(parent, packet, state),
     }
 }
 
