@@ -16,6 +16,7 @@ static __always_inline struct neighbour *__ipv4_neigh_lookup_noref(struct net_de
 static __always_inline struct neighbour *ip_neigh_gw4(struct net_device *dev, __be32 daddr);
 static __always_inline int neigh_hh_output(const struct hh_cache *hh, struct sk_buff *skb);
 static __always_inline int neigh_output(struct neighbour *n, struct sk_buff *skb, bool skip_cache);
+static __always_inline bool skb_dst_force(struct sk_buff *skb);
 #endif
 
 #include <linux/bpf-cgroup.h>
@@ -496,59 +497,137 @@ int passthru_helper_skb_orphan_frags_rx(struct sk_buff *skb)
 	return skb_orphan_frags_rx(skb, GFP_ATOMIC);
 }
 
-/*
- * ip_finish_output2(), of a packet for one host and a route that encapsulates nothing, nor leads to
- * a gateway of IPv6's.
- */
-int passthru_helper_ip_to_neighbour(struct net *net, struct sk_buff *skb)
+/* Makes room for the link's header before a packet, as ip_finish_output2() does. */
+struct sk_buff *passthru_helper_skb_make_room(struct sk_buff *skb, const struct net_device *dev)
 {
-	struct rtable *rt = skb_rtable(skb);
-	struct net_device *dev = dst_dev_rcu(&rt->dst);
-	unsigned int hh_len = LL_RESERVED_SPACE(dev);
-	struct neighbour *neigh;
+	const unsigned int hh_len = LL_RESERVED_SPACE(dev);
 
+	if (unlikely(skb_headroom(skb) < hh_len && dev->header_ops))
+		return skb_expand_head(skb, hh_len);
+	return skb;
+}
+
+/*
+ * The neighbour that a packet goes to by its route, which leads to no gateway of IPv6's, or an error
+ * pointer.
+ */
+struct neighbour *passthru_helper_ip_neighbour(const struct sk_buff *skb, struct net_device *dev)
+{
+	const struct rtable *rt = skb_rtable(skb);
+
+	return ip_neigh_gw4(dev, rt->rt_gw_family ? rt->rt_gw4 : ip_hdr(skb)->daddr);
+}
+
+struct neighbour *passthru_helper_ip6_neighbour(const struct sk_buff *skb, struct net_device *dev)
+{
+	const struct in6_addr *nexthop = rt6_nexthop(skb_rt6_info(skb), &ipv6_hdr(skb)->daddr);
+	struct neighbour *neigh = __ipv6_neigh_lookup_noref(dev, nexthop);
+
+	return likely(neigh) ? neigh : __neigh_create(&nd_tbl, nexthop, dev, false);
+}
+
+/* What ip_finish_output2() counts. */
+void passthru_helper_ip_count_out(struct net *net, const struct sk_buff *skb)
+{
 	IP_UPD_PO_STATS(net, IPSTATS_MIB_OUT, skb->len);
-	if (unlikely(skb_headroom(skb) < hh_len && dev->header_ops)) {
-		skb = skb_expand_head(skb, hh_len);
-		if (!skb)
-			return -ENOMEM;
-	}
-	neigh = ip_neigh_gw4(dev, rt->rt_gw_family ? rt->rt_gw4 : ip_hdr(skb)->daddr);
-	if (IS_ERR(neigh)) {
-		kfree_skb_reason(skb, SKB_DROP_REASON_NEIGH_CREATEFAIL);
-		return PTR_ERR(neigh);
-	}
+}
+
+void passthru_helper_ip6_count_out(struct net *net, const struct sk_buff *skb)
+{
+	IP6_UPD_PO_STATS(net, ip6_dst_idev(skb_dst(skb)), IPSTATS_MIB_OUT, skb->len);
+}
+
+void passthru_helper_ip6_count_discarded(struct net *net, struct dst_entry *dst)
+{
+	IP6_INC_STATS(net, ip6_dst_idev(dst), IPSTATS_MIB_OUTDISCARDS);
+}
+
+void passthru_helper_ip6_count_no_route(struct net *net, struct dst_entry *dst)
+{
+	IP6_INC_STATS(net, ip6_dst_idev(dst), IPSTATS_MIB_OUTNOROUTES);
+}
+
+void passthru_helper_dev_count_dropped(struct net_device *dev)
+{
+	dev_core_stats_tx_dropped_inc(dev);
+}
+
+int passthru_helper_neigh_output(struct neighbour *neigh, struct sk_buff *skb)
+{
 	return neigh_output(neigh, skb, false);
 }
 
-/* ip6_finish_output2(), likewise. */
-int passthru_helper_ip6_to_neighbour(struct net *net, struct sk_buff *skb)
+/*
+ * The first half of neigh_hh_output(): the header that the neighbour remembers, if it has one of a
+ * length that most links have.
+ */
+bool passthru_helper_neigh_add_header(const struct neighbour *neigh, struct sk_buff *skb)
 {
-	struct dst_entry *dst = skb_dst(skb);
-	struct net_device *dev = dst_dev_rcu(dst);
-	struct inet6_dev *idev = ip6_dst_idev(dst);
-	unsigned int hh_len = LL_RESERVED_SPACE(dev);
-	const struct in6_addr *nexthop;
-	struct neighbour *neigh;
+	const struct hh_cache *hh = &neigh->hh;
+	const unsigned int len = READ_ONCE(hh->hh_len);
+	unsigned int seq;
 
-	if (unlikely(skb_headroom(skb) < hh_len && dev->header_ops)) {
-		skb = skb_expand_head(skb, hh_len);
-		if (!skb) {
-			IP6_INC_STATS(net, idev, IPSTATS_MIB_OUTDISCARDS);
-			return -ENOMEM;
-		}
-	}
-	IP6_UPD_PO_STATS(net, idev, IPSTATS_MIB_OUT, skb->len);
-	nexthop = rt6_nexthop(dst_rt6_info(dst), &ipv6_hdr(skb)->daddr);
-	neigh = __ipv6_neigh_lookup_noref(dev, nexthop);
-	if (unlikely(!neigh))
-		neigh = __neigh_create(&nd_tbl, nexthop, dev, false);
-	if (IS_ERR(neigh)) {
-		IP6_INC_STATS(net, idev, IPSTATS_MIB_OUTNOROUTES);
-		kfree_skb_reason(skb, SKB_DROP_REASON_NEIGH_CREATEFAIL);
-		return -EINVAL;
-	}
-	return neigh_output(neigh, skb, false);
+	if (unlikely(!(READ_ONCE(neigh->nud_state) & NUD_CONNECTED) || len - 1 >= HH_DATA_MOD ||
+		     skb_headroom(skb) < HH_DATA_MOD))
+		return false;
+	do {
+		seq = read_seqbegin(&hh->hh_lock);
+		memcpy(skb->data - HH_DATA_MOD, hh->hh_data, HH_DATA_MOD);
+	} while (read_seqretry(&hh->hh_lock, seq));
+	__skb_push(skb, len);
+	return true;
+}
+
+/*
+ * Whether __dev_queue_xmit() has something to ask of a device with one queue, or to do for its driver,
+ * that depends on no packet: a lock, a stop, features of each packet, a priority.
+ */
+bool passthru_helper_dev_wants_more(const struct net_device *dev)
+{
+	const struct net_device_ops *ops = dev->netdev_ops;
+
+#if IS_ENABLED(CONFIG_CGROUP_NET_PRIO)
+	if (unlikely(rcu_access_pointer(dev->priomap)))
+		return true;
+#endif
+	return !dev->lltx || netif_xmit_stopped(netdev_get_tx_queue(dev, 0)) ||
+	       (ops->ndo_features_check && ops->ndo_features_check != passthru_features_check);
+}
+
+/* What __dev_queue_xmit() does with a packet's route. */
+void passthru_helper_skb_prepare_dst(struct sk_buff *skb)
+{
+	if (likely(skb->dev->priv_flags & IFF_XMIT_DST_RELEASE))
+		skb_dst_drop(skb);
+	else
+		skb_dst_force(skb);
+}
+
+bool passthru_helper_dev_xmit_recursion(void)
+{
+	return dev_xmit_recursion();
+}
+
+/* The last lines of __dev_queue_xmit(), of a device without a queue. */
+netdev_tx_t passthru_helper_skb_start_xmit(struct sk_buff *skb)
+{
+	struct net_device *dev = skb->dev;
+	netdev_tx_t answer;
+
+	dev_xmit_recursion_inc();
+	answer = netdev_start_xmit(skb, dev, netdev_get_tx_queue(dev, 0), false);
+	dev_xmit_recursion_dec();
+	return answer;
+}
+
+bool passthru_helper_dev_xmit_complete(netdev_tx_t answer)
+{
+	return dev_xmit_complete(answer);
+}
+
+bool passthru_helper_skb_csum_is_sctp(struct sk_buff *skb)
+{
+	return skb_csum_is_sctp(skb);
 }
 
 /* dst_output(), which looks for IPv6's function first. */

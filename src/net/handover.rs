@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last step of IP's output by a device that puts no header before packets: from the neighbour to
-//! the driver, without `__dev_queue_xmit()` where that would find nothing to do on the way.
+//! The last step of IP's output: from the neighbour to the driver, without `__dev_queue_xmit()` where that
+//! would find nothing to do on the way. Neighbours of our own devices that put no header before packets do
+//! so themselves; for others' devices the way out of a child does.
 //!
 //! C headers: `include/net/neighbour.h`, `include/linux/netdevice.h`.
 
 use super::{
     context::{with_bottom_halves_disabled, ReadSide},
+    departure::Sent,
     device::{Device, NetDevice},
     driver::{Driver, Operations},
     features::Features,
-    hint::likely,
-    skb::SkBuff,
+    hint::{likely, unlikely},
+    namespace::Namespace,
+    skb::{DropReason, SkBuff},
 };
 use crate::net::bindings;
 use core::ptr;
@@ -89,14 +92,75 @@ impl NetDevice {
     /// packets in pieces and without their sums.
     #[inline(always)]
     fn has_nothing_to_ask(&self, rcu: ReadSide<'_>) -> bool {
-        let namespace = self.namespace(rcu);
-        self.what_looks(namespace, rcu) | self.what_queues_now(rcu) == 0
-            && self.queues().tx == 1
+        self.has_one_free_queue(self.namespace(rcu), rcu)
             && self.features().has(Features::UNFINISHED)
+    }
+
+    /// As [`Self::has_nothing_to_ask`], for a device of any driver, in `namespace`, and this packet: what
+    /// then holds is what [`SkBuff::hand_to_driver`] asks for.
+    #[inline(always)]
+    pub(super) fn takes_at_once(
+        &self,
+        skb: &SkBuff,
+        namespace: &Namespace,
+        rcu: ReadSide<'_>,
+    ) -> bool {
+        self.has_one_free_queue(namespace, rcu)
+            && self.features().has(Features::UNSUMMED)
+            // SAFETY: the device exists, and so do its operations; the skb is valid.
+            && unsafe {
+                !bindings::passthru_helper_dev_wants_more(self.as_raw())
+                    && !bindings::passthru_helper_skb_csum_is_sctp(skb.as_raw())
+            }
+            && skb.has_nothing_to_do(self)
+    }
+
+    #[inline(always)]
+    fn has_one_free_queue(&self, namespace: &Namespace, rcu: ReadSide<'_>) -> bool {
+        self.what_looks(namespace, rcu) | self.what_queues_now(rcu) == 0 && self.queues().tx == 1
     }
 }
 
 impl SkBuff {
+    /// Has the driver of `dev`, which is the packet's, send it, whose link's header it has. Returns what
+    /// the sender is to hear. C: `__dev_queue_xmit()`.
+    ///
+    /// # Safety
+    ///
+    /// [`NetDevice::takes_at_once`] must have held in the RCU read-side critical section that lasts.
+    #[inline(always)]
+    pub(super) unsafe fn hand_to_driver(self, dev: &NetDevice) -> Sent {
+        with_bottom_halves_disabled(|_bh| {
+            let skb = self.into_raw();
+            // SAFETY: the skb is valid and was ours, and its reference passes to who sends it. Softirqs are
+            // disabled, as drivers ask for; that the device takes the packet as it is without a lock is
+            // what the caller has found out.
+            unsafe {
+                if unlikely(bindings::passthru_helper_dev_xmit_recursion()) {
+                    // Says so, and drops it.
+                    return Sent::from_errno(bindings::__dev_queue_xmit(skb, ptr::null_mut()));
+                }
+                bindings::passthru_helper_skb_prepare_dst(skb);
+                bindings::passthru_helper_skb_prepare_xmit(skb);
+                let answer = bindings::passthru_helper_skb_start_xmit(skb);
+                if likely(bindings::passthru_helper_dev_xmit_complete(answer)) {
+                    return Sent::from_errno(answer as c_int);
+                }
+                Self::from_raw(skb).come_back(dev)
+            }
+        })
+    }
+
+    /// The driver has not taken the packet, as if it had a queue that this might wait in.
+    #[cold]
+    #[inline(never)]
+    fn come_back(self, dev: &NetDevice) -> Sent {
+        // SAFETY: the device exists.
+        unsafe { bindings::passthru_helper_dev_count_dropped(dev.as_raw()) };
+        self.drop_with(DropReason::DEV_READY);
+        Sent::from_errno(ENETDOWN.to_errno())
+    }
+
     /// Whether `dev`, which is the packet's, would be given it as it is: it stands for itself only, can be
     /// read, and has no tag, encryption or time for somebody to see to. C: `validate_xmit_skb()`.
     #[inline(always)]

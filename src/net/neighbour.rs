@@ -10,6 +10,7 @@ use super::{
     departure::{are_of_machine, Sent, AFTER_ROUTING},
     device::NetDevice,
     dst::Dst,
+    hint::unlikely,
     namespace::Namespace,
     netfilter::{At, Family, Hooks},
     skb::{DropReason, SkBuff},
@@ -59,25 +60,111 @@ impl SkBuff {
             Some(_) => return Err(self),
         };
         // SAFETY: by the caller's promise, and as was found out.
-        Ok(Sent::from_errno(unsafe { skb.finish(family, namespace) }))
+        Ok(unsafe { skb.finish(family, namespace, dst, rcu) })
     }
 
-    /// To the neighbour, by the packet's device.
+    /// To the neighbour, by the packet's device, which is that of `dst`.
     ///
     /// # Safety
     ///
     /// As for [`Self::send_to_neighbour`]; the packet's route must be one of `family`, encapsulate nothing,
     /// and lead to no gateway of IPv6's if it is one of IPv4.
     #[inline(always)]
-    unsafe fn finish(self, family: Family, namespace: &Namespace) -> c_int {
-        let (skb, net) = (self.into_raw(), namespace.as_raw());
-        // SAFETY: by the caller's promise; the skb is valid and was ours, and the namespace exists.
+    unsafe fn finish(
+        self,
+        family: Family,
+        namespace: &Namespace,
+        dst: Dst<'_>,
+        rcu: ReadSide<'_>,
+    ) -> Sent {
+        let dev = dst.device(rcu);
+        let Some(skb) = self.with_room_for_link(dev) else {
+            if family == Family::Ipv6 {
+                // SAFETY: the namespace and the route exist.
+                unsafe {
+                    bindings::passthru_helper_ip6_count_discarded(namespace.as_raw(), dst.as_raw());
+                }
+            }
+            return Sent::from_errno(ENOMEM.to_errno());
+        };
+        // SAFETY: by the caller's promise; the skb is valid and ours, the namespace and the device exist. A
+        // neighbour that is no error exists for the read-side critical section.
+        unsafe {
+            let neighbour = skb.count_and_find_neighbour(family, namespace, dev);
+            if unlikely(is_error(neighbour)) {
+                return skb.find_no_neighbour(family, namespace, dst, neighbour);
+            }
+            if dev.takes_at_once(&skb, namespace, rcu)
+                && bindings::passthru_helper_neigh_add_header(neighbour, skb.as_raw())
+            {
+                return skb.hand_to_driver(dev);
+            }
+            let skb = skb.into_raw();
+            Sent::from_errno(bindings::passthru_helper_neigh_output(neighbour, skb))
+        }
+    }
+
+    /// With room for the header of a link. None if there is no memory.
+    #[inline(always)]
+    fn with_room_for_link(self, dev: &NetDevice) -> Option<Self> {
+        // SAFETY: the skb is valid and was ours, and the device exists. What the function does not give
+        // back it has freed.
+        unsafe {
+            let skb = bindings::passthru_helper_skb_make_room(self.into_raw(), dev.as_raw());
+            (!skb.is_null()).then(|| Self::from_raw(skb))
+        }
+    }
+
+    /// Where the packet's route leads, or an error pointer.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::finish`].
+    #[inline(always)]
+    unsafe fn count_and_find_neighbour(
+        &self,
+        family: Family,
+        namespace: &Namespace,
+        dev: &NetDevice,
+    ) -> *mut bindings::neighbour {
+        let (skb, net, dev) = (self.as_raw(), namespace.as_raw(), dev.as_raw());
+        // SAFETY: by the caller's promise.
         unsafe {
             match family {
-                Family::Ipv4 => bindings::passthru_helper_ip_to_neighbour(net, skb),
-                Family::Ipv6 => bindings::passthru_helper_ip6_to_neighbour(net, skb),
+                Family::Ipv4 => {
+                    bindings::passthru_helper_ip_count_out(net, skb);
+                    bindings::passthru_helper_ip_neighbour(skb, dev)
+                }
+                Family::Ipv6 => {
+                    bindings::passthru_helper_ip6_count_out(net, skb);
+                    bindings::passthru_helper_ip6_neighbour(skb, dev)
+                }
             }
         }
+    }
+
+    /// No neighbour could be made, for the reason that `error` is.
+    #[cold]
+    #[inline(never)]
+    fn find_no_neighbour(
+        self,
+        family: Family,
+        namespace: &Namespace,
+        dst: Dst<'_>,
+        error: *const bindings::neighbour,
+    ) -> Sent {
+        let answer = match family {
+            Family::Ipv4 => error.addr() as isize as c_int,
+            Family::Ipv6 => {
+                // SAFETY: the namespace and the route exist.
+                unsafe {
+                    bindings::passthru_helper_ip6_count_no_route(namespace.as_raw(), dst.as_raw());
+                }
+                EINVAL.to_errno()
+            }
+        };
+        self.drop_with(DropReason::NEIGH_CREATEFAIL);
+        Sent::from_errno(answer)
     }
 
     #[inline(always)]
@@ -108,6 +195,12 @@ impl SkBuff {
         self.pass_prompt_hooks_at(&at, hooks)
             .map_err(Sent::from_errno)
     }
+}
+
+/// C: `IS_ERR()`.
+#[inline(always)]
+fn is_error(neighbour: *const bindings::neighbour) -> bool {
+    neighbour.addr() >= (bindings::MAX_ERRNO as usize).wrapping_neg()
 }
 
 /// C: `okfn` of hooks after routing. None of these delays a packet, so that it is never called.

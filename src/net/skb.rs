@@ -63,6 +63,9 @@ impl DropReason {
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_XFRM_POLICY);
     /// There was no memory.
     pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
+    /// There is no memory for the neighbour that it is to go to.
+    pub(super) const NEIGH_CREATEFAIL: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_NEIGH_CREATEFAIL);
     /// The packet goes in circles.
     pub(crate) const RECURSION_LIMIT: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_RECURSION_LIMIT);
