@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """What a child sends by `output` where the parent's way on is not plain: the uplink's neighbour is not
-known, or does not answer, or becomes another; it is a gateway; or the way is a tunnel, or a VLAN.
+known, or does not answer, or becomes another; it is a gateway; or the way is a tunnel, a VLAN, a bridge, or
+has queues.
 
 usage: output_uplinks.py
 """
@@ -158,27 +159,81 @@ def gateways(family):
     OUTSIDE.call(*family.ip("addr", "del", family.host(far), "dev", "lo"))
 
 
-def by_vlan(family):
-    """The way out is a VLAN on the uplink: its frames have a longer header."""
-    near, far, bits = ("198.51.100.1", "198.51.100.9", 24) if family is V4 else ("3fff:8::1", "3fff:8::9", 64)
-    os.system("modprobe -q 8021q 2>/dev/null")
-    for space, below, address in ((PARENT, "up0", near), (OUTSIDE, "out0", far)):
-        space.call("ip", "link", "add", "link", below, "name", "t0", "type", "vlan", "id", "7", check=False)
-        if "t0" not in space.call("ip", "-br", "link", "show", "type", "vlan"):
-            return skip(f"{family.name}: a VLAN on the parent's way out", "no VLANs")
-        space.call("ip", "link", "set", "t0", "up")
-        space.call(*family.ip("addr", "add", f"{address}/{bits}", "dev", "t0"))
-    OUTSIDE.call(*family.ip("route", "add", family.host(family.child(1)), "via", near, "dev", "t0"))
-    for words in SETS:
-        shortcut("p1", words)
-        beyond(family, far, f"{family.name}, shortcut {words}, a parent's way by a VLAN: at first")
-        grace_period()
-        name, before = f"{family.name}, shortcut {words}, a parent's way by a VLAN", ways()
-        wrapped(family, name, far)
-        same(took(before) > 5, words != "none", f"{name}: ... by the shortcut or not")
+def links():
+    """Kinds of devices between parent and outside, as (name, command for the parent's end, for outside's); there
+    is no other end to make where the first makes both."""
+    os.system("modprobe -q -a 8021q bridge macvlan 2>/dev/null")
+    vlan = ("type", "vlan", "id", "7")
+    yield "a VLAN", ("link", "up0", "name", "t0", *vlan), ("link", "out0", "name", "t0", *vlan)
+    yield "a bridge", ("t1", "type", "veth", "peer", "name", "t0", "netns", "outside"), None
+    queues = ("numtxqueues", "2", "numrxqueues", "2")
+    yield "a device with two queues", ("t0", *queues, "type", "veth", "peer", "name", "t0", *queues, "netns", "outside"), None
+
+
+def join(name, ours, theirs):
+    """Makes both ends, of which the parent's may be behind a bridge. Whether there are any."""
+    with PARENT:
+        if os.system(f"ip link add {' '.join(ours)} 2>/dev/null"):
+            return False
+    if theirs:
+        OUTSIDE.call("ip", "link", "add", *theirs)
+    if name == "a bridge":
+        with PARENT:
+            if os.system("ip link add t0 type bridge forward_delay 0 2>/dev/null && ip link set t1 up master t0"):
+                os.system("ip link del t1")
+                return False
     for space in (PARENT, OUTSIDE):
-        space.call("ip", "link", "del", "t0")
-    return None
+        space.call("ip", "link", "set", "t0", "up")
+    return True
+
+
+def part(name):
+    """Takes them away."""
+    if name == "a bridge":
+        PARENT.call("ip", "link", "del", "t1")
+    PARENT.call("ip", "link", "del", "t0")
+    if name == "a VLAN":
+        OUTSIDE.call("ip", "link", "del", "t0")
+
+
+def by_device(family):
+    """The way out is another device than the one that has the wire: its frames have a longer header, or it
+    asks where they go, or which queue they take."""
+    near, far, bits = ("198.51.100.1", "198.51.100.9", 24) if family is V4 else ("3fff:8::1", "3fff:8::9", 64)
+    for kind, ours, theirs in links():
+        if not join(kind, ours, theirs):
+            skip(f"{family.name}: {kind} on the parent's way out", f"no such thing as {kind}")
+            continue
+        for space, address in ((PARENT, near), (OUTSIDE, far)):
+            space.call(*family.ip("addr", "add", f"{address}/{bits}", "dev", "t0"))
+        OUTSIDE.call(*family.ip("route", "add", family.host(family.child(1)), "via", near, "dev", "t0"))
+        for words in SETS:
+            shortcut("p1", words)
+            name = f"{family.name}, shortcut {words}, a parent's way by {kind}"
+            beyond(family, far, f"{name}: at first")
+            grace_period()
+            before = ways()
+            wrapped(family, name, far)
+            same(took(before) > 5, words != "none", f"{name}: ... by the shortcut or not")
+            if kind.endswith("queues"):
+                lossy_queues(family, far, name)
+        part(kind)
+
+
+def lossy_queues(family, far, name, flows=20):
+    """One of the device's two queues loses all that it is given: what is for that, by its flow."""
+    commands = ("root handle 1: mq", "parent 1:2 netem loss 100%")
+    with PARENT:
+        if any(os.system(f"tc qdisc add dev t0 {command} 2>/dev/null") for command in commands):
+            skip(f"{name}: what one of its queues loses", "no mq or netem")
+        else:
+            with OUTSIDE.udp(family, PORT, far) as there, contextlib.ExitStack() as stack:
+                for number in range(flows):
+                    here = stack.enter_context(BLUE.udp(family))
+                    here.sendto(b"%d" % number, (far, PORT))
+                got = len(drain(there, SILENCE))
+                report(0 < got < flows, f"{name}: what one of its queues loses is lost", f"{got} of {flows} came")
+        os.system("tc qdisc del dev t0 root 2>/dev/null")
 
 
 def tunnels(family):
@@ -244,7 +299,7 @@ def wrapped(family, name, far):
 def main():
     """All, for both IP versions."""
     for family in FAMILIES:
-        for act in (neighbours, gateways, by_vlan, by_tunnel):
+        for act in (neighbours, gateways, by_device, by_tunnel):
             began = time.monotonic()
             try:
                 act(family)
