@@ -32,8 +32,10 @@ from world import (
     difference,
     drain,
     exchange,
+    forget,
     gather,
     grace_period,
+    introduce,
     ping,
     pour,
     receive,
@@ -204,7 +206,24 @@ def to_parent(family):
 
 def devices(family):
     """What is on the child's device and on the uplink acts on the packets."""
+    introduce(family)
+    acted_upon(family)
+    forget(family)
+
+
+def tapped(family):
+    """A tap on the uplink sees all, with nobody else in the way."""
+    marker = os.urandom(8)
+    with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family) as here:
+        tap = Tap(PARENT, "up0", marker)
+        send(here, (family.outside, PORT), marker)
+        same((len(gather(there, COUNT)), tap.count(COUNT)), (COUNT, COUNT), f"{family.name}: a tap on up0 sees all that gets outside")
+
+
+def acted_upon(family):
+    """See above."""
     name = f"{family.name}: the"
+    tapped(family)
     match = ("protocol", family.tc, "flower", "ip_proto", "udp", "dst_port", str(PORT), "action", "drop")
     for space, dev in ((BLUE, "c0"), (PARENT, "up0")):
         report(reaches(family), f"{name} way is free")
@@ -846,6 +865,7 @@ def l4_sum(family, packet):
 def segments(family):
     """Large sends become packets with right checksums on a wire without offloads."""
     name = family.name
+    introduce(family)
     with PARENT:
         os.system("ethtool -K up0 tx off sg off tso off gso off >/dev/null 2>&1")
     with OUTSIDE.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800 if family is V4 else 0x86DD)) as tap:
@@ -870,6 +890,7 @@ def segments(family):
     report(not wrong and len(packets) > 200 and longest <= 1500, f"{name}: ... with right checksums on the wire", f"{len(packets)} packets, longest {longest}, wrong {wrong[:5]}")
     with PARENT:
         os.system("ethtool -K up0 tx on sg on tso on gso on >/dev/null 2>&1")
+    forget(family)
 
 
 def rerouted(family):

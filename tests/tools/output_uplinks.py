@@ -31,6 +31,7 @@ from world import (
     exchange,
     gather,
     grace_period,
+    introduce,
     report,
     same,
     seen,
@@ -151,6 +152,7 @@ def gateways(family):
             beyond(family, far, f"{family.name}, shortcut {words}, a gateway by {gateway.name}: at first")
             # By IPv6 nothing is remembered before.
             grace_period()
+            introduce(gateway)
             name, before = f"{family.name}, shortcut {words}, a gateway by {gateway.name}", ways()
             beyond(family, far, name)
             same(took(before), 0 if words == "none" else 5, f"{name}: ... by the shortcut or not")
@@ -212,6 +214,7 @@ def by_device(family):
             name = f"{family.name}, shortcut {words}, a parent's way by {kind}"
             beyond(family, far, f"{name}: at first")
             grace_period()
+            introduce(family, "t0", far)
             before = ways()
             wrapped(family, name, far)
             same(took(before) > 5, words != "none", f"{name}: ... by the shortcut or not")

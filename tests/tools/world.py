@@ -370,6 +370,24 @@ def grace_period():
     socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0).close()
 
 
+def introduce(family, device="up0", address=None):
+    """The parent knows a neighbour of its for good, and what header comes before packets to it, as it does of
+    one that it has sent to for a while: what children send by `output` may be given to the driver at once."""
+    space, address = Space("-"), address or family.outside
+    ping(space, family, address)
+    found = json.loads(space.call("ip", f"-{family.version}", "-j", "neigh", "show", address, "dev", device))
+    known = family.ip("neigh", "replace", address, "dev", device, "lladdr", found[0]["lladdr"], "nud")
+    # The header is put together for one that may have gone.
+    space.call(*known, "stale")
+    ping(space, family, address)
+    space.call(*known, "permanent")
+
+
+def forget(family, device="up0", address=None):
+    """Takes that back."""
+    Space("-").call(*family.ip("neigh", "del", address or family.outside, "dev", device))
+
+
 def runs(device):
     """Waits until a device of the parent's can send. Where its peer came up after
     it, a worker of the kernel's sees to that, or who reads its carrier."""
