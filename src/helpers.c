@@ -251,3 +251,26 @@ unsigned int passthru_helper_next_possible_cpu(int cpu)
 {
 	return cpumask_next(cpu, cpu_possible_mask);
 }
+
+/*
+ * The first half of neigh_connected_output(), which neighbours have whose devices remember no headers. It
+ * is not exported: what is not neigh_resolve_output() for a neighbour that is known is that.
+ */
+bool passthru_helper_neigh_build_header(struct neighbour *neigh, struct sk_buff *skb)
+{
+	int (*const output)(struct neighbour *neigh, struct sk_buff *skb) = READ_ONCE(neigh->output);
+	const struct neigh_ops *ops = neigh->ops;
+	const u16 proto = ntohs(skb->protocol);
+	unsigned int seq;
+	int err;
+
+	if (output == neigh_resolve_output || output != ops->connected_output ||
+	    ops->output != neigh_resolve_output)
+		return false;
+	do {
+		__skb_pull(skb, skb_network_offset(skb));
+		seq = read_seqbegin(&neigh->ha_lock);
+		err = dev_hard_header(skb, neigh->dev, proto, neigh->ha, NULL, skb->len);
+	} while (read_seqretry(&neigh->ha_lock, seq));
+	return err >= 0;
+}

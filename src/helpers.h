@@ -144,6 +144,7 @@ void passthru_helper_ip6_count_no_route(struct net *net, struct dst_entry *dst);
 void passthru_helper_dev_count_dropped(struct net_device *dev);
 int passthru_helper_neigh_output(struct neighbour *neigh, struct sk_buff *skb);
 bool passthru_helper_neigh_add_header(const struct neighbour *neigh, struct sk_buff *skb);
+bool passthru_helper_neigh_build_header(struct neighbour *neigh, struct sk_buff *skb);
 bool passthru_helper_dev_wants_more(const struct net_device *dev);
 void passthru_helper_skb_prepare_dst(struct sk_buff *skb);
 bool passthru_helper_dev_xmit_recursion(void);

@@ -162,7 +162,10 @@ void passthru_helper_skb_pull_to_network(struct sk_buff *skb)
 	__skb_pull(skb, skb_network_offset(skb));
 }
 
-/* What __dev_queue_xmit() leaves in a packet that it gives to a driver with one queue. */
+/*
+ * What __dev_queue_xmit() leaves in a packet that it gives to a driver with one queue, but for what it
+ * notes for queues.
+ */
 void passthru_helper_skb_prepare_xmit(struct sk_buff *skb)
 {
 	skb_reset_mac_header(skb);
@@ -597,7 +600,7 @@ bool passthru_helper_dev_wants_more(const struct net_device *dev)
 /* What __dev_queue_xmit() does with a packet's route. */
 void passthru_helper_skb_prepare_dst(struct sk_buff *skb)
 {
-	if (likely(skb->dev->priv_flags & IFF_XMIT_DST_RELEASE))
+	if (skb->dev->priv_flags & IFF_XMIT_DST_RELEASE)
 		skb_dst_drop(skb);
 	else
 		skb_dst_force(skb);
@@ -608,12 +611,17 @@ bool passthru_helper_dev_xmit_recursion(void)
 	return dev_xmit_recursion();
 }
 
-/* The last lines of __dev_queue_xmit(), of a device without a queue. */
+/*
+ * The last lines of __dev_queue_xmit(), of a device without a queue. It leaves the length to programs
+ * of drivers (netkit's), which read it as that of queues.
+ */
 netdev_tx_t passthru_helper_skb_start_xmit(struct sk_buff *skb)
 {
 	struct net_device *dev = skb->dev;
 	netdev_tx_t answer;
 
+	qdisc_skb_cb(skb)->pkt_len = skb->len;
+	qdisc_skb_cb(skb)->pkt_segs = 1;
 	dev_xmit_recursion_inc();
 	answer = netdev_start_xmit(skb, dev, netdev_get_tx_queue(dev, 0), false);
 	dev_xmit_recursion_dec();

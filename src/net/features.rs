@@ -31,13 +31,18 @@ impl Features {
             | Self::bit(bindings::NETIF_F_SCTP_CRC_BIT),
     );
 
-    /// What a device must have to send packets as they are, but those that stand for many and SCTP's.
-    pub(super) const UNSUMMED: Self =
-        Self(Self::SCATTER.0 | Self::bit(bindings::NETIF_F_HW_CSUM_BIT));
+    /// What a device must have to send packets as they are, but those that stand for many and SCTP's, where
+    /// the kernel can address all memory.
+    pub(super) const UNSUMMED: Self = Self(
+        Self::bit(bindings::NETIF_F_SG_BIT)
+            | Self::bit(bindings::NETIF_F_FRAGLIST_BIT)
+            | Self::bit(bindings::NETIF_F_HW_CSUM_BIT),
+    );
 
     /// What a device must have to send all packets but those that stand for many as they are.
-    pub(super) const UNFINISHED: Self =
-        Self(Self::UNSUMMED.0 | Self::bit(bindings::NETIF_F_SCTP_CRC_BIT));
+    pub(super) const UNFINISHED: Self = Self(
+        Self::SCATTER.0 | Self::UNSUMMED.0 | Self::bit(bindings::NETIF_F_SCTP_CRC_BIT),
+    );
 
     /// Packets that stand for many, also inside of tunnels: all that the kernel can segment where
     /// they leave the host. C: `NETIF_F_GSO_SOFTWARE | NETIF_F_GSO_ENCAP_ALL`.

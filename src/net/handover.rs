@@ -129,15 +129,17 @@ impl SkBuff {
     ///
     /// [`NetDevice::takes_at_once`] must have held in the RCU read-side critical section that lasts.
     #[inline(always)]
-    pub(super) unsafe fn hand_to_driver(self, dev: &NetDevice) -> Sent {
+    pub(super) unsafe fn hand_to_driver(self, dev: &NetDevice, rcu: ReadSide<'_>) -> Sent {
         with_bottom_halves_disabled(|_bh| {
             let skb = self.into_raw();
             // SAFETY: the skb is valid and was ours, and its reference passes to who sends it. Softirqs are
             // disabled, as drivers ask for; that the device takes the packet as it is without a lock is
             // what the caller has found out.
             unsafe {
-                if unlikely(bindings::passthru_helper_dev_xmit_recursion()) {
-                    // Says so, and drops it.
+                // Who takes a device down that has no queue does not wait for who has asked before.
+                let is_down = !dev.is_up() || dev.what_queues_now(rcu) != 0;
+                if unlikely(is_down || bindings::passthru_helper_dev_xmit_recursion()) {
+                    // Drops it, or knows what else to do.
                     return Sent::from_errno(bindings::__dev_queue_xmit(skb, ptr::null_mut()));
                 }
                 bindings::passthru_helper_skb_prepare_dst(skb);
@@ -151,7 +153,7 @@ impl SkBuff {
         })
     }
 
-    /// The driver has not taken the packet, as if it had a queue that this might wait in.
+    /// The driver has not taken the packet, as if it had a queue that this might wait in: the device counts it.
     #[cold]
     #[inline(never)]
     fn come_back(self, dev: &NetDevice) -> Sent {

@@ -78,6 +78,9 @@ impl SkBuff {
         rcu: ReadSide<'_>,
     ) -> Sent {
         let dev = dst.device(rcu);
+        if family == Family::Ipv4 {
+            self.count(family, namespace);
+        }
         let Some(skb) = self.with_room_for_link(dev) else {
             if family == Family::Ipv6 {
                 // SAFETY: the namespace and the route exist.
@@ -87,17 +90,21 @@ impl SkBuff {
             }
             return Sent::from_errno(ENOMEM.to_errno());
         };
+        if family == Family::Ipv6 {
+            skb.count(family, namespace);
+        }
         // SAFETY: by the caller's promise; the skb is valid and ours, the namespace and the device exist. A
         // neighbour that is no error exists for the read-side critical section.
         unsafe {
-            let neighbour = skb.count_and_find_neighbour(family, namespace, dev);
+            let neighbour = skb.find_neighbour(family, dev);
             if unlikely(is_error(neighbour)) {
                 return skb.find_no_neighbour(family, namespace, dst, neighbour);
             }
             if dev.takes_at_once(&skb, namespace, rcu)
-                && bindings::passthru_helper_neigh_add_header(neighbour, skb.as_raw())
+                && (bindings::passthru_helper_neigh_add_header(neighbour, skb.as_raw())
+                    || bindings::passthru_helper_neigh_build_header(neighbour, skb.as_raw()))
             {
-                return skb.hand_to_driver(dev);
+                return skb.hand_to_driver(dev, rcu);
             }
             let skb = skb.into_raw();
             Sent::from_errno(bindings::passthru_helper_neigh_output(neighbour, skb))
@@ -115,30 +122,32 @@ impl SkBuff {
         }
     }
 
+    /// Counts the packet, which has its route, as one that `namespace` sends.
+    #[inline(always)]
+    fn count(&self, family: Family, namespace: &Namespace) {
+        let (skb, net) = (self.as_raw(), namespace.as_raw());
+        // SAFETY: the skb is valid and has its route, and the namespace exists.
+        unsafe {
+            match family {
+                Family::Ipv4 => bindings::passthru_helper_ip_count_out(net, skb),
+                Family::Ipv6 => bindings::passthru_helper_ip6_count_out(net, skb),
+            }
+        }
+    }
+
     /// Where the packet's route leads, or an error pointer.
     ///
     /// # Safety
     ///
     /// As for [`Self::finish`].
     #[inline(always)]
-    unsafe fn count_and_find_neighbour(
-        &self,
-        family: Family,
-        namespace: &Namespace,
-        dev: &NetDevice,
-    ) -> *mut bindings::neighbour {
-        let (skb, net, dev) = (self.as_raw(), namespace.as_raw(), dev.as_raw());
+    unsafe fn find_neighbour(&self, family: Family, dev: &NetDevice) -> *mut bindings::neighbour {
+        let (skb, dev) = (self.as_raw(), dev.as_raw());
         // SAFETY: by the caller's promise.
         unsafe {
             match family {
-                Family::Ipv4 => {
-                    bindings::passthru_helper_ip_count_out(net, skb);
-                    bindings::passthru_helper_ip_neighbour(skb, dev)
-                }
-                Family::Ipv6 => {
-                    bindings::passthru_helper_ip6_count_out(net, skb);
-                    bindings::passthru_helper_ip6_neighbour(skb, dev)
-                }
+                Family::Ipv4 => bindings::passthru_helper_ip_neighbour(skb, dev),
+                Family::Ipv6 => bindings::passthru_helper_ip6_neighbour(skb, dev),
             }
         }
     }

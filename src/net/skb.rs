@@ -63,7 +63,7 @@ impl DropReason {
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_XFRM_POLICY);
     /// There was no memory.
     pub(crate) const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
-    /// There is no memory for the neighbour that it is to go to.
+    /// The neighbour that it is to go to could not be made.
     pub(super) const NEIGH_CREATEFAIL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_NEIGH_CREATEFAIL);
     /// The packet goes in circles.
