@@ -40,9 +40,8 @@ impl Features {
     );
 
     /// What a device must have to send all packets but those that stand for many as they are.
-    pub(super) const UNFINISHED: Self = Self(
-        Self::SCATTER.0 | Self::UNSUMMED.0 | Self::bit(bindings::NETIF_F_SCTP_CRC_BIT),
-    );
+    pub(super) const UNFINISHED: Self =
+        Self(Self::SCATTER.0 | Self::UNSUMMED.0 | Self::bit(bindings::NETIF_F_SCTP_CRC_BIT));
 
     /// Packets that stand for many, also inside of tunnels: all that the kernel can segment where
     /// they leave the host. C: `NETIF_F_GSO_SOFTWARE | NETIF_F_GSO_ENCAP_ALL`.
