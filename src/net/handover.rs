@@ -115,6 +115,7 @@ impl NetDevice {
             && skb.has_nothing_to_do(self)
     }
 
+    /// Whether there is one queue only, in which nothing waits, and nobody looks at what is sent.
     #[inline(always)]
     fn has_one_free_queue(&self, namespace: &Namespace, rcu: ReadSide<'_>) -> bool {
         self.what_looks(namespace, rcu) | self.what_queues_now(rcu) == 0 && self.queues().tx == 1
@@ -132,9 +133,10 @@ impl SkBuff {
     pub(super) unsafe fn hand_to_driver(self, dev: &NetDevice, rcu: ReadSide<'_>) -> Sent {
         with_bottom_halves_disabled(|_bh| {
             let skb = self.into_raw();
-            // SAFETY: the skb is valid and was ours, and its reference passes to who sends it. Softirqs are
-            // disabled, as drivers ask for; that the device takes the packet as it is without a lock is
-            // what the caller has found out.
+            // SAFETY: the skb is valid and was ours, and its reference passes to who sends it; one that the
+            // driver does not take is still ours. The device exists for the RCU read-side critical section.
+            // Softirqs are disabled, as drivers ask for; that the device takes the packet as it is without
+            // a lock is what the caller has found out.
             unsafe {
                 // Who takes a device down that has no queue does not wait for who has asked before.
                 let is_down = !dev.is_up() || dev.what_queues_now(rcu) != 0;

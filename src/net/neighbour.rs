@@ -94,7 +94,8 @@ impl SkBuff {
             skb.count(family, namespace);
         }
         // SAFETY: by the caller's promise; the skb is valid and ours, the namespace and the device exist. A
-        // neighbour that is no error exists for the read-side critical section.
+        // neighbour that is no error exists for the RCU read-side critical section, in which the device is
+        // asked whether it takes the packet at once.
         unsafe {
             let neighbour = skb.find_neighbour(family, dev);
             if unlikely(is_error(neighbour)) {

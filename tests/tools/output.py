@@ -221,7 +221,7 @@ def tapped(family):
 
 
 def acted_upon(family):
-    """See above."""
+    """Each thing in turn, on the child's device and on the uplink."""
     name = f"{family.name}: the"
     tapped(family)
     match = ("protocol", family.tc, "flower", "ip_proto", "udp", "dst_port", str(PORT), "action", "drop")

@@ -164,7 +164,7 @@ def gateways(family):
 def links():
     """Kinds of devices between parent and outside, as (name, command for the parent's end, for outside's); there
     is no other end to make where the first makes both."""
-    os.system("modprobe -q -a 8021q bridge macvlan 2>/dev/null")
+    os.system("modprobe -q -a 8021q bridge 2>/dev/null")
     vlan = ("type", "vlan", "id", "7")
     yield "a VLAN", ("link", "up0", "name", "t0", *vlan), ("link", "out0", "name", "t0", *vlan)
     yield "a bridge", ("t1", "type", "veth", "peer", "name", "t0", "netns", "outside"), None
