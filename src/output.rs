@@ -36,13 +36,13 @@ const MOST_NESTED: u32 = 4;
 
 /// A version of IP, as far as packets leave.
 pub(crate) trait Outgoing: Ip {
-    /// Where the packet goes on, if that comes to mind at once.
+    /// Where the packet goes on, or why it goes by the full path, if that comes to mind at once.
     fn recall_exit<'r>(
         exits: &Exits,
         port: &'r Device<End>,
         header: &Self::Header,
         rcu: ReadSide<'r>,
-    ) -> Option<Exit<'r>>;
+    ) -> Option<Result<Exit<'r>, Fall>>;
 
     /// Where the packet goes on, or why it goes by the full path.
     fn find_exit<'r>(
@@ -75,7 +75,7 @@ impl Outgoing for Ipv4 {
         port: &'r Device<End>,
         header: &Self::Header,
         rcu: ReadSide<'r>,
-    ) -> Option<Exit<'r>> {
+    ) -> Option<Result<Exit<'r>, Fall>> {
         exits.recall_ipv4(port, header, rcu)
     }
 
@@ -116,7 +116,7 @@ impl Outgoing for Ipv6 {
         port: &'r Device<End>,
         header: &Self::Header,
         rcu: ReadSide<'r>,
-    ) -> Option<Exit<'r>> {
+    ) -> Option<Result<Exit<'r>, Fall>> {
         exits.recall_ipv6(port, header, rcu)
     }
 
@@ -207,14 +207,15 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
             return packet.pass();
         }
         match I::recall_exit(exits, port, &header, rcu) {
-            Some(Exit::Uplink(dst)) => {
+            Some(Ok(Exit::Uplink(dst))) => {
                 let (skb, taken) = packet.take();
                 let traffic = child.driver().departures().uplink(child, skb.len());
                 let from = From::Socket(namespace);
                 taken.tell(I::depart(skb, &header, from, port, dst, traffic, rcu))
             }
-            Some(Exit::Narrow(dst)) => by_narrow::<I>(packet, child, port, dst),
-            Some(Exit::Sibling(sibling)) => to_sibling::<I>(packet, exits, child, sibling),
+            Some(Ok(Exit::Narrow(dst))) => by_narrow::<I>(packet, child, port, dst),
+            Some(Ok(Exit::Sibling(sibling))) => to_sibling::<I>(packet, exits, child, sibling),
+            Some(Err(_)) => packet.pass(),
             None => new_after_output::<I>(packet, exits, child, port),
         }
     }
@@ -502,9 +503,9 @@ fn find_way<'r, I: Outgoing>(
         skb.drop_extensions();
     }
     let exit = match I::recall_exit(exits, port, &header, rcu) {
-        Some(exit) => exit,
-        None => I::find_exit(exits, skb, port, &header, bh)?,
-    };
+        Some(answer) => answer,
+        None => I::find_exit(exits, skb, port, &header, bh),
+    }?;
     may_go::<I>(child, exits, skb, &header, exit, rcu)?;
     Ok((header, exit))
 }

@@ -128,6 +128,12 @@ fn narrowed(exit: Exit<'_>, narrow: bool) -> Exit<'_> {
     }
 }
 
+/// Whether an answer is one to remember: where a packet goes on, or that it is for the parent itself. The
+/// latter need not hold: what it says is always right.
+fn is_kept(answer: &Result<Exit<'_>, Fall>) -> bool {
+    matches!(answer, Ok(_) | Err(Fall::Parents))
+}
+
 /// Whether packets from a source may not leave early by `port`: one that is not its child's
 /// `own`, where sources are checked; or one that the port has no shortcut for. Without `netfilter` an
 /// address that is `held` is the parent's, and with that alone no other may leave.

@@ -144,6 +144,7 @@ impl Parent {
         if question.header.is_to_many() {
             return Answer::Pass;
         }
+        // Unless it is known to be for another child, which is found out before the sockets.
         if at == At::Routing && is_held_source(question, rcu) {
             return Answer::Leaves;
         }
@@ -159,7 +160,13 @@ impl Parent {
             return Answer::Held;
         }
         let kept = (at == At::Sockets).then(|| skb.take_dst());
-        let answer = self.look_up(skb, question, at);
+        let from_held = (at == At::Sockets)
+            .then(|| self.look_up_held(skb, question))
+            .flatten();
+        let answer = match from_held {
+            Some(claim) => Answer::Claimed(claim),
+            None => self.look_up(skb, question, at),
+        };
         match (answer, kept) {
             (Answer::Claimed(claim), None) => claim.answer(shortcuts),
             (Answer::Claimed(claim), Some(kept)) => claim.answer_at_sockets(skb, kept),
@@ -237,6 +244,34 @@ impl Parent {
             skb.drop_dst();
         }
         Answer::Pass
+    }
+
+    /// As [`Self::look_up`], for a packet from an address that is held for the port that it came in by, to
+    /// one that is held for a child. Coming from there the first is a forgery to routing, so the packet is
+    /// routed as what the parent sends. Rules of output may ask for more than is known here.
+    fn look_up_held<'r>(&self, skb: &mut SkBuff, question: &Question<'r>) -> Option<Claim<'r>> {
+        let rcu = question.bh.read_side();
+        let (namespace, header) = (question.dev.namespace(rcu), &question.header);
+        if !is_held_source(question, rcu) || namespace.ipv4_has_rules() {
+            return None;
+        }
+        local_device(question, rcu).and_then(port_that_may_hold)?;
+        let dst = namespace.route_output_ipv4(header.daddr, header.saddr, header.dscp())?;
+        let near = dst.get(rcu);
+        let route = Route {
+            kind: near.ipv4_kind(),
+            dev: near.device(rcu),
+            multipath: false,
+            classified: false,
+            dst: near,
+            flags: 0,
+        };
+        if route.kind != Kind::Local {
+            return None;
+        }
+        let claim = self.find_child(skb, question, &route, Checks::ALL);
+        skb.drop_dst();
+        claim
     }
 
     /// Asks the child that the parent's `route` leads to what it will do with the packet, and

@@ -57,6 +57,8 @@ struct Question<'r> {
     state: State,
     /// Whether it is the destination that is looked for first.
     of_destination: bool,
+    /// Whether only a child will do for which the address is held.
+    near_only: bool,
 }
 
 impl<'r> Question<'r> {
@@ -68,6 +70,7 @@ impl<'r> Question<'r> {
             bh: packet.bh(),
             state,
             of_destination,
+            near_only: false,
         }
     }
 
@@ -77,12 +80,14 @@ impl<'r> Question<'r> {
         depends_on_key::<Ipv6>(self.dev, rcu)
     }
 
-    /// Whether the route that was found in the parent is that of all packets for this destination. Not by
-    /// a port that allows what comes from held addresses to leave, and nothing else: that goes another way.
+    /// Whether the route that was found in the parent is that of all packets for this destination. What
+    /// comes by a port that allows only packets from held addresses to leave goes another way from these,
+    /// unless to a held one.
     fn goes_from_anywhere(&self, header: &Header, near: Dst<'_>) -> bool {
         let rcu = self.bh.read_side();
         let namespace = self.dev.namespace(rcu);
-        let alike = port_that_may_hold(self.dev).is_none_or(lets_all_leave);
+        let alike = port_that_may_hold(self.dev).is_none_or(lets_all_leave)
+            || near.ipv6_destination(rcu).kind == Kind::Local;
         self.of_destination && alike && namespace.ipv6_goes_from_anywhere(near, header.daddr, rcu)
     }
 
@@ -250,11 +255,13 @@ impl Parent {
         let held = (at == At::Routing)
             .then(|| held_by(packet, header))
             .flatten();
-        // With leave for that, and only then, siblings have it at once.
-        if held.is_some_and(|port| !lets_all_leave(port)) {
+        let mut question = self.ask_of_ipv6(packet, header);
+        // Siblings have it at once with leave for that, or behind the parent's rules of input.
+        question.near_only = held.is_some_and(|port| !lets_all_leave(port));
+        // Rules of output may ask for more than is known here.
+        if question.near_only && question.dev.namespace(packet.bh().read_side()).ipv6_has_rules() {
             return Answer::Leaves;
         }
-        let question = self.ask_of_ipv6(packet, header);
         let known = question.by_flow_after_all(&self.ipv6, header);
         let answer = match known.and_then(|flow| recall(flow, &question)) {
             Some(claim) => claim.answer(shortcuts),
@@ -357,6 +364,7 @@ impl Parent {
         if !destination.is_plain()
             || near.encapsulates()
             || is_local && destination.by_kernel
+            || !is_local && question.near_only
             || !is_local && !question.dev.ipv6_forwards(rcu)
         {
             return None;

@@ -2,7 +2,7 @@
 
 //! Where an IPv4 packet of a child goes on.
 
-use super::{by_route, is_narrow, lets_all_leave, narrowed, refuses, Exit, Exits};
+use super::{by_route, is_kept, is_narrow, lets_all_leave, narrowed, refuses, Exit, Exits};
 use crate::{
     fib::{depends_on_key, pair},
     ip::Ipv4,
@@ -34,44 +34,51 @@ fn key(port: &Device<End>, header: &Header, generation: u32, rcu: ReadSide<'_>) 
     ])
 }
 
-/// Whether the parent sends the packet as its own, and need not forward for that.
+/// Whether the parent need not forward: it sends the packet as its own, or the packet is for itself.
 const OWN: u64 = 1 << 8;
 /// Whether the port's checks have a say in where the packet may come from; they are noted too.
 const CHECKED: u64 = 1 << 9;
 /// Whether the route leads out, and [`is_narrow`].
 const NARROW: u64 = 1 << 10;
+/// Whether the route leads to the parent itself. Its checks are made there.
+const PARENTS: u64 = 1 << 11;
 
-fn note(is_own: bool, checks: Checks, narrow: bool) -> u64 {
-    let mut note = u64::from(checks.to_note());
-    if is_own {
-        note |= OWN;
+/// What is noted of an exit; of none that the packet is for the parent itself.
+fn note(is_own: bool, checks: Checks, exit: Option<Exit<'_>>) -> u64 {
+    let own = if is_own { OWN } else { 0 };
+    let checked = if checks == Checks::ALL { 0 } else { CHECKED };
+    let note = own | checked | u64::from(checks.to_note());
+    match exit {
+        Some(Exit::Uplink(_) | Exit::Sibling(_)) => note,
+        Some(Exit::Narrow(_)) => note | NARROW,
+        None => OWN | PARENTS,
     }
-    if checks != Checks::ALL {
-        note |= CHECKED;
-    }
-    if narrow {
-        note |= NARROW;
-    }
-    note
 }
 
 /// What is remembered, if it still holds.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 1>, port: &Device<End>, rcu: ReadSide<'r>) -> Option<Exit<'r>> {
+fn recall<'r>(
+    flow: Flow<'r, End, 1>,
+    port: &Device<End>,
+    rcu: ReadSide<'r>,
+) -> Option<Result<Exit<'r>, Fall>> {
     let [noted] = flow.notes;
     if !flow.dst.is_current() || !(port.ipv4_forwards(rcu)? || noted & OWN != 0) {
         return None;
     }
-    // Both at once: most flows have neither.
-    if noted & (CHECKED | NARROW) != 0 {
+    // All at once: most flows have none.
+    if noted & (CHECKED | NARROW | PARENTS) != 0 {
+        if noted & PARENTS != 0 {
+            return Some(Err(Fall::Parents));
+        }
         if noted & CHECKED != 0 && !checks_are_the_same(noted as u32, port, rcu) {
             return None;
         }
         if noted & NARROW != 0 {
-            return Some(Exit::Narrow(flow.dst));
+            return Some(Ok(Exit::Narrow(flow.dst)));
         }
     }
-    Some(Exit::remembered(flow.dev, flow.dst))
+    Some(Ok(Exit::remembered(flow.dev, flow.dst)))
 }
 
 /// Whether the port checks sources as when the note was made.
@@ -81,14 +88,14 @@ fn checks_are_the_same(noted: u32, port: &Device<End>, rcu: ReadSide<'_>) -> boo
 }
 
 impl Exits {
-    /// Where the packet goes on, if that is remembered. If not, [`Self::find_out_ipv4`] is to be asked.
+    /// Where the packet goes on, or that it is for the parent, if that is remembered. If not, [`Self::find_out_ipv4`] is to be asked.
     #[inline(always)]
     pub(crate) fn recall_ipv4<'r>(
         &self,
         port: &'r Device<End>,
         header: &Header,
         rcu: ReadSide<'r>,
-    ) -> Option<Exit<'r>> {
+    ) -> Option<Result<Exit<'r>, Fall>> {
         let key = key(port, header, self.generation.read(), rcu);
         recall(self.ipv4.find(&key, rcu)?, port, rcu)
     }
@@ -137,20 +144,21 @@ impl Exits {
         };
         let near = dst.get(rcu);
         let narrow = is_narrow(near, near.is_learned_ipv4(), port);
-        let exit = narrowed(by_route(near, port, Family::Ipv4, rcu)?, narrow);
-        if !lasts || !self.ipv4.wants(&key, bh) {
-            return Ok(exit);
+        let exit = by_route(near, port, Family::Ipv4, rcu).map(|exit| narrowed(exit, narrow));
+        if !lasts || !is_kept(&exit) || !self.ipv4.wants(&key, bh) {
+            return exit;
         }
+        let way = exit.as_ref().ok().copied();
         let found = Found {
-            dev: exit.sibling(),
+            dev: way.and_then(Exit::sibling),
             dst,
             near: None,
-            notes: [note(is_own, checks, matches!(exit, Exit::Narrow(_)))],
+            notes: [note(is_own, checks, way)],
         };
         // Who saw the port up may have come late: what is counted when it goes down is counted then.
         let unchanged = || self.generation.read() == generation && port.is_up();
         self.ipv4.insert(&key, found, unchanged, bh);
-        Ok(exit)
+        exit
     }
 }
 
@@ -162,7 +170,7 @@ fn route_own(namespace: &Namespace, header: &Header, rcu: ReadSide<'_>) -> Resul
     }
     namespace
         .route_output_ipv4(daddr, saddr, dscp)
-        .filter(|dst| dst.get(rcu).ipv4_kind() == Kind::Unicast)
+        .filter(|dst| matches!(dst.get(rcu).ipv4_kind(), Kind::Unicast | Kind::Local))
         .ok_or(Fall::Unrouted)
 }
 
@@ -183,7 +191,7 @@ fn route<'r>(
     // What routing refuses is refused by the full path, which tells why.
     let route = route.map_err(|_| Fall::Unrouted)?;
     match route.kind {
-        Kind::Unicast if !route.multipath && !route.classified => {
+        Kind::Unicast | Kind::Local if !route.multipath && !route.classified => {
             route.dst.hold().ok_or(Fall::Unrouted)
         }
         Kind::Local => Err(Fall::Parents),

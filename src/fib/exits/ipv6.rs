@@ -2,7 +2,7 @@
 
 //! Where an IPv6 packet of a child goes on.
 
-use super::{by_route, is_narrow, lets_all_leave, narrowed, refuses, Exit, Exits};
+use super::{by_route, is_kept, is_narrow, lets_all_leave, narrowed, refuses, Exit, Exits};
 use crate::{
     fib::{depends_on_key, ipv6::ANY, pair},
     ip::Ipv6,
@@ -24,7 +24,7 @@ use crate::{
 
 /// The flows: addresses, port and switches, state and flow, which is [`ANY`] where the parent has no
 /// rules. Noted are the cookies of the route and of that to the source, where the source has a say; and
-/// whether the route leads out, and [`is_narrow`].
+/// which exit it is, where that is not to be told from the rest.
 pub(super) type Flows = FlowTable<End, 6, 2>;
 
 /// Words that a flow is found by where the parent has no rules: its addresses are one child's, if
@@ -32,6 +32,11 @@ pub(super) type Flows = FlowTable<End, 6, 2>;
 const ADDRESSES: usize = 4;
 /// And where it has some.
 const ALL: usize = 6;
+
+/// Noted of an exit that is narrow.
+const NARROW: u64 = 1;
+/// Noted of one that leads to the parent itself.
+const PARENTS: u64 = 2;
 
 /// How things are where what a port's child sends goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,8 +70,8 @@ fn key<const HASHED: usize>(port: &Device<End>, header: &Header, state: State) -
 
 /// What is remembered, if it still holds.
 #[inline(always)]
-fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Exit<'r>> {
-    let [cookies, narrow] = flow.notes;
+fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Result<Exit<'r>, Fall>> {
+    let [cookies, which] = flow.notes;
     let route = Cookie((cookies >> 32) as u32);
     let source = Cookie(cookies as u32);
     let holds = flow.dst.still_has_ipv6_cookie(route)
@@ -77,10 +82,13 @@ fn recall<'r>(flow: Flow<'r, End, 2>) -> Option<Exit<'r>> {
     if !holds {
         return None;
     }
-    if narrow != 0 {
-        return Some(Exit::Narrow(flow.dst));
+    if which != 0 {
+        return Some(match which {
+            NARROW => Ok(Exit::Narrow(flow.dst)),
+            _ => Err(Fall::Parents),
+        });
     }
-    Some(Exit::remembered(flow.dev, flow.dst))
+    Some(Ok(Exit::remembered(flow.dev, flow.dst)))
 }
 
 /// A packet whose way is sought, and how things were by then.
@@ -111,7 +119,7 @@ impl Exits {
         port: &'r Device<End>,
         header: &Header,
         rcu: ReadSide<'r>,
-    ) -> Option<Exit<'r>> {
+    ) -> Option<Result<Exit<'r>, Fall>> {
         let state = self.ipv6_state(port, rcu)?;
         if unlikely(state.ruled) {
             return self.recall_under_rules(key(port, header, state), rcu);
@@ -123,7 +131,11 @@ impl Exits {
     /// As [`Self::recall_ipv6`], where rules of the parent have a say. Takes the key, so that the header
     /// is in memory for nobody else.
     #[inline(never)]
-    fn recall_under_rules<'r>(&self, key: Key<6, ALL>, rcu: ReadSide<'r>) -> Option<Exit<'r>> {
+    fn recall_under_rules<'r>(
+        &self,
+        key: Key<6, ALL>,
+        rcu: ReadSide<'r>,
+    ) -> Option<Result<Exit<'r>, Fall>> {
         recall(self.ipv6.find(&key, rcu)?)
     }
 
@@ -172,12 +184,14 @@ impl Exits {
         if !destination.is_plain() {
             return Err(Fall::Unrouted);
         }
-        if destination.kind == Kind::Local {
-            return Err(Fall::Parents);
-        }
-        let narrow = is_narrow(near, near.is_learned_ipv6(), port);
-        let exit = narrowed(by_route(near, port, Family::Ipv6, rcu)?, narrow);
-        if settled {
+        let exit = if destination.kind == Kind::Local {
+            Err(Fall::Parents)
+        } else {
+            let narrow = is_narrow(near, near.is_learned_ipv6(), port);
+            by_route(near, port, Family::Ipv6, rcu).map(|exit| narrowed(exit, narrow))
+        };
+        if settled && is_kept(&exit) {
+            let way = exit.as_ref().ok().copied();
             let question = Question {
                 port,
                 header,
@@ -185,22 +199,22 @@ impl Exits {
                 bh,
             };
             if state.ruled {
-                self.remember_ipv6::<ALL>(&question, dst, source, exit);
+                self.remember_ipv6::<ALL>(&question, dst, source, way);
             } else {
-                self.remember_ipv6::<ADDRESSES>(&question, dst, source, exit);
+                self.remember_ipv6::<ADDRESSES>(&question, dst, source, way);
             }
         }
-        Ok(exit)
+        exit
     }
 
-    /// Remembers where a packet goes on by a route of the parent, and whose its source is, if that is
-    /// worth it.
+    /// Remembers where a packet goes on by a route of the parent, if not to the parent itself, and whose its
+    /// source is, if that is worth it.
     fn remember_ipv6<const HASHED: usize>(
         &self,
         question: &Question<'_, '_>,
         dst: HeldDst,
         source: Option<Owned<HeldDst>>,
-        exit: Exit<'_>,
+        exit: Option<Exit<'_>>,
     ) {
         let Question {
             port, state, bh, ..
@@ -223,7 +237,7 @@ fn found<'a>(
     question: &Question<'_, '_>,
     dst: HeldDst,
     source: Option<Owned<HeldDst>>,
-    exit: Exit<'a>,
+    exit: Option<Exit<'a>>,
 ) -> Option<Found<'a, End, 2>> {
     let (port, header, rcu) = (question.port, question.header, question.bh.read_side());
     let (namespace, near) = (port.namespace(rcu), dst.get(rcu));
@@ -243,12 +257,16 @@ fn found<'a>(
         None if is_asked => return None,
         None => Cookie::STEADY,
     };
-    let narrow = matches!(exit, Exit::Narrow(_));
+    let which = match exit {
+        Some(Exit::Uplink(_) | Exit::Sibling(_)) => 0,
+        Some(Exit::Narrow(_)) => NARROW,
+        None => PARENTS,
+    };
     Some(Found {
-        dev: exit.sibling(),
+        dev: exit.and_then(Exit::sibling),
         dst,
         near: source,
-        notes: [pair(route_cookie.0, source_cookie.0), narrow.into()],
+        notes: [pair(route_cookie.0, source_cookie.0), which],
     })
 }
 

@@ -347,6 +347,11 @@ fn choose_among<'a, I: Ip>(
         let (bh, protocol) = (packet.bh(), I::protocol(header));
         let found = arrive::find::<I>(packet.skb_mut(), claim.child, protocol, bh);
         if let Some(found) = found {
+            // As below: where it comes from may be a forgery to routing.
+            if claim.is_near() && !arrive::is_free(child, rcu) {
+                child.driver().arrivals().count_fall(Fall::PortTc);
+                return remember_near(packet, claim.near);
+            }
             let ahead = Ahead::Connection(found);
             return take_past_forward::<I>(parent, packet, header, claim, Shortcut::Socket, ahead);
         }
