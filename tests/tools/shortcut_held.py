@@ -13,10 +13,12 @@ import socket
 import sys
 import time
 
-from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, difference, drain, gather, grace_period, mac_of, outside_wire, places_taken, report, same, seen, shortcut, statistics, udp_packet, until, unwatch, watch
+from world import FAMILIES, PATIENCE, PORT, SILENCE, V4, V6, Ears, Space, connected, difference, drain, exchange, gather, grace_period, mac_of, outside_wire, places_taken, report, same, seen, shortcut, statistics, udp_packet, until, unwatch, watch
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 SETS = ("netfilter", "netfilter,route", "netfilter,output", "all")
+# What the port of another child allows meanwhile.
+BESIDE = dict(zip(SETS, ("netfilter,socket", "netfilter", "all", "netfilter,socket")))
 FLOWS = 40
 
 
@@ -286,6 +288,18 @@ def to_sibling(family, words):
             same(arrive(), [0, {}], f"{name}: to a sibling, which OUTPUT refuses")
             unwatch(PARENT)
             PARENT.nft("delete table inet m\n")
+        # What tc on the port keeps from leaving early is no less the parent's own.
+        PARENT.call("tc", "qdisc", "add", "dev", "p1", "clsact")
+        PARENT.call("tc", "filter", "add", "dev", "p1", "ingress", "prio", "1", "matchall", "action", "ok")
+        shortcut("p2", "route")
+        watch(PARENT, "udp dport 7071", ("pre", "fwd", "out", "post"))
+        want = {"pre": 4} if direct and family is V6 else {"pre": 4, "out": 4, "post": 4}
+        for when in ("at first", "again"):
+            same(arrive(), [4, want], f"{name}: to a sibling, past tc on the port, {when}")
+            grace_period()
+        unwatch(PARENT)
+        shortcut("p2", "none")
+        PARENT.call("tc", "qdisc", "del", "dev", "p1", "clsact")
 
 
 def tracked_sibling(family, words):
@@ -303,6 +317,64 @@ def tracked_sibling(family, words):
             got.append(here.recv(100) == data)
     same(got, [True] * 6, f"{name}: there and back")
     PARENT.nft("delete table inet m\n")
+
+
+def among_held(family, words, others, ears):
+    """From one address that is held to another one is as from outside: past the rules for what comes in,
+    to who has the address at this moment."""
+    name = f"{family.name}, shortcut {words}, to an address that is held by shortcut {others}"
+    hold(family, 2)
+    shortcut("p2", others)
+    here = BLUE.udp(family)
+
+    def owners(count=4, silent=False):
+        """Who gets some: with nothing known, and with all."""
+        grace_period()
+        got = set()
+        for _ in range(count):
+            got.add(ears.owner(lambda data: here.sendto(data, (family.child(2), PORT)), silent).split(" (")[0])
+            time.sleep(0.02)
+        return got
+
+    before = martians()
+    same(owners(), {"red"}, f"{name}: it is there")
+    watch(PARENT, f"udp dport {PORT}")
+    same((owners(), seen(PARENT)), ({"red"}, {"pre": 4, "in": 4}), f"{name}: past the rules for what comes in")
+    unwatch(PARENT)
+    same(owners(), {"red"}, f"{name}: and past none")
+    PARENT.nft(f"table inet m {{ chain i {{ type filter hook input priority 0; iifname p1 udp dport {PORT} drop; }}\n}}\n")
+    same(owners(2, silent=True), {"nobody"}, f"{name}: INPUT refuses it")
+    PARENT.nft("delete table inet m\n")
+    one, other = connected(BLUE, RED, family, family.child(2), 7075)
+    report(exchange(one, other), f"{name}: a connection")
+    # Something on the port keeps packets from sockets, and not from who they are for.
+    PARENT.call("tc", "qdisc", "add", "dev", "p2", "root", "pfifo")
+    report(exchange(one, other, bulk=200_000), f"{name}: a connection, with a queue on the port")
+    PARENT.call("tc", "qdisc", "del", "dev", "p2", "root")
+    report(exchange(one, other), f"{name}: a connection, and none")
+    one.close()
+    other.close()
+    same(martians() - before, 0, f"{name}: none of it comes from where it may not")
+    if family is V4:
+        # The one who may is the child that it is held for.
+        wire = outside_wire(PARENT, OUTSIDE)
+        forged = [ears.owner(lambda data: wire.send(udp_packet(V4, V4.child(1), V4.child(2), data)), silent=True) for _ in range(2)]
+        same(forged, ["nobody"] * 2, f"{name}: nothing from outside that says it came from there")
+    shortcut("p2", "none")
+    same(owners(), {"-"}, f"{name}: it is the parent's where the port has no leave")
+    shortcut("p2", others)
+    same(owners(), {"red"}, f"{name}: and not where it has")
+    hold(family, 2, "del")
+    same(owners(), {"red"}, f"{name}: not held any more, but routed")
+    hold(family, 2)
+    same(owners(), {"red"}, f"{name}: held again")
+    hold(family, 1, "del")
+    same(owners(), {"red"}, f"{name}: from an address that is not")
+    hold(family, 1)
+    same(owners(), {"red"}, f"{name}: and from one that is")
+    here.close()
+    shortcut("p2", "none")
+    hold(family, 2, "del")
 
 
 def told_of_neighbours():
@@ -444,6 +516,7 @@ def main():
             leaves(family, words)
             to_sibling(family, words)
             tracked_sibling(family, words)
+            among_held(family, words, BESIDE[words], ears)
             odd(family, words)
             several_ways(family, words)
             if family is V6:
