@@ -893,6 +893,38 @@ def segments(family):
     forget(family)
 
 
+def moved_address(family):
+    """An address is the parent's and somebody else's by turns: what was found out of it to be its way holds
+    no longer than it is."""
+    name = f"{family.name}, an address that moves"
+    address = family.host("203.0.113.7" if family is V4 else "2001:db8:7::7")
+    dest = address.split("/", maxsplit=1)[0]
+    extra = () if family is V4 else ("nodad",)
+    OUTSIDE.call("ip", "addr", "add", address, "dev", "lo", *extra)
+    PARENT.call(*family.ip("route", "add", address, "via", family.outside))
+    outward, inward = {"out": 4, "post": 4}, {"pre": 4, "in": 4}
+    with OUTSIDE.udp(family, PORT) as there, PARENT.udp(family, PORT) as near, BLUE.udp(family) as here:
+        for turn in range(2):
+            for sock, want in ((there, outward), (near, inward)):
+                if sock is near:
+                    PARENT.call("ip", "addr", "add", address, "dev", "lo", *extra)
+                for when in ("at first", "then", "later"):
+                    watch(PARENT, f"udp dport {PORT} {family.nft} daddr {dest}")
+                    marker = os.urandom(8)
+                    send(here, (dest, PORT), marker, 4)
+                    got = (len(gather(sock, 4, marker)), seen(PARENT))
+                    unwatch(PARENT)
+                    grace_period()
+                    # By IPv6 nothing is known for sure right after a change.
+                    if when != "at first":
+                        same(got, (4, want), f"{name}, {turn + 1}, {when}: to {'the parent' if sock is near else 'outside'}")
+            PARENT.call("ip", "addr", "del", address, "dev", "lo")
+            # IPv6 takes the other route away too, if that is to the same address.
+            PARENT.call(*family.ip("route", "replace", address, "via", family.outside))
+    PARENT.call(*family.ip("route", "del", address))
+    OUTSIDE.call("ip", "addr", "del", address, "dev", "lo")
+
+
 def rerouted(family):
     """Rules send what comes by the port another way, also what OUTPUT makes something else of."""
     name = f"{family.name}, rules for the port"
@@ -1161,7 +1193,7 @@ def views_of_all(family):
 
 PARTS = {
     "views": (grown, views_of_all, to_parent, segments, path_mtu, told_once, held_too_long, learned, black_hole),
-    "changes": (devices, by_input, translated, rerouted, refused, load),
+    "changes": (devices, moved_address, by_input, translated, rerouted, refused, load),
 }
 
 
