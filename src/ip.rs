@@ -102,6 +102,13 @@ pub(crate) trait Ip: 'static {
         place: Option<Place>,
     ) -> Result<(), DropReason>;
 
+    /// Whether routing asks of a packet for the parent itself where it comes from.
+    const VALIDATES: bool;
+
+    /// Notes the route that a packet for the parent itself has, which comes from an address that is held for
+    /// a child, for [`Self::recall_local`]. The `state` is one from before there was that route.
+    fn note_local(parent: &Parent, packet: &Passing<'_>, header: &Self::Header, state: Self::State);
+
     /// Whose the packet is, if that comes to mind at once. It is for a packet that came by before.
     fn recall<'r>(
         parent: &Parent,
@@ -209,6 +216,7 @@ impl Ip for Ipv4 {
     const FAMILY: Family = Family::Ipv4;
     const HEADER_LEN: u32 = ipv4::HEADER_LEN;
     const COUNTS_UNJUDGED: fn(&NetDevice) -> bool = is_child;
+    const VALIDATES: bool = true;
 
     fn rules_look_deeper(namespace: &Namespace) -> bool {
         namespace.ipv4_rules_look_deeper()
@@ -283,6 +291,10 @@ impl Ip for Ipv4 {
         place: Option<Place>,
     ) -> Result<(), DropReason> {
         parent.learn_local_ipv4(packet, header, place)
+    }
+
+    fn note_local(parent: &Parent, packet: &Passing<'_>, header: &Self::Header, state: Self::State) {
+        parent.note_local_ipv4(packet, header, state);
     }
 
     #[inline(always)]
@@ -391,6 +403,7 @@ impl Ip for Ipv6 {
     /// Neighbours believe what they are told of the link if no hop was taken, and behind extension headers
     /// nobody here looks for that.
     const COUNTS_UNJUDGED: fn(&NetDevice) -> bool = |_| true;
+    const VALIDATES: bool = false;
 
     fn rules_look_deeper(namespace: &Namespace) -> bool {
         namespace.ipv6_rules_look_deeper()
@@ -465,6 +478,9 @@ impl Ip for Ipv6 {
     ) -> Result<(), DropReason> {
         parent.learn_local_ipv6(packet, header, place)
     }
+
+    /// Theirs is that of all others.
+    fn note_local(_: &Parent, _: &Passing<'_>, _: &Self::Header, _: Self::State) {}
 
     #[inline(always)]
     fn recall<'r>(

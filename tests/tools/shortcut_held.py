@@ -377,6 +377,35 @@ def among_held(family, words, others, ears):
     hold(family, 2, "del")
 
 
+def to_parents(family, words, ears):
+    """The parent's own addresses are reached from there by the port, for as long as they are its own."""
+    name = f"{family.name}, shortcut {words}, from an address that is held, to one that is the parent's"
+    dest = "203.0.113.7" if family is V4 else "2001:db8:7::7"
+    with BLUE.udp(family) as here:
+
+        def owners(silent=False):
+            grace_period()
+            got = set()
+            for _ in range(4):
+                got.add(ears.owner(lambda data: here.sendto(data, (dest, PORT)), silent).split(" (")[0])
+            return got
+
+        for turn in range(2):
+            PARENT.call("ip", "addr", "add", family.host(dest), "dev", "lo", *(("nodad",) if family is V6 else ()))
+            before = martians()
+            owners()
+            watch(PARENT, f"iifname p1 udp dport {PORT}", ("pre", "in"))
+            got = (owners(), seen(PARENT), martians() - before)
+            unwatch(PARENT)
+            same(got, ({"-"}, {"pre": 4, "in": 4}, 0), f"{name}, {turn}: it gets there by the port")
+            one, other = connected(BLUE, PARENT, family, dest, 7076)
+            report(exchange(one, other, bulk=200_000), f"{name}, {turn}: a connection")
+            one.close()
+            other.close()
+            PARENT.call("ip", "addr", "del", family.host(dest), "dev", "lo")
+            same(owners(silent=True), {"nobody"}, f"{name}, {turn}: and not when it is no more")
+
+
 def told_of_neighbours():
     """Behind extension headers may be what neighbours believe if it comes from their link: it is told by
     the hops that it was not."""
@@ -517,6 +546,7 @@ def main():
             to_sibling(family, words)
             tracked_sibling(family, words)
             among_held(family, words, BESIDE[words], ears)
+            to_parents(family, words, ears)
             odd(family, words)
             several_ways(family, words)
             if family is V6:

@@ -54,6 +54,39 @@ impl Parent {
         self.remember_local(packet, &question)
     }
 
+    /// Remembers the route of a packet for the parent itself that comes from an address which is held for a
+    /// child: it was routed as what the parent sends, so nobody has to let it in. Rules may ask for more
+    /// than is known here.
+    pub(crate) fn note_local_ipv4(&self, packet: &Passing<'_>, header: &Header, state: u32) {
+        let Some(question) = Question::in_state(state, packet, header) else {
+            return;
+        };
+        let rcu = question.bh.read_side();
+        let namespace = question.dev.namespace(rcu);
+        let known = packet.skb().dst(rcu);
+        let Some(dst) = known.filter(|dst| dst.ipv4_kind() == Kind::Local) else {
+            return;
+        };
+        if !question.depends_on_key(rcu)
+            || namespace.ipv4_has_rules()
+            || !self.ipv4_locals.wants(&question.key, question.bh)
+        {
+            return;
+        }
+        let Some(dst) = dst.hold() else {
+            return;
+        };
+        let found = Found {
+            dev: None,
+            dst,
+            near: None,
+            notes: [Checks::ALL.to_note().into()],
+        };
+        let unchanged = || self.ipv4_state(namespace) == state;
+        self.ipv4_locals
+            .insert(&question.key, found, unchanged, question.bh);
+    }
+
     /// Routes the packet, and remembers that.
     fn remember_local(
         &self,

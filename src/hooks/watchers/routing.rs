@@ -108,13 +108,34 @@ fn stranger_by_port<'a, I: Ip>(
     state: I::State,
     known: Stranger,
 ) -> Verdict<'a> {
-    if I::may_leave(&packet) {
-        return before_routing::<I>(parent, packet, state);
-    }
     match known {
+        Stranger::Near if !I::VALIDATES => stranger::<I>(parent, packet, state),
+        _ if I::may_leave(&packet) => from_held::<I>(parent, packet, state, known),
         Stranger::Far => packet.pass(),
         Stranger::Near => stranger::<I>(parent, packet, state),
     }
+}
+
+/// As [`stranger_by_port`], from an address that may be held for the child. To routing that is a forgery
+/// (IPv4), whatever the packet carries.
+fn from_held<'a, I: Ip>(
+    parent: &Parent,
+    mut packet: Passing<'a>,
+    state: I::State,
+    known: Stranger,
+) -> Verdict<'a> {
+    if known == Stranger::Near && is_undecided(&packet) {
+        let header = I::plain(packet.skb());
+        let known = header.and_then(|header| {
+            let dst = I::recall_local(parent, &packet, &header, state).ok()?;
+            Some((header, dst))
+        });
+        if let Some((header, dst)) = known {
+            packet.skb_mut().set_dst(dst);
+            return pass_routed::<I>(parent, packet, I::protocol(&header));
+        }
+    }
+    before_routing::<I>(parent, packet, state)
 }
 
 /// The packet is for no child. If it is for the parent's own sockets, routing may have to find out
@@ -215,12 +236,15 @@ fn new_before_routing<'a, I: Ip>(
     mut packet: Passing<'a>,
     header: I::Header,
 ) -> Verdict<'a> {
+    // Before anything is asked.
+    let (state, _) = I::meet(parent, &packet);
     match I::find_out(parent, &mut packet, &header, BEFORE_ROUTING, At::Routing) {
         Answer::Claimed(claim) => choose::<I>(parent, packet, &header, &claim),
         Answer::Refused(reason) => packet.refuse(reason),
-        Answer::Leaves => packet
-            .send(I::FAMILY, is_child)
-            .unwrap_or_else(|packet| pass_routed::<I>(parent, packet, I::protocol(&header))),
+        Answer::Leaves => packet.send(I::FAMILY, is_child).unwrap_or_else(|packet| {
+            I::note_local(parent, &packet, &header, state);
+            pass_routed::<I>(parent, packet, I::protocol(&header))
+        }),
         Answer::Held | Answer::Pass => pass_routed::<I>(parent, packet, I::protocol(&header)),
     }
 }
