@@ -293,7 +293,12 @@ impl Ip for Ipv4 {
         parent.learn_local_ipv4(packet, header, place)
     }
 
-    fn note_local(parent: &Parent, packet: &Passing<'_>, header: &Self::Header, state: Self::State) {
+    fn note_local(
+        parent: &Parent,
+        packet: &Passing<'_>,
+        header: &Self::Header,
+        state: Self::State,
+    ) {
         parent.note_local_ipv4(packet, header, state);
     }
 

@@ -259,7 +259,12 @@ impl Parent {
         // Siblings have it at once with leave for that, or behind the parent's rules of input.
         question.near_only = held.is_some_and(|port| !lets_all_leave(port));
         // Rules of output may ask for more than is known here.
-        if question.near_only && question.dev.namespace(packet.bh().read_side()).ipv6_has_rules() {
+        if question.near_only
+            && question
+                .dev
+                .namespace(packet.bh().read_side())
+                .ipv6_has_rules()
+        {
             return Answer::Leaves;
         }
         let known = question.by_flow_after_all(&self.ipv6, header);
