@@ -7,6 +7,8 @@
 //! after them would look at it; all others where the child's device is to send them. Hop limits
 //! stay as they are, as for what comes in: a shortcut is a delivery, not a hop.
 
+mod parents;
+
 use crate::{
     arrive,
     fib::{
@@ -29,6 +31,7 @@ use crate::{
     passthru::{is_child, End, Fall, Role},
 };
 use core::marker::PhantomData;
+use parents::to_parent;
 
 /// How many devices may send one from within the other until a packet goes by the full path, which
 /// begins with an empty stack and counts hops. Namespaces can be children of each other in a ring.
@@ -202,8 +205,9 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         else {
             return packet.pass();
         };
-        let kind = || ip::kind_of(Some(packet.skb().linear()));
-        if port.driver().in_flight().is_ahead(kind) {
+        if unlikely(!port.driver().in_flight().are_none())
+            && overtakes::<I>(packet.skb(), exits, port, rcu)
+        {
             return packet.pass();
         }
         match I::recall_exit(exits, port, &header, rcu) {
@@ -215,7 +219,7 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
             }
             Some(Ok(Exit::Narrow(dst))) => by_narrow::<I>(packet, child, port, dst),
             Some(Ok(Exit::Sibling(sibling))) => to_sibling::<I>(packet, exits, child, sibling),
-            Some(Err(_)) => packet.pass(),
+            Some(Err(fall)) => to_parent::<I>(packet, child, port, fall),
             None => new_after_output::<I>(packet, exits, child, port),
         }
     }
@@ -227,6 +231,23 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
 #[inline(always)]
 fn is_unfinished(skb: &SkBuff) -> bool {
     skb.asks_for_times() || skb.leaves_socket() || skb.has_extensions() && skb.has_security_path()
+}
+
+/// Whether a packet would overtake others of its flow that are on their way by the full path, by whatever
+/// way it went. Where the parent itself is the way that is the full path.
+#[cold]
+#[inline(never)]
+fn overtakes<I: Outgoing>(
+    skb: &SkBuff,
+    exits: &Exits,
+    port: &Device<End>,
+    rcu: ReadSide<'_>,
+) -> bool {
+    let is_parents = I::plain(skb)
+        .and_then(|header| I::recall_exit(exits, port, &header, rcu))
+        .is_some_and(|answer| answer.is_err());
+    let kind = || ip::kind_of(Some(skb.linear()));
+    !is_parents && port.driver().in_flight().is_ahead(kind)
 }
 
 /// A packet by an uplink that does not take all that the pair does.
@@ -309,19 +330,31 @@ fn to_sibling<'a, I: Ip>(
         return packet.pass();
     }
     let (skb, taken) = packet.take();
-    let mut skb = match skb.pass_hooks_after_routing(I::FAMILY, child, rcu) {
-        Ok(skb) => skb,
+    let (skb, sent) = match finish_output::<I>(skb, child, rcu) {
+        Ok(passed) => passed,
         Err(refused) => return taken.tell(refused),
-    };
-    let sent = match skb.run_egress_programs(I::FAMILY, child, rcu) {
-        Ok(sent) => sent,
-        Err(refused) => {
-            skb.drop_with(DropReason::BPF_CGROUP_EGRESS);
-            return taken.tell(refused);
-        }
     };
     with_bottom_halves_disabled(|bh| meet(skb, child, sibling, bh));
     taken.tell(sent)
+}
+
+/// What is left of its namespace's output, where nothing looks at what `child` sends: hooks of the
+/// machine, and the programs of its sender's cgroups. Returns the packet and what its sender is to hear;
+/// fails with that where one has dropped it.
+#[inline(always)]
+fn finish_output<I: Ip>(
+    skb: SkBuff,
+    child: &Device<End>,
+    rcu: ReadSide<'_>,
+) -> Result<(SkBuff, Sent), Sent> {
+    let mut skb = skb.pass_hooks_after_routing(I::FAMILY, child, rcu)?;
+    match skb.run_egress_programs(I::FAMILY, child, rcu) {
+        Ok(sent) => Ok((skb, sent)),
+        Err(refused) => {
+            skb.drop_with(DropReason::BPF_CGROUP_EGRESS);
+            Err(refused)
+        }
+    }
 }
 
 /// Whether a packet may go to the child of another port at once.
@@ -455,12 +488,19 @@ fn leave<I: Outgoing>(
     match find_way::<I>(child, port, exits, &mut skb, bh) {
         Ok((header, exit)) => Ok(go::<I>(skb, &header, child, port, exit, bh)),
         Err(reason) => {
-            // Of others nobody said that they should leave.
-            if let Some(fall) = reason.filter(|_| lets_all_leave(port)) {
-                child.driver().arrivals().count_fall(fall);
+            if let Some(fall) = reason {
+                count_fall(child, port, fall);
             }
             Err(skb)
         }
+    }
+}
+
+/// Counts a packet that does not leave early where all that the child sends should. Of others nobody
+/// said so.
+fn count_fall(child: &Device<End>, port: &Device<End>, fall: Fall) {
+    if lets_all_leave(port) {
+        child.driver().arrivals().count_fall(fall);
     }
 }
 

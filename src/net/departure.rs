@@ -627,9 +627,14 @@ impl Sent {
         Self(answer)
     }
 
+    /// What a device did with it.
+    pub(crate) fn by(answer: Transmit) -> Self {
+        Self(answer.code() as c_int)
+    }
+
     /// This, or if it is nothing to tell of, what was said before.
     #[inline(always)]
-    fn or(self, before: Self) -> Self {
+    pub(crate) fn or(self, before: Self) -> Self {
         if self.0 == 0 {
             before
         } else {

@@ -78,9 +78,7 @@ impl<D: Driver> Operations<D> {
     #[inline(always)]
     fn hand_over(dev: &Device<D>, mut skb: SkBuff) -> c_int {
         with_bottom_halves_disabled(|bh| {
-            skb.drop_dst();
-            // SAFETY: the skb is valid and ours; softirqs are disabled.
-            unsafe { bindings::passthru_helper_skb_prepare_xmit(skb.as_raw()) };
+            skb.prepare_for_driver();
             D::transmit(dev, skb, bh).code()
         })
     }
@@ -94,6 +92,11 @@ impl NetDevice {
     fn has_nothing_to_ask(&self, rcu: ReadSide<'_>) -> bool {
         self.has_one_free_queue(self.namespace(rcu), rcu)
             && self.features().has(Features::UNFINISHED)
+    }
+
+    /// Whether this device would be given a packet at once that its namespace is about to send by it.
+    pub(crate) fn would_be_given(&self, skb: &SkBuff, rcu: ReadSide<'_>) -> bool {
+        self.has_nothing_to_ask(rcu) && skb.is_ready()
     }
 
     /// As [`Self::has_nothing_to_ask`], for a device of any driver, in `namespace`, and this packet: what
@@ -165,17 +168,31 @@ impl SkBuff {
         Sent::from_errno(ENETDOWN.to_errno())
     }
 
-    /// Whether `dev`, which is the packet's, would be given it as it is: it stands for itself only, can be
-    /// read, and has no tag, encryption or time for somebody to see to. C: `validate_xmit_skb()`.
+    /// What the kernel does with a packet that a device of our own is given.
+    pub(crate) fn prepare_for_driver(&mut self) {
+        self.drop_dst();
+        // SAFETY: the skb is valid and ours. On which CPU that is, is no more than a hint.
+        unsafe { bindings::passthru_helper_skb_prepare_xmit(self.as_raw()) };
+    }
+
+    /// Whether `dev` would be given the packet as it is, because it is the packet's and that
+    /// [`is_ready`](Self::is_ready).
     #[inline(always)]
     fn has_nothing_to_do(&self, dev: &NetDevice) -> bool {
+        // SAFETY: the skb is valid and has its device.
+        let at = unsafe { self.raw_dev().read() };
+        ptr::eq(at, dev.as_raw()) && self.is_ready()
+    }
+
+    /// Whether there is nothing to do before a driver has the packet: it stands for itself only, can be
+    /// read, and has no tag, encryption or time for somebody to see to. C: `validate_xmit_skb()`.
+    #[inline(always)]
+    fn is_ready(&self) -> bool {
         let skb = self.as_raw();
-        // SAFETY: the skb is valid, ours, and has its device. The members of the unions overlay each
-        // other.
+        // SAFETY: the skb is valid and ours. The members of the unions overlay each other.
         let is_plain = unsafe {
             let headers = (*skb).__bindgen_anon_4.headers.as_ref();
-            ptr::eq(self.raw_dev().read(), dev.as_raw())
-                && (*skb).active_extensions == 0
+            (*skb).active_extensions == 0
                 && headers.encapsulation() == 0
                 && headers.unreadable() == 0
         };

@@ -425,17 +425,26 @@ impl SkBuff {
     /// takes it off. Both have Ethernet addresses. Fails with `ENOMEM`.
     /// C: `eth_header()`, `eth_type_trans()`.
     pub(crate) fn wrap_in_ethernet(&mut self, to: &NetDevice, from: &NetDevice) -> Result {
-        let protocol = u16::from_be(self.protocol().0);
-        self.own_head_with(bindings::ETH_HLEN)?;
+        self.add_ethernet(to, from)?;
         let (skb, dev) = (self.as_raw(), to.as_raw());
-        let (to, from) = (to.raw_address(), from.raw_address());
-        // SAFETY: the skb is valid and ours and has the room; the device exists, and so do addresses.
-        // The union is written as it is read in `protocol()`.
+        // SAFETY: the skb is valid and ours and begins with its header; the device exists. The union is
+        // written as it is read in `protocol()`.
         unsafe {
-            bindings::eth_header(skb, dev, protocol, to.cast(), from.cast(), (*skb).len);
             (*skb).__bindgen_anon_4.headers.as_mut().protocol = bindings::eth_type_trans(skb, dev);
             (*skb).mac_len = bindings::ETH_HLEN as u16;
         }
+        Ok(())
+    }
+
+    /// Puts an Ethernet header before the packet, by which `from` sends it to `to`. Both have Ethernet
+    /// addresses. Fails with `ENOMEM`. C: `eth_header()`.
+    pub(crate) fn add_ethernet(&mut self, to: &NetDevice, from: &NetDevice) -> Result {
+        let protocol = u16::from_be(self.protocol().0);
+        self.own_head_with(bindings::ETH_HLEN)?;
+        let (skb, dev) = (self.as_raw(), from.as_raw());
+        let (to, from) = (to.raw_address(), from.raw_address());
+        // SAFETY: the skb is valid and ours and has the room; the device exists, and so do addresses.
+        unsafe { bindings::eth_header(skb, dev, protocol, to.cast(), from.cast(), (*skb).len) };
         Ok(())
     }
 

@@ -21,10 +21,14 @@ const VLAN_TAG: u32 = 4;
 /// Sends a packet to the other end of the pair. Each packet is counted once: as sent, or as
 /// dropped for one reason.
 pub(super) fn transmit(dev: &Device<End>, skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
-    let mut skb = match output::at_device(dev, skb, bh) {
-        Ok(transmit) => return transmit,
-        Err(skb) => skb,
-    };
+    match output::at_device(dev, skb, bh) {
+        Ok(transmit) => transmit,
+        Err(skb) => cross(dev, skb, bh),
+    }
+}
+
+/// As [`transmit`], for a packet that is known not to leave early.
+pub(crate) fn cross(dev: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
     match prepare(dev, &mut skb, bh) {
         Ok(peer) => deliver(dev, peer, skb, bh),
         Err(drop) => {
