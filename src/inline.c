@@ -110,6 +110,8 @@ static __always_inline void passthru_reset_tc(struct sk_buff *skb)
 void passthru_helper_skb_scrub(struct sk_buff *skb, bool crosses)
 {
 	skb_scrub_packet(skb, crosses);
+	/* That a neighbour of the sender's answers says nothing of others. */
+	skb_set_dst_pending_confirm(skb, 0);
 	/* Generic XDP passes by what tc has redirected. */
 	skb_reset_redirect(skb);
 	passthru_reset_tc(skb);

@@ -394,6 +394,7 @@ fn may_meet<I: Ip>(
 /// From one child into the other: received there as from outside, from an empty stack on.
 fn meet(mut skb: SkBuff, child: &Device<End>, sibling: &Device<End>, bh: BottomHalf<'_>) {
     skb.tx_timestamp();
+    skb.confirm_nobody();
     child.driver().departures().count_sibling(child, skb.len());
     arrive::from_sibling(skb, sibling, bh);
 }

@@ -300,6 +300,17 @@ impl SkBuff {
         unsafe { bindings::passthru_helper_skb_tx_timestamp(self.as_raw()) };
     }
 
+    /// That the sender's neighbour answers says nothing of those of who sends the packet on.
+    /// C: `skb_set_dst_pending_confirm()`.
+    #[inline(always)]
+    pub(crate) fn confirm_nobody(&mut self) {
+        // SAFETY: the skb is valid and ours. The members of the union overlay each other.
+        unsafe {
+            let headers = (*self.as_raw()).__bindgen_anon_4.headers.as_mut();
+            headers.set_dst_pending_confirm(0);
+        }
+    }
+
     /// Forgets what the stack that sent the packet knew of it: route, conntrack, secpath, ...;
     /// where it leaves its namespace (`crosses`) also mark and timestamp.
     ///

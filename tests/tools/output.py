@@ -189,6 +189,20 @@ def views(family, words):
     report((took(before) > 15) == taken, f"{name}: ... by the shortcut or not", ways())
 
 
+def unconfirmed(family, words):
+    """That its gateway answers, which a sender may say (MSG_CONFIRM), confirms no neighbour of the parent's."""
+    lladdr = json.loads(OUTSIDE.call("ip", "-j", "link", "show", "out0"))[0]["address"]
+    PARENT.call(*family.ip("neigh", "replace", family.outside, "dev", "up0", "lladdr", lladdr, "nud", "reachable"))
+    time.sleep(2.2)
+    with OUTSIDE.udp(family, PORT) as there, BLUE.udp(family) as here:
+        for _ in range(COUNT):
+            here.sendto(b"it answers", socket.MSG_CONFIRM, (family.outside, PORT))
+        came = len(gather(there, COUNT))
+    found = PARENT.call("ip", f"-{family.version}", "-s", "-j", "neigh", "show", family.outside, "dev", "up0")
+    age = json.loads(found)[0]["confirmed"]
+    report(came == COUNT and age >= 2, f"{family.name}, shortcut {words}: a child confirms none of the parent's neighbours", found)
+
+
 def to_parent(family):
     """INPUT of the parent judges what is for the parent itself."""
     for words in ("output", "all"):
@@ -1189,6 +1203,7 @@ def views_of_all(family):
         shortcut("p1", words)
         views(family, words)
         hops(family, words)
+        unconfirmed(family, words)
 
 
 PARTS = {
