@@ -165,9 +165,18 @@ def views(family, words, mode, dest):
         tap.close()
 
 
+def forwarding(value=None):
+    """Whether the parent forwards, which may be changed."""
+    if value is not None:
+        PARENT.sysctl(**{f"ipv{version}__conf__all__forwarding": value for version in (4, 6)})
+    return pathlib.Path("/proc/sys/net/ipv6/conf/all/forwarding").read_text(encoding="ascii") == "1\n"
+
+
 def unqueued(family, words, dest):
     """Where nobody looks, they are not given to the device: that is what it is for."""
-    name = f"{family.name}, shortcut {words}, to {dest}: the child's device is not asked"
+    forwards = forwarding()
+    name = f"{family.name}, shortcut {words}, to {dest}{'' if forwards else ', in a parent that forwards nothing'}"
+    name += ": the child's device is not asked"
     trace = Trace()
     if not trace.exists:
         return skip(name, "no tracing")
@@ -306,6 +315,11 @@ def main(mode):
             hold(family, held, "del")
             if held and mode == "l2":
                 know(family, "del")
+    forwarding(0)
+    shortcut("p1", "output")
+    for family in FAMILIES:
+        unqueued(family, "output", family.uplink)
+    forwarding(1)
     shortcut("p1", "none")
 
 

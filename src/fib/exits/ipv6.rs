@@ -172,12 +172,11 @@ impl Exits {
             return Err(Fall::Unrouted);
         }
         let dst = match &source {
-            // As for IPv4; and what a namespace sends itself needs no leave to forward.
+            // As for IPv4.
             Some(source) if source.held => namespace
                 .route_output_ipv6(&header.daddr, &header.saddr)
                 .ok_or(Fall::Unrouted)?,
-            _ if state.forwards => route(skb, port, bh)?,
-            _ => return Err(Fall::Unrouted),
+            _ => route(skb, port, bh)?,
         };
         let near = dst.get(rcu);
         let destination = near.ipv6_destination(rcu);
@@ -186,6 +185,9 @@ impl Exits {
         }
         let exit = if destination.kind == Kind::Local {
             Err(Fall::Parents)
+        } else if !held && !state.forwards {
+            // What a namespace sends itself needs no leave to forward.
+            return Err(Fall::Unrouted);
         } else {
             let narrow = is_narrow(near, near.is_learned_ipv6(), port);
             by_route(near, port, Family::Ipv6, rcu).map(|exit| narrowed(exit, narrow))
