@@ -338,6 +338,8 @@ class Network:
             self._side.first.setdefault(child, self.plan.child(i))
         if self.path["kind"] in ("bridge", "slave") and self.path.get("mac") and self._introduced:
             self._introduce_siblings()
+        if self.path["kind"] == "bridge" and self._introduced and self.children:
+            self._introduce_parent()
 
     def _give_address(self, child, address):
         child.rtnl.address(child.device, address, self.plan.host)
@@ -363,6 +365,15 @@ class Network:
             mac = other.mac if self.path.get("own_mac") else UPLINK_MAC
             child.rtnl.neighbour(child.device, self.address_of(other), mac)
             child.rtnl.route(child.device, self.address_of(other), self.plan.host)
+
+
+    def _introduce_parent(self):
+        """The first child of a bridge and the parent itself reach each other without ARP."""
+        child, plan = self.children[0], self.plan
+        child.rtnl.neighbour(child.device, plan.parent, UPLINK_MAC)
+        child.rtnl.route(child.device, plan.parent, plan.host)
+        self.rtnl.neighbour(self.lan, self.address_of(child), child.mac)
+        self.rtnl.route(self.lan, self.address_of(child), plan.host)
 
 
 def guest_file(name):

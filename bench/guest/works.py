@@ -329,8 +329,18 @@ def sibling(network, cell, _control):
                  lambda: sum(witness.packets(one.namespace, device)))
 
 
+def parents(network, cell, _control):
+    """TCP from a child to the parent itself."""
+    child, plan = network.children[0], network.plan
+    device = "lo" if network.path["kind"] == "host" else "c0"
+    ends = (child.namespace, network.address_of(child)), (network.parent, plan.parent)
+    return _load(network, cell["work"].replace("parent", "tcp"), ends, cell,
+                 lambda: sum(witness.packets(child.namespace, device)))
+
+
 KINDS = {
     "rx-udp": receive, "tx-udp": transmit,
     "tcp-rr": tcp, "tcp-crr": tcp, "tcp-stream": tcp,
     "sibling-rr": sibling, "sibling-crr": sibling, "sibling-stream": sibling,
+    "parent-rr": parents,
 }

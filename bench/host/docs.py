@@ -68,6 +68,7 @@ SUMMARY = {
     "stream out": {"work": "tcp-stream", "direction": "out", "firewall": "none"},
     "sibling rr": {"work": "sibling-rr", "firewall": "none"},
     "sibling stream": {"work": "sibling-stream", "firewall": "none"},
+    "parent rr": {"work": "parent-rr", "firewall": "none"},
 }
 LEGEND = {
     "stock": """
@@ -78,7 +79,8 @@ past the parent's rules, a plus those that carry some past them, a tilde those
 whose shortcut was not taken. *random sources*: ever other ones, so that no cache
 of them helps (IPv6: the parent has a route by source, for another destination).
 *TCP rr*: a request and its response between the outside and the child.
-*sibling*: from child to child, beside two sockets of the host over loopback.
+*sibling*: from child to child, *parent*: from child to the parent itself, both beside two
+sockets of the host over loopback.
 The rows host+passthru-... are packets for the host itself, with a port beside
 that they are not for.
 """,
@@ -87,8 +89,8 @@ The host's cost of the same work is 1.00, the generator's share left out; in bra
 the spread of the ratio. An exclamation mark: overstated by this lab. A star marks paths
 that carry packets past the parent's rules, a plus those that carry some past them, a tilde
 those whose shortcut was not taken. *NAT and 20 rules*: `rules20`. *random sources*: ever other
-ones, so that no cache of them helps. *sibling*: from child to child, beside two sockets of
-the host over loopback.
+ones, so that no cache of them helps. *sibling*: from child to child, *parent*: from child to the
+parent itself, both beside two sockets of the host over loopback.
 """,
 }
 

@@ -21,7 +21,7 @@ EXTRA = ("direction", "cpus", "sources", "frame", "addresses", "seen", "taken", 
 ALL, SOME, NONE = "all", "some", "none"
 FULL, LEAST = 0.95, 0.05        # of "taken", which handshakes and the like are a part of
 WORKS = ("rx-udp", "tx-udp", "tcp-rr", "tcp-crr", "tcp-stream",
-         "sibling-rr", "sibling-crr", "sibling-stream", "create", "memory", "remove")
+         "sibling-rr", "sibling-crr", "sibling-stream", "parent-rr", "create", "memory", "remove")
 FIREWALLS = ("none", "conntrack", "filter20", "nat", "rules20", "rules200")
 LIVES = ("create", "memory", "remove")
 

@@ -75,6 +75,10 @@ def _siblings(ip, firewall="none", scale=1):
     yield _load("sibling-crr", ip, 200 * scale, 50, 1, **keys)
 
 
+def _parent(ip, scale=1):
+    return _load("parent-rr", ip, 500 * scale, 100, 1)
+
+
 def _misses(ip, **keys):
     """No cache of sources helps."""
     return _receive(ip, **({"count": 4000, "warm": WARM_MISSES[ip], "sources": "random"} | keys))
@@ -96,6 +100,7 @@ def _full_other(ip):
         yield _transmit(ip, firewall=firewall)
         yield from _tcp(ip, firewall)
         yield from _siblings(ip, firewall)
+    yield _parent(ip)
     yield _transmit(ip, firewall="filter20")
     yield _transmit(ip, connected=False)
     yield _transmit(ip, size=LARGE)

@@ -18,7 +18,7 @@ import sys
 
 from bpf import EXIT, MOV_IMM, attach, instruction, load
 from nfqueue import Queue
-from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, connected, difference, exchange, ping, report, same, shortcut, statistics, until
+from world import FAMILIES, PATIENCE, PORT, SILENCE, Space, connected, difference, exchange, grace_period, ping, report, same, shortcut, statistics, until
 
 PARENT, OUTSIDE, BLUE, RED = (Space(name) for name in ("-", "outside", "blue", "red"))
 
@@ -104,20 +104,24 @@ def by_shortcut(act):
 
 
 def egress(family, group):
-    """What a cgroup's program says of what a child sends to a sibling, and out."""
-    trials = ((RED, family.child(2), "sibling"), (OUTSIDE, family.outside, "uplink"))
+    """What a cgroup's program says of what a child sends to a sibling, out, and to the parent itself."""
+    trials = ((RED, family.child(2), "sibling"), (OUTSIDE, family.outside, "uplink"), (PARENT, family.uplink, "parent"))
     for words in ("none", "output", "all"):
         shortcut("p1", words)
         for receiver, dest, whom in trials:
             name = f"{family.name}, shortcut {words}, to the {whom}"
             # Until the way is remembered packets leave at the device, behind all programs.
-            if words != "none":
+            short_way = words != "none" and receiver is not PARENT
+            for _ in range(3):
+                sends(family, BLUE, dest, receiver)
+                grace_period()
+            if short_way:
                 report(until(lambda: by_shortcut(lambda: sends(family, BLUE, dest, receiver))), f"{name}: the way is remembered")
             for verdict, want in ((1, (True, None)), (0, (False, "EPERM")), (1, (True, None))):
                 attached = attach(group, program(verdict), BPF_CGROUP_INET_EGRESS)
                 said = f"{name}: a program of the cgroup says {'yes' if verdict else 'no'}"
                 short = by_shortcut(lambda: same(sends(family, BLUE, dest, receiver), want, said))
-                if words != "none" and verdict:
+                if short_way and verdict:
                     same(len(short), 1, f"{name}: ... by the shortcut")
                 attached()
             # It is the sender's own device that it is asked about.
