@@ -15,6 +15,7 @@ use crate::{
         context::{ReadSide, Rtnl},
         device::Device,
         dst::Dst,
+        hint::unlikely,
         netfilter::Family,
         once::Once32,
         settling::Settling,
@@ -99,7 +100,11 @@ impl<'r> Exit<'r> {
     /// What an entry of a table says: where it names nobody the route is meant.
     #[inline(always)]
     fn remembered(sibling: Option<&'r Device<End>>, dst: Dst<'r>) -> Self {
-        sibling.map_or(Self::Uplink(dst), Self::Sibling)
+        if unlikely(sibling.is_some()) {
+            sibling.map_or(Self::Uplink(dst), Self::Sibling)
+        } else {
+            Self::Uplink(dst)
+        }
     }
 
     /// Who receives the packet, if it does not leave.
