@@ -247,7 +247,7 @@ impl<'r> Way<'r> {
 impl<'r> Claim<'r> {
     /// The answer to who asks for a packet that had its `kept` route already. It needs that: hooks that
     /// come later see it, and go by it ([`Ip::held_for`](crate::ip::Ip::held_for)).
-    fn answer_at_sockets(self, skb: &mut SkBuff, kept: KeptDst) -> Answer<'r> {
+    fn answer_at_sockets(self, skb: &mut SkBuff, kept: KeptDst<'r>) -> Answer<'r> {
         skb.put_dst(kept);
         if self.is_near() && self.shortcuts.contains(Shortcut::Netfilter) {
             Answer::Claimed(self)

@@ -159,7 +159,7 @@ impl Parent {
         if at == At::Sockets && question.dev.is_loopback() {
             return Answer::Held;
         }
-        let kept = (at == At::Sockets).then(|| skb.take_dst());
+        let kept = (at == At::Sockets).then(|| skb.take_dst(rcu));
         let from_held = (at == At::Sockets)
             .then(|| self.look_up_held(skb, question))
             .flatten();

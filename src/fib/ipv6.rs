@@ -293,7 +293,7 @@ impl Parent {
         if !question.depends_on_key(rcu) {
             return at.unknown();
         }
-        let kept = (at == At::Sockets).then(|| skb.take_dst());
+        let kept = (at == At::Sockets).then(|| skb.take_dst(rcu));
         // Before anything is asked, and once: a later count would not be the one that has settled.
         // What does not hold for sure is not remembered.
         let (routes, generation) = (namespace.ipv6_state(), self.generation.read());

@@ -178,10 +178,11 @@ impl Drop for HeldDst {
     }
 }
 
-/// The route that a packet had, with its reference if it has one.
-pub(crate) struct KeptDst(c_ulong);
+/// The route that a packet had, with its reference if it has one: without one it exists no longer than
+/// the RCU read-side critical section.
+pub(crate) struct KeptDst<'r>(c_ulong, PhantomData<ReadSide<'r>>);
 
-impl Drop for KeptDst {
+impl Drop for KeptDst<'_> {
     fn drop(&mut self) {
         if self.0 & NOREF == 0 {
             // SAFETY: the reference was the packet's and is ours. Null is nothing.
@@ -220,7 +221,13 @@ impl SkBuff {
     }
 
     /// Takes the packet's route away, to be given back.
-    pub(crate) fn take_dst(&mut self) -> KeptDst {
+    pub(crate) fn take_dst<'r>(&mut self, _rcu: ReadSide<'r>) -> KeptDst<'r> {
+        KeptDst(self.take_refdst(), PhantomData)
+    }
+
+    /// As [`Self::take_dst`], as the packet has it.
+    #[inline(always)]
+    fn take_refdst(&mut self) -> c_ulong {
         // SAFETY: the skb is valid and ours; what overlays the route is in use in lists only.
         let refdst = unsafe {
             &mut (*self.as_raw())
@@ -228,11 +235,11 @@ impl SkBuff {
                 .__bindgen_anon_1
                 ._skb_refdst
         };
-        KeptDst(core::mem::take(refdst))
+        core::mem::take(refdst)
     }
 
     /// Gives a route back to the packet that it was taken from.
-    pub(crate) fn put_dst(&mut self, kept: KeptDst) {
+    pub(crate) fn put_dst(&mut self, kept: KeptDst<'_>) {
         self.drop_dst();
         let kept = core::mem::ManuallyDrop::new(kept);
         // SAFETY: as above.
@@ -246,7 +253,7 @@ impl SkBuff {
 
     /// Takes the packet's route away. C: `skb_dst_drop()`.
     pub(crate) fn drop_dst(&mut self) {
-        drop(self.take_dst());
+        drop(KeptDst(self.take_refdst(), PhantomData));
     }
 
     /// Gives the packet, which has none, a route until the end of the read-side critical section:
@@ -268,6 +275,6 @@ impl SkBuff {
     pub(super) fn set_held_dst(&mut self, dst: HeldDst) {
         // SAFETY: as above, and GRO is told that there is something to release.
         unsafe { (*self.as_raw()).__bindgen_anon_4.headers.as_mut() }.set_slow_gro(1);
-        self.put_dst(KeptDst(dst.into_raw() as c_ulong));
+        self.put_dst(KeptDst(dst.into_raw() as c_ulong, PhantomData));
     }
 }

@@ -30,9 +30,10 @@ impl<T> RcuArc<T> {
         }
     }
 
-    /// The value, for the RCU read-side critical section. C: `rcu_dereference()`.
+    /// The value, for the RCU read-side critical section, and as long as this place is there: its end waits
+    /// for nobody. C: `rcu_dereference()`.
     #[inline(always)]
-    pub(crate) fn get<'r>(&self, _rcu: ReadSide<'r>) -> Option<&'r T> {
+    pub(crate) fn get<'r>(&'r self, _rcu: ReadSide<'r>) -> Option<&'r T> {
         // The address dependency orders what is read through the pointer after this load.
         let ptr = self.ptr.load(Ordering::Relaxed);
         // SAFETY: by the type's invariant a share of ours keeps the value, and `set()` gives one

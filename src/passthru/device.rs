@@ -161,7 +161,7 @@ impl End {
 
     /// Where what this end sends may go on at once, if it is a child whose port allows that.
     #[inline(always)]
-    pub(crate) fn exits<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Exits> {
+    pub(crate) fn exits<'r>(&'r self, rcu: ReadSide<'r>) -> Option<&'r Exits> {
         self.exits.get(rcu)
     }
 
@@ -173,7 +173,7 @@ impl End {
     /// Where flows to the child are noted that its parent's rules have let through, if this is a port
     /// that allows them to come by `device`.
     #[inline(always)]
-    pub(crate) fn established<'r>(&self, rcu: ReadSide<'r>) -> Option<&'r Established> {
+    pub(crate) fn established<'r>(&'r self, rcu: ReadSide<'r>) -> Option<&'r Established> {
         self.established.get(rcu)
     }
 

@@ -181,7 +181,7 @@ fn route<'r>(
     header: &Header,
     bh: BottomHalf<'r>,
 ) -> Result<HeldDst, Fall> {
-    let (kept, mark, flags) = (skb.take_dst(), skb.mark(), skb.ip_flags());
+    let (kept, mark, flags) = (skb.take_dst(bh.read_side()), skb.mark(), skb.ip_flags());
     skb.set_ip_flags(0);
     skb.set_mark(0);
     let route = skb.route_ipv4(header, port, bh);

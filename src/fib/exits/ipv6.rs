@@ -274,7 +274,7 @@ fn found<'a>(
 
 /// The parent's route for a packet that came in by `port`, with nothing of the child's.
 fn route<'r>(skb: &mut SkBuff, port: &'r Device<End>, bh: BottomHalf<'r>) -> Result<HeldDst, Fall> {
-    let (kept, mark) = (skb.take_dst(), skb.mark());
+    let (kept, mark) = (skb.take_dst(bh.read_side()), skb.mark());
     skb.set_mark(0);
     let dst = skb.route_ipv6_by(port, bh).and_then(|dst| dst.hold());
     skb.put_dst(kept);
