@@ -205,9 +205,8 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
         else {
             return packet.pass();
         };
-        if unlikely(!port.driver().in_flight().are_none())
-            && overtakes::<I>(packet.skb(), exits, port, rcu)
-        {
+        let kind = || ip::kind_of(Some(packet.skb().linear()));
+        if port.driver().in_flight().is_ahead(kind) {
             return packet.pass();
         }
         match I::recall_exit(exits, port, &header, rcu) {
@@ -231,23 +230,6 @@ impl<I: Outgoing> Sender for AfterOutput<I> {
 #[inline(always)]
 fn is_unfinished(skb: &SkBuff) -> bool {
     skb.asks_for_times() || skb.leaves_socket() || skb.has_extensions() && skb.has_security_path()
-}
-
-/// Whether a packet would overtake others of its flow that are on their way by the full path, by whatever
-/// way it went. Where the parent itself is the way that is the full path.
-#[cold]
-#[inline(never)]
-fn overtakes<I: Outgoing>(
-    skb: &SkBuff,
-    exits: &Exits,
-    port: &Device<End>,
-    rcu: ReadSide<'_>,
-) -> bool {
-    let is_parents = I::plain(skb)
-        .and_then(|header| I::recall_exit(exits, port, &header, rcu))
-        .is_some_and(|answer| answer.is_err());
-    let kind = || ip::kind_of(Some(skb.linear()));
-    !is_parents && port.driver().in_flight().is_ahead(kind)
 }
 
 /// A packet by an uplink that does not take all that the pair does.

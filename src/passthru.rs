@@ -20,7 +20,7 @@ pub(crate) use arrivals::Fall;
 pub(crate) use demux::Outlook;
 pub(crate) use device::{match_sizes, End};
 pub(crate) use sources::{holds_ipv4, holds_ipv6};
-pub(crate) use transmit::cross;
+pub(crate) use transmit::{cross, Next};
 
 use crate::{
     net::{device::NetDevice, skb::Framing},

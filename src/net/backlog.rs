@@ -112,17 +112,11 @@ impl InFlight {
         note.write(mark | if alone { kind.whose() } else { 0 });
     }
 
-    /// Whether there is nobody to ask for.
-    #[inline(always)]
-    pub(crate) fn are_none(&self) -> bool {
-        self.pending.read() == 0
-    }
-
     /// Whether a packet of this kind is in a backlog, as far as can be told from here. Callable in
     /// any context.
     #[inline(always)]
     pub(crate) fn is_ahead(&self, kind: impl FnOnce() -> Kind) -> bool {
-        !self.are_none() && self.is_noted(kind())
+        self.pending.read() != 0 && self.is_noted(kind())
     }
 
     #[cold]

@@ -13,7 +13,7 @@ use crate::{
         netfilter::{Sending, Verdict},
         skb::DropReason,
     },
-    passthru::{cross, End, Fall},
+    passthru::{cross, End, Fall, Next},
 };
 
 /// Has a packet that is known to be for the parent received by the `port`, if the child's device would
@@ -41,7 +41,7 @@ pub(super) fn to_parent<'a, I: Ip>(
     count_fall(child, port, fall);
     let crossed = with_bottom_halves_disabled(|bh| {
         skb.prepare_for_driver();
-        cross(child, skb, bh)
+        cross(child, skb, Next::Crosses, bh)
     });
     taken.tell(Sent::by(crossed).or(sent))
 }

@@ -23,14 +23,28 @@ const VLAN_TAG: u32 = 4;
 pub(super) fn transmit(dev: &Device<End>, skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
     match output::at_device(dev, skb, bh) {
         Ok(transmit) => transmit,
-        Err(skb) => cross(dev, skb, bh),
+        Err(skb) => cross(dev, skb, Next::MayLeave, bh),
     }
 }
 
-/// As [`transmit`], for a packet that is known not to leave early.
-pub(crate) fn cross(dev: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
+/// What the next packets of a flow may do while one that crosses the pair is on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Leave early: they have to wait until this one has arrived, so it is noted.
+    MayLeave,
+    /// Cross the pair behind it: what is for the parent itself goes no other way for as long as it is.
+    Crosses,
+}
+
+/// As [`transmit`], for a packet that is known not to leave early itself.
+pub(crate) fn cross(
+    dev: &Device<End>,
+    mut skb: SkBuff,
+    next: Next,
+    bh: BottomHalf<'_>,
+) -> Transmit {
     match prepare(dev, &mut skb, bh) {
-        Ok(peer) => deliver(dev, peer, skb, bh),
+        Ok(peer) => deliver(dev, peer, skb, next, bh),
         Err(drop) => {
             dev.driver().drops().count(drop);
             skb.drop_with(drop.reason());
@@ -134,7 +148,13 @@ fn note_flow<I: Ip>(
 
 /// Hands the packet to the receiver, as one that came from outside: with nothing of what the
 /// sender's stack knew of it.
-fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHalf<'_>) -> Transmit {
+fn deliver(
+    dev: &Device<End>,
+    peer: &Device<End>,
+    mut skb: SkBuff,
+    next: Next,
+    bh: BottomHalf<'_>,
+) -> Transmit {
     let rcu = bh.read_side();
     let len = skb.len();
     skb.tx_timestamp();
@@ -152,10 +172,12 @@ fn deliver(dev: &Device<End>, peer: &Device<End>, mut skb: SkBuff, bh: BottomHal
     match skb.receive(peer, framing, bh) {
         Ok(()) => {
             peer.count_rx(len, bh);
-            // As long as all that the child sends goes this way others may wait behind it. Later
-            // they would meet rules that are not for them.
-            let alone = dev.driver().exits(rcu).is_some();
-            peer.driver().in_flight().note(kind, alone, bh);
+            if next == Next::MayLeave {
+                // As long as all that the child sends goes this way others may wait behind it. Later
+                // they would meet rules that are not for them.
+                let alone = dev.driver().exits(rcu).is_some();
+                peer.driver().in_flight().note(kind, alone, bh);
+            }
             Transmit::Sent
         }
         // It was sent; the kernel has counted it as dropped by the receiver.
