@@ -366,7 +366,6 @@ class Network:
             child.rtnl.neighbour(child.device, self.address_of(other), mac)
             child.rtnl.route(child.device, self.address_of(other), self.plan.host)
 
-
     def _introduce_parent(self):
         """The first child of a bridge and the parent itself reach each other without ARP."""
         child, plan = self.children[0], self.plan

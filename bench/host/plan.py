@@ -75,8 +75,9 @@ def _siblings(ip, firewall="none", scale=1):
     yield _load("sibling-crr", ip, 200 * scale, 50, 1, **keys)
 
 
-def _parent(ip, scale=1):
-    return _load("parent-rr", ip, 500 * scale, 100, 1)
+def _parent(ip):
+    """TCP between a child and the parent itself."""
+    return _load("parent-rr", ip, 500, 100, 1)
 
 
 def _misses(ip, **keys):

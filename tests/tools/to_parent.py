@@ -42,7 +42,7 @@ PARENT, BLUE = (Space(name) for name in ("-", "blue"))
 COUNT = 20
 TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENT = TRACING / "events/net/net_dev_queue"
-# What either end of the pair counts.
+# What the stack counts of what it sends; by IPv4 the second has another table.
 COUNTED = ("OutRequests", "OutOctets")
 
 
